@@ -1,0 +1,209 @@
+"""A trained network on disk, whole or as what moved since its starting weights.
+
+    FOLDER/model.safetensors   tensors
+    FOLDER/model.json          all that is needed to rebuild the network and to feed it; sha256 of the tensors
+
+A fit that froze something stores only the tensors that could move, and names its starting weights by address and
+sha256: a whole ResNet-18 would be 45 MB per seed run. `complete` checkpoints need nothing else.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.batches import Normalisation
+from resnet_tl.errors import CheckpointError, WeightsError
+from resnet_tl.model import weights as starting
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters
+from resnet_tl.model.network import Head, Network, build_backbone, fit_first_layer
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What stands in model.json beside the tensors."""
+
+    trial: dict[str, Any]
+    classes: tuple[str, ...]
+    channels: int
+    num_outputs: int
+    num_frozen: int
+    size: tuple[int, int]
+    """Pixels H, W of the images before cropping."""
+    resized: bool
+    """Whether images are fitted to `size`, or had it."""
+    crop: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    seed: int
+    epoch: int
+    metrics: dict[str, float]
+    base: dict[str, str] | None
+    """`address` and `sha256` of the starting weights that frozen tensors come from; None when complete."""
+    versions: dict[str, str]
+    tensors_sha256: str = ""
+
+
+def save(folder: Path, tensors: dict[str, Tensor], card: Card) -> None:
+    """Writes a checkpoint; a reader finds the old one or the new one, never half of it."""
+    making = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    # contiguous copies: safetensors refuses views and shared memory
+    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, making / "model.safetensors")
+    with (making / "model.safetensors").open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    content = {"format": FORMAT} | {f: getattr(card, f) for f in card.__dataclass_fields__} | {"tensors_sha256": sha256}
+    (making / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    making.rename(folder)
+
+
+def read_card(folder: Path) -> Card:
+    """Reads model.json.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another format.
+    """
+    path = folder / "model.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise CheckpointError(f"{path} must have format {FORMAT}; another version of this program wrote it.")
+        for name in ("classes", "size", "mean", "std"):
+            content[name] = tuple(content[name])
+        return Card(**content)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
+    except CheckpointError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from None
+
+
+def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
+    """Reads and checks the tensors.
+
+    Raises:
+        CheckpointError: the file is missing or differs from its hash.
+    """
+    path = folder / "model.safetensors"
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != card.tensors_sha256:
+            raise CheckpointError(
+                f"{path} must have sha256 {card.tensors_sha256[:12]}…, but has {found[:12]}…: it is damaged."
+            )
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from None
+
+
+def _whole_state(folder: Path, card: Card) -> dict[str, Tensor]:
+    """All tensors of the network, frozen ones from the starting weights that the card names."""
+    tensors = read_tensors(folder, card)
+    if card.base is None:
+        return tensors
+    address = card.base["address"]
+    try:
+        base = starting.load(address, card.trial["backbone"])
+    except (WeightsError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{folder} holds what was trained, on top of the weights {address}, which cannot be had: {error} "
+            "A network stored with export=true needs no other file."
+        ) from None
+    if base.sha256 != card.base["sha256"]:
+        raise CheckpointError(
+            f"{folder} was trained on top of {address} with sha256 {card.base['sha256'][:12]}…, but that is now "
+            f"{base.sha256[:12]}…; bring the old file back."
+        )
+    state = {f"backbone.{name}": tensor for name, tensor in base.state.items()}
+    state["backbone.conv1.weight"] = fit_first_layer(state["backbone.conv1.weight"], card.channels)
+    return state | tensors
+
+
+def rebuild(folder: Path) -> tuple[Network, Card]:
+    """The stored network in eval mode, ready to predict.
+
+    Raises:
+        CheckpointError: it is damaged, or its starting weights cannot be had.
+    """
+    card = read_card(folder)
+    state = _whole_state(folder, card)
+    trial = TrialConfig.model_validate(card.trial)
+    backbone = build_backbone(
+        trial.backbone,
+        card.channels,
+        state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
+    )
+    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
+    head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
+    return Network(backbone, head, num_frozen=card.num_frozen, bn=trial.bn).eval(), card
+
+
+def export(folder: Path, destination: Path) -> None:
+    """Writes the network of a checkpoint as one that needs no other file."""
+    card = read_card(folder)
+    state = _whole_state(folder, card)
+    fields = {f: getattr(card, f) for f in card.__dataclass_fields__} | {"base": None}
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    save(destination, state, Card(**fields))
+
+
+def read_backbone(folder: Path, backbone: str) -> starting.Weights:
+    """The backbone of a checkpoint, as starting weights for another fit.
+
+    Raises:
+        WeightsError: it is of another depth.
+        CheckpointError: it is damaged.
+    """
+    card = read_card(folder)
+    if card.trial["backbone"] != backbone:
+        raise WeightsError(f"{folder} holds a {card.trial['backbone']}, but `trial.backbone` is {backbone}.")
+    state = _whole_state(folder, card)
+    state = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
+    assert set(dict(backbone_parameters(backbone, card.channels))) <= set(state)
+    base_sha256 = card.base["sha256"] if card.base else ""
+    return starting.Weights(
+        state=state,
+        mean=card.mean,
+        std=card.std,
+        sha256=card.tensors_sha256 + base_sha256,
+        address=str(folder.absolute()),
+    )
+
+
+def normalisation_of(card: Card) -> Normalisation:
+    """How pixels are fed to the stored network."""
+    return Normalisation(mean=card.mean, std=card.std)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide the numbers."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+
+
+def write_torch(path: Path, content: dict[str, Any]) -> None:
+    """Stores a training state atomically, so that a kill leaves the old one or the new one."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    with partial.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)

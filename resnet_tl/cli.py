@@ -1,0 +1,122 @@
+"""What the entry points of this package share: `key=value` words in, exit status out."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.fingerprint import Environment
+from resnet_tl.options import nearest, parse_words, validate
+
+LITERAL = ("data.root", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
+"""Options that are taken letter by letter: paths and patterns."""
+
+
+def entry(main: Callable[[], int]) -> None:
+    """Runs an entry point: the user's mistakes become a message and exit status 2, never a traceback."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader, `head` say, has gone
+        sys.stderr.close()
+        status = 0
+    raise SystemExit(status)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitRequest:
+    """What `fit` and `pretrain` are asked to do."""
+
+    trial: TrialConfig
+    data: Prepared
+    seed: int
+    environment: Environment
+    out: str | None
+    cache: Path
+    export: bool
+
+
+class _Plain(BaseModel, extra="forbid", frozen=True):
+    """Options of `fit` and `pretrain` that belong neither to `trial` nor to `data`."""
+
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+    export: bool = False
+    out: str | None = None
+    cache: str | None = None
+
+
+def fit_request(program: str, help_text: str, words: Sequence[str] | None = None) -> FitRequest:
+    """Reads the command line of `fit` or `pretrain` and prepares the data.
+
+    Raises:
+        UserError: options or images that cannot be used; all problems of the options at once.
+    """
+    words = sys.argv[1:] if words is None else words
+    if not words or "--help" in words or "-h" in words:
+        print(help_text.strip() + "\n\n" + describe_options(TrialConfig, "trial") + "\n" + describe_options(DataConfig, "data"))
+        print(describe_options(_Plain, ""))
+        raise SystemExit(0)
+    values = parse_words(words, literal=LITERAL)
+    groups: dict[str, dict[str, Any]] = {"trial": {}, "data": {}, "": {}}
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        if group not in groups:
+            raise ConfigError(f"`{key}` is not an option; it must start with trial. or data.")
+        groups[group][name] = value
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    models: dict[str, type[BaseModel]] = {"trial": TrialConfig, "data": DataConfig, "": _Plain}
+    for group, model in models.items():
+        try:
+            found[group] = validate(model, groups[group], group)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    plain = found[""]
+    check_together(found["trial"], found["data"])
+    cache = Path(plain.cache).expanduser() if plain.cache else default_cache()
+    return FitRequest(
+        trial=found["trial"],
+        data=prepare(found["data"], cache),
+        seed=plain.seed,
+        environment=Environment(device=plain.device, threads=plain.threads),
+        out=plain.out,
+        cache=cache,
+        export=plain.export,
+    )
+
+
+def describe_options(model: type[BaseModel], group: str) -> str:
+    """One line per option: name, default."""
+    lines = [f"{group + '.*' if group else 'others'}:"]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.default!r}"
+        lines.append(f"  {group + '.' if group else ''}{name:22} {default}")
+    return "\n".join(lines)
+
+
+def require(values: dict[str, Any], allowed: Sequence[str], required: Sequence[str]) -> None:
+    """Checks names of plain options.
+
+    Raises:
+        ConfigError: one is unknown or missing; all at once.
+    """
+    problems = [f"`{key}` is not an option; {nearest(key, allowed)}" for key in values if key not in allowed]
+    problems += [f"`{key}=…` must be given." for key in required if key not in values]
+    if problems:
+        raise ConfigError(*problems)

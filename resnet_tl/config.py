@@ -1,0 +1,203 @@
+"""What the user decides about one network and its images: `trial.*` and `data.*`.
+
+The option names are flat and short and are relied upon by scripts and study files.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from resnet_tl.errors import ConfigError
+from resnet_tl.model.architecture import BACKBONES, freeze_point
+
+Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "mixup", "cutmix")
+METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        # pydantic reads True as 1; somebody who writes `epochs: true` made a mistake
+        if isinstance(values, dict):
+            for name, value in values.items():
+                field = cls.model_fields.get(name)
+                if value is True and field is not None and field.annotation is not bool:
+                    raise ValueError(f"`{name}` must not be `true`")
+        return values
+
+
+class TrialConfig(_Options):
+    """One point of a search space: everything about a fine-tuning run but its seed and its images."""
+
+    backbone: Backbone
+    """Depth of the ResNet (He et al. 2016)."""
+    weights: str = "imagenet"
+    """Starting weights: `imagenet`, a version of it (`IMAGENET1K_V2`), `none`, a file, a checkpoint folder, or,
+    inside a study, `runs:/ID` of MLflow or the name of a `pretrain` stage."""
+    head: Literal["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"] = "linear"
+    head_width: int = Field(256, ge=1)
+    """Hidden units of the `mlp_…` heads."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of hidden units dropped by `mlp_leaky_dropout` while training."""
+    freeze: float | str = "none"
+    """Fraction of backbone parameters that stays fixed, in [0, 1]; or a stage (`layer3`), `none`, `all`."""
+    trainable_blocks: int | None = Field(None, ge=0)
+    """Instead of `freeze`: how many residual blocks, counted from the end, are trained."""
+    bn: Literal["frozen_eval", "batch_stats", "train_affine"] = "frozen_eval"
+    """BatchNorm of the frozen part: its stored statistics (`frozen_eval`), those of the batch (`batch_stats`), or
+    the stored ones with trained scale and shift (`train_affine`)."""
+    optimizer: Literal["sgd", "adam", "adamw"]
+    lr: float = Field(gt=0)
+    """Peak learning rate of the head."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Of SGD; Adam and AdamW use betas (0.9, 0.999)."""
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """`cosine` falls to zero at the last step; `step` divides by ten after each third of the epochs."""
+    warmup_epochs: int = Field(0, ge=0)
+    """Epochs of linear growth from zero to `lr`, by steps."""
+    backbone_lr_factor: float = Field(1.0, gt=0)
+    """Learning rate of the backbone, as a multiple of `lr`."""
+    criterion: Literal["bce", "cross_entropy"] | None = None
+    """Default: `bce` on one logit for two classes, else `cross_entropy`."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(ge=1)
+    """The most epochs to train; `patience` may stop earlier."""
+    batch_size: int = Field(ge=1)
+    patience: int | None = Field(None, ge=1)
+    """Epochs without improvement of `monitor` after which training stops; `off` never stops it."""
+    monitor: str = "val/accuracy"
+    """The metric that selects the epoch; in a study, the study's own metric unless it is set."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    augment: tuple[str, ...] = ()
+    """`none`, or any of hflip, vflip, rotation (within 15 degrees), random_crop, mixup, cutmix."""
+
+    @field_validator("freeze")
+    @classmethod
+    def _freeze(cls, value: float | str) -> float | str:
+        try:
+            freeze_point("resnet18", value)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("`freeze` ").split(", but got")[0]) from None
+        return value
+
+    @field_validator("patience", mode="before")
+    @classmethod
+    def _patience(cls, value: Any) -> Any:
+        return None if value == "off" else value
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augment(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else list(value or ())
+        names = [name for name in names if name != "none"]
+        unknown = [str(name) for name in names if name not in AUGMENTATIONS]
+        if unknown:
+            raise ValueError(f"must be `none` or any of {', '.join(AUGMENTATIONS)}")
+        if len(set(names)) < len(names):
+            raise ValueError("must name each augmentation once")
+        # the order of application is fixed, so the order of writing is no difference
+        return tuple(name for name in AUGMENTATIONS if name in names)
+
+    @field_validator("monitor")
+    @classmethod
+    def _monitor(cls, value: str) -> str:
+        allowed = [f"val/{metric}" for metric in METRICS]
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)} (the test split never steers anything)")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> "TrialConfig":
+        if self.trainable_blocks is not None:
+            if self.freeze != "none":
+                raise ValueError(
+                    f"give either `freeze` or `trainable_blocks`, but got freeze={self.freeze}, "
+                    f"trainable_blocks={self.trainable_blocks}"
+                )
+            num_blocks = sum(BACKBONES[self.backbone].num_blocks)
+            if self.trainable_blocks > num_blocks:
+                raise ValueError(
+                    f"`trainable_blocks` must be at most {num_blocks} for {self.backbone}, "
+                    f"but got {self.trainable_blocks}"
+                )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"`warmup_epochs < epochs` must hold, but got warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+            )
+        if self.head == "mlp_batchnorm" and self.batch_size == 1:
+            raise ValueError("`batch_size` must be at least 2 for the head mlp_batchnorm, but got 1")
+        return self
+
+    @property
+    def monitor_mode(self) -> Literal["min", "max"]:
+        """Whether a lower or a higher value of `monitor` is better."""
+        return better(self.monitor)
+
+
+def better(metric: str) -> Literal["min", "max"]:
+    """Whether a lower (`min`) or higher (`max`) value of a `split/name` metric is better."""
+    return "min" if metric.endswith("/loss") else "max"
+
+
+class DataConfig(_Options):
+    """Which images, cut into which splits, at which size."""
+
+    source: str
+    """`image_folder`, `arrays`, `digits`, `digits_0_4`, `digits_5_9`, or `torchvision.NAME` (`torchvision.CIFAR10`)."""
+    root: str | None = None
+    """Folder of the images or arrays; relative to the current folder."""
+    size: int | None = Field(None, ge=8)
+    """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
+    crop: int | None = Field(None, ge=8)
+    """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`."""
+    channels: Literal[1, 3] | None = None
+    """Default: RGB for folders, what the images have elsewhere."""
+    balanced: Literal[False, "oversample", "class_weights"] = False
+    """Rare classes drawn more often, or weighing more in the loss."""
+    split_seed: int = Field(0, ge=0)
+    """Decides the splits that are cut; belongs to the data, so that all runs share them."""
+    val_fraction: float = Field(0.15, gt=0, lt=1)
+    test_fraction: float = Field(0.15, gt=0, lt=1)
+    """Share of the images cut from train where the data brings no such split."""
+    group_key: str | None = None
+    """For folders: a regular expression searched in each image's path below its class; its first group names the
+    patient or object, none of whom stands in two splits."""
+    skip_bad: bool = False
+    """Leave broken images out, and record which, instead of refusing the whole set."""
+    shifted: str | None = None
+    """Reserved."""
+
+    @field_validator("shifted")
+    @classmethod
+    def _not_built(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("is not built yet; leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> "DataConfig":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "`val_fraction + test_fraction < 1` must hold, or nothing is left to train on, but got "
+                f"{self.val_fraction} + {self.test_fraction}"
+            )
+        if self.crop is not None and self.size is not None and self.crop > self.size:
+            raise ValueError(f"`crop <= size` must hold, but got crop={self.crop}, size={self.size}")
+        if self.group_key is not None and self.source != "image_folder":
+            raise ValueError(f"`group_key` works with source=image_folder only, but got source={self.source}")
+        return self
+
+
+def check_together(trial: TrialConfig, data: DataConfig) -> None:
+    """Checks what trial and data must agree on.
+
+    Raises:
+        ConfigError: they contradict.
+    """
+    if "random_crop" in trial.augment and data.crop is None:
+        raise ConfigError("`trial.augment: random_crop` needs `data.crop`, the size to cut out of `data.size`.")

@@ -1,0 +1,1 @@
+"""From folders and arrays to batches: sources -> splits -> decoded, memory-mapped images -> batches."""

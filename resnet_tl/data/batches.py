@@ -1,0 +1,144 @@
+"""Batches for one epoch: order, augmentation, normalisation.
+
+Axes: B images of a batch, C channels, H W pixels, K classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnet_tl.data.augment import augment_BCHW, mix
+from resnet_tl.data.prepare import Images
+from resnet_tl.seeding import derive, shuffled
+
+EVAL_BATCH = 256
+"""Images in one forward pass of an evaluation; a constant, since the batch size can change the last bits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalisation:
+    """Per-channel shift and scale of pixels in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images_BCHW: Tensor) -> Tensor:
+        mean = torch.tensor(self.mean, device=images_BCHW.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.std, device=images_BCHW.device).view(1, -1, 1, 1)
+        return (images_BCHW - mean) / std
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Training images with what the loss and the dropout need."""
+
+    images_BCHW: Tensor
+    """float32, normalised."""
+    targets_BK: Tensor
+    """Shares of each class; one-hot unless images were mixed."""
+    labels_B: Tensor
+    samples_B: NDArray[np.int64]
+    """Numbers that key the random draws; an oversampled image has one for each time it is drawn."""
+
+
+def measured(images: Images) -> Normalisation:
+    """Mean and standard deviation of the training pixels, for networks that start from nothing."""
+    train = images.splits["train"]
+    total, squares, count = 0.0, 0.0, 0
+    for start in range(0, len(train), EVAL_BATCH):
+        part = to_unit(images.pixels_NCHW[train[start : start + EVAL_BATCH]]).double()
+        total = total + part.sum((0, 2, 3))
+        squares = squares + (part * part).sum((0, 2, 3))
+        count += part.shape[0] * part.shape[2] * part.shape[3]
+    mean = torch.as_tensor(total) / count
+    std = (torch.as_tensor(squares) / count - mean**2).clamp_min(1e-4).sqrt()
+    return Normalisation(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def to_unit(pixels: NDArray[np.generic]) -> Tensor:
+    """Stored pixels as float32 in [0, 1]."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
+
+
+def centre(images_BCHW: Tensor, crop: int | None) -> Tensor:
+    """Cuts the centre square out of each image."""
+    if crop is None:
+        return images_BCHW
+    top, left = (images_BCHW.shape[2] - crop) // 2, (images_BCHW.shape[3] - crop) // 2
+    return images_BCHW[:, :, top : top + crop, left : left + crop]
+
+
+def epoch_order(images: Images, *, balanced: str | bool, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The samples of one epoch in random order.
+
+    A sample number is `image + round * N`; under `oversample` every class is drawn as often as the largest, and
+    `round` counts the repetitions, so that each has augmentation of its own.
+    """
+    train = images.splits["train"]
+    key = derive(seed, "order", epoch)
+    if balanced != "oversample":
+        return train[shuffled(key, len(train))]
+    labels = images.labels_N[train]
+    counts = np.bincount(labels)
+    samples = []
+    for label, count in enumerate(counts):
+        members = train[labels == label]
+        members = members[shuffled(derive(seed, "order", epoch, label), count)]
+        repeats = np.arange(counts.max())
+        samples.append(members[repeats % count] + repeats // count * len(images.labels_N))
+    joined = np.concatenate(samples)
+    return joined[shuffled(key, len(joined))]
+
+
+def cut_batches(samples: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Consecutive batches; a single left-over image joins the batch before it.
+
+    BatchNorm cannot normalise one image by itself, and one image takes another numerical path on CPU.
+    """
+    starts = list(range(0, len(samples), batch_size))
+    if len(starts) > 1 and batch_size > 1 and len(samples) - starts[-1] == 1:
+        starts.pop()
+    ends = [*starts[1:], len(samples)]
+    return [samples[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def train_batches(
+    images: Images,
+    *,
+    normalisation: Normalisation,
+    batch_size: int,
+    augment: tuple[str, ...],
+    crop: int | None,
+    balanced: str | bool,
+    num_classes: int,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """One epoch of training, counted from 1."""
+    key = derive(seed, "augment", epoch)
+    for samples_B in cut_batches(epoch_order(images, balanced=balanced, seed=seed, epoch=epoch), batch_size):
+        index_B = samples_B % len(images.labels_N)
+        labels_B = torch.from_numpy(images.labels_N[index_B]).to(device)
+        images_BCHW = to_unit(images.pixels_NCHW[index_B]).to(device)
+        targets_BK = torch.nn.functional.one_hot(labels_B, num_classes).float()
+        images_BCHW = augment_BCHW(images_BCHW, samples_B, key=key, names=augment, crop=crop)
+        images_BCHW = normalisation(images_BCHW)
+        images_BCHW, targets_BK = mix(images_BCHW, targets_BK, samples_B, key=key, names=augment)
+        yield Batch(images_BCHW=images_BCHW, targets_BK=targets_BK, labels_B=labels_B, samples_B=samples_B)
+
+
+def eval_batches(
+    images: Images, split: str, *, normalisation: Normalisation, crop: int | None, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images [B, C, H, W] and labels [B] of a split, in stored order, never augmented."""
+    index = images.splits[split]
+    for start in range(0, len(index), EVAL_BATCH):
+        part = index[start : start + EVAL_BATCH]
+        pixels = centre(to_unit(images.pixels_NCHW[part]), crop).to(device)
+        yield normalisation(pixels), torch.from_numpy(images.labels_N[part]).to(device)

@@ -1,0 +1,274 @@
+"""Checks, splits and decodes a data set once, into a folder that every run maps into memory.
+
+    CACHE/data/FINGERPRINT/images.npy   [N, C, H, W], uint8 or float32
+    CACHE/data/FINGERPRINT/data.json    labels, splits, names, what was left out
+    CACHE/data/seen/SIGNATURE           the fingerprint found for files of these paths, sizes and dates
+
+The fingerprint names content (pixels, labels, splits), so data that moved is the same data.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.config import DataConfig
+from resnet_tl.data.decode import BadImage, Pixels
+from resnet_tl.data.sources import BUNDLED, Listing, listing
+from resnet_tl.data.splits import SPLITS, by_split, cut
+from resnet_tl.errors import DataError, shown
+from resnet_tl.fingerprint import digest
+
+FORMAT = 1
+"""Raised when the rules of decoding, cutting or storing change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A data set that is ready to train on; small, so that it travels to workers."""
+
+    folder: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    channels: int
+    size: tuple[int, int]
+    """Pixels H, W of the stored images."""
+    resized: bool
+    """Whether images were fitted to `size`; else all had it."""
+    crop: int | None
+    balanced: str | bool
+    num_images: dict[str, int]
+    """Images in each split."""
+    skipped: dict[str, str]
+    """Broken images left out under `skip_bad`, with the reason."""
+    num_leaked: int
+    """Images of val and test whose very pixels stand in train too."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Pixels H, W that the network sees."""
+        return (self.crop, self.crop) if self.crop else self.size
+
+    def load(self) -> "Images":
+        """Maps the images into memory."""
+        folder = Path(self.folder)
+        table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        return Images(
+            pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
+            labels_N=np.array(table["labels"], dtype=np.int64),
+            splits=by_split(table["splits"]),
+            names=table["names"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """Content of a prepared data set."""
+
+    pixels_NCHW: Pixels
+    labels_N: NDArray[np.int64]
+    splits: dict[str, NDArray[np.int64]]
+    """Image numbers of `train`, `val` and `test`."""
+    names: list[str]
+
+
+def default_cache() -> Path:
+    """The user's cache folder for what studies share."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "resnet-sweeps"
+
+
+def prepare(config: DataConfig, cache: Path) -> Prepared:
+    """Makes a data set ready, or finds it ready.
+
+    Args:
+        cache: folder shared by studies; see the module's docstring.
+
+    Raises:
+        DataError: the images or labels cannot be used; names every offending file.
+    """
+    base = cache / "data"
+    seen = base / "seen" / _signature(config)
+    if seen.exists():
+        folder = base / seen.read_text().strip()
+        if (folder / "data.json").exists():
+            return _open(folder)
+    source = listing(config)
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
+        name = _make(config, source, Path(making))
+        folder = base / name
+        if not folder.exists():
+            Path(making).chmod(0o755)
+            try:
+                Path(making).rename(folder)
+            except OSError:
+                if not folder.exists():  # else another process was first, with the same content
+                    raise
+            else:
+                Path(making).mkdir()  # for the context manager to remove
+    seen.parent.mkdir(exist_ok=True)
+    partial = seen.with_name(f"{seen.name}.{os.getpid()}")
+    partial.write_text(name)
+    partial.replace(seen)
+    return _open(folder)
+
+
+def verify(data: Prepared) -> None:
+    """Compares the stored pixels with their hash, before they are trained on.
+
+    Raises:
+        DataError: they differ; the damaged copy is removed, so that the next start makes it anew.
+    """
+    folder = Path(data.folder)
+    stated = json.loads((folder / "data.json").read_text(encoding="utf-8"))["pixels_sha256"]
+    with (folder / "images.npy").open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != stated:
+        shutil.rmtree(folder)
+        raise DataError(
+            f"The decoded images in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or another "
+            "program changed them. They were removed; start again to decode them anew."
+        )
+
+
+def _open(folder: Path) -> Prepared:
+    table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    stored = table["prepared"]
+    stored["classes"], stored["size"] = tuple(stored["classes"]), tuple(stored["size"])
+    return Prepared(folder=str(folder.absolute()), **stored)
+
+
+def _signature(config: DataConfig) -> str:
+    """Names the request and the state of the files it reads, without reading them."""
+    files: list[tuple[str, int, int]] = []
+    if config.root is not None and config.source not in BUNDLED:
+        root = Path(config.root).expanduser().absolute()
+        for here, folders, names in os.walk(root, followlinks=True):
+            if len(Path(here).relative_to(root).parts) > 32:  # a link that leads back up
+                folders.clear()
+            for name in names:
+                path = Path(here) / name
+                if path.exists():
+                    stat = path.stat()
+                    files.append((str(path), stat.st_size, stat.st_mtime_ns))
+    library = version("scikit-learn" if config.source in BUNDLED else "pillow")
+    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), library])
+
+
+def _make(config: DataConfig, source: Listing, folder: Path) -> str:
+    """Decodes, checks and stores; returns the fingerprint."""
+    bad = dict(source.bad)
+    candidates = [index for index, name in enumerate(source.names) if name not in bad]
+
+    def load(index: int) -> Pixels | str:
+        try:
+            return source.load(index)
+        except BadImage as error:
+            return str(error)
+
+    kept: list[int] = []
+    hashes: list[str] = []
+    sizes: Counter[tuple[int, ...]] = Counter()
+    raw = folder / "raw"
+    with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
+        chunk = 256  # decoded images held at once
+        for start in range(0, len(candidates), chunk):
+            part = candidates[start : start + chunk]
+            for index, pixels in zip(part, pool.map(load, part), strict=True):
+                if isinstance(pixels, str):
+                    bad[source.names[index]] = pixels
+                    continue
+                kept.append(index)
+                sizes[pixels.shape] += 1
+                content = np.ascontiguousarray(pixels, dtype=source.dtype).tobytes()
+                hashes.append(hashlib.sha256(content).hexdigest())
+                stream.write(content)
+    if bad and not config.skip_bad:
+        reasons = [f"{name} {reason}" for name, reason in sorted(bad.items())]
+        raise DataError(
+            f"{len(bad)} of {len(source.names)} images cannot be used; repair or remove them, "
+            f"or leave them out with data.skip_bad=true:\n{shown(reasons, most=1000)}"
+        )
+    if not kept:
+        raise DataError("No usable image is left.")
+    if len(sizes) > 1:
+        few = ", ".join(f"{h}×{w} ({count})" for (_, h, w), count in sizes.most_common(4))
+        raise DataError(f"Images of different sizes need `data.size`, the side of the square they are fitted to: found {few}.")
+    shape = next(iter(sizes))
+    if config.crop is not None and config.crop > min(shape[1:]):
+        raise DataError(f"`data.crop` must be at most the image size, but got {config.crop} for {shape[1]}×{shape[2]}.")
+    labels = [source.labels[index] for index in kept]
+    splits = cut(
+        labels,
+        [source.given[index] for index in kept],
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.split_seed,
+        classes=source.classes,
+        groups=[source.groups[index] for index in kept] if source.groups is not None else None,
+    )
+    pixels_sha256 = _store(raw, folder / "images.npy", (len(kept), *shape), source.dtype)
+    learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
+    identity: dict[str, Any] = {
+        "format": FORMAT,
+        "pixels": hashes,
+        "labels": labels,
+        "splits": splits,
+        "classes": list(source.classes),
+        "shape": list(shape),
+        "dtype": source.dtype,
+        "crop": config.crop,
+        "balanced": config.balanced,
+    }
+    name = digest(identity)
+    prepared = Prepared(
+        folder="",
+        fingerprint=name,
+        classes=source.classes,
+        channels=source.channels,
+        size=(shape[1], shape[2]),
+        resized=config.size is not None,
+        crop=config.crop,
+        balanced=config.balanced,
+        num_images={split: splits.count(split) for split in SPLITS},
+        skipped=bad,
+        num_leaked=sum(h in learnt for h, split in zip(hashes, splits, strict=True) if split != "train"),
+    )
+    stored = asdict(prepared)
+    del stored["folder"]
+    table = {
+        "prepared": stored,
+        "pixels_sha256": pixels_sha256,
+        "labels": labels,
+        "splits": splits,
+        "names": [source.names[index] for index in kept],
+    }
+    (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
+    return name
+
+
+def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:
+    """Puts an array header before the raw pixels; returns the sha256 of the whole file."""
+    hashed = hashlib.sha256()
+    with path.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        with raw.open("rb") as source:
+            shutil.copyfileobj(source, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    raw.unlink()
+    with path.open("rb") as stream:
+        hashed = hashlib.file_digest(stream, "sha256")
+    return hashed.hexdigest()

@@ -1,0 +1,110 @@
+"""Cuts missing splits out of the training images: stratified by class, whole groups, by the data's own seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.errors import DataError, shown
+from resnet_tl.seeding import derive, shuffled
+
+SPLITS = ("train", "val", "test")
+
+
+def cut(
+    labels: Sequence[int],
+    given: Sequence[str | None],
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    classes: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> list[str]:
+    """Assigns every image to `train`, `val` or `test`.
+
+    Args:
+        labels: class index of each image.
+        given: the split that the data itself states, or None where it states none.
+        val_fraction: share of the images without a stated split to cut off as `val`, if no image has it stated.
+        test_fraction: the same for `test`.
+        groups: the patient or object of each image; none is put on two sides.
+
+    Returns:
+        One split per image. Each class has at least one image in every split.
+
+    Raises:
+        DataError: a class would be missing from a split; a group stands in two stated splits.
+    """
+    stated = {split for split in given if split is not None}
+    splits: list[str] = [split or "train" for split in given]
+    free = [index for index, split in enumerate(given) if split in (None, "train")]
+    missing = [(s, f) for s, f in (("test", test_fraction), ("val", val_fraction)) if s not in stated]
+    if missing and groups is None:
+        for label in range(len(classes)):
+            members = [index for index in free if labels[index] == label]
+            order = shuffled(derive(seed, "split", label), len(members))
+            start = 0
+            for split, fraction in missing:
+                count = max(1, round(fraction * len(members)))
+                for position in order[start : start + count]:
+                    splits[members[position]] = split
+                start += count
+    elif missing and groups is not None:
+        _cut_groups(splits, free, missing, labels, groups, seed)
+    _check(splits, labels, classes)
+    if groups is not None:
+        sides: dict[str, set[str]] = {}
+        for group, split in zip(groups, splits, strict=True):
+            sides.setdefault(group, set()).add(split)
+        torn = [f"{group}: {', '.join(sorted(found))}" for group, found in sides.items() if len(found) > 1]
+        if torn:
+            raise DataError(f"A group (`data.group_key`) must stand in one split only, but these do not:\n{shown(torn)}")
+    return splits
+
+
+def _cut_groups(
+    splits: list[str],
+    free: list[int],
+    missing: list[tuple[str, float]],
+    labels: Sequence[int],
+    groups: Sequence[str],
+    seed: int,
+) -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    left = np.array(free)
+    whole = len(free)
+    for split, fraction in missing:
+        labels_left = np.array([labels[index] for index in left])
+        groups_left = np.array([groups[index] for index in left])
+        num_folds = max(2, round(len(left) / (fraction * whole)))
+        if len(set(groups_left)) < num_folds:
+            raise DataError(
+                f"`data.group_key` must find at least {num_folds} groups to cut {fraction:.0%} off as {split}, "
+                f"but found {len(set(groups_left))}."
+            )
+        folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=derive(seed, "split") % 2**32)
+        rest, taken = next(iter(folds.split(left, labels_left, groups_left)))
+        for position in taken:
+            splits[left[position]] = split
+        left = left[rest]
+
+
+def _check(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
+    present = set(zip(splits, labels, strict=True))
+    lacking = [
+        f"{split}: {', '.join(absent)}"
+        for split in SPLITS
+        if (absent := [name for label, name in enumerate(classes) if (split, label) not in present])
+    ]
+    if lacking:
+        raise DataError(
+            "Every class must have an image in every split, or its precision and recall mean nothing, but these have "
+            f"none (a class needs at least 3 images to be cut into train, val and test):\n{shown(lacking)}"
+        )
+
+
+def by_split(splits: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Image numbers of each split, in order."""
+    return {name: np.array([i for i, s in enumerate(splits) if s == name], dtype=np.int64) for name in SPLITS}

@@ -1,0 +1,1 @@
+"""The network: a torchvision ResNet backbone, its starting weights, a head, and what of it is frozen."""

@@ -1,0 +1,179 @@
+"""Backbone, head and freeze policy as one module.
+
+Axes: B images, C channels, H W pixels, F features, H hidden units of the head, K outputs.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters, freeze_point, is_norm
+from resnet_tl.seeding import derive
+
+LEAKY_SLOPE = 0.01
+
+
+class Head(nn.Module):
+    """Classifier on pooled features. Returns logits; no softmax or sigmoid."""
+
+    def __init__(self, kind: str, num_features: int, width: int, num_outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.kind = kind
+        self.dropout = dropout if kind == "mlp_leaky_dropout" else 0.0
+        self.hidden = nn.Linear(num_features, width) if kind != "linear" else None
+        self.norm = nn.BatchNorm1d(width) if kind == "mlp_batchnorm" else None
+        self.out = nn.Linear(num_features if kind == "linear" else width, num_outputs)
+
+    def forward(self, features_BF: Tensor, keep_BH: Tensor | None = None) -> Tensor:
+        """Logits [B, K].
+
+        Args:
+            keep_BH: which hidden units stay in this training step; None while evaluating.
+        """
+        if self.hidden is None:
+            return self.out(features_BF)
+        hidden_BH = self.hidden(features_BF)
+        if self.norm is not None:
+            hidden_BH = self.norm(hidden_BH)
+        if self.kind == "mlp_leaky_dropout":
+            hidden_BH = nn.functional.leaky_relu(hidden_BH, LEAKY_SLOPE)
+            if keep_BH is not None:
+                hidden_BH = hidden_BH * keep_BH / (1 - self.dropout)
+        else:
+            hidden_BH = nn.functional.relu(hidden_BH)
+        return self.out(hidden_BH)
+
+
+def init_head(head: Head, seed: int) -> None:
+    """Draws a head's weights from the run's own stream.
+
+    Source: torch.nn.Linear's default, uniform within 1/sqrt(fan_in), for weights and biases.
+    """
+    generator = torch.Generator().manual_seed(derive(seed, "head_init"))
+    for layer in (head.hidden, head.out):
+        if layer is not None:
+            bound = 1 / math.sqrt(layer.in_features)
+            for parameter in (layer.weight, layer.bias):
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+class Network(nn.Module):
+    """A ResNet with a new head, of which the first parameters may be frozen.
+
+    Args:
+        num_frozen: parameter tensors of the backbone, in order, that stay fixed.
+        bn: what BatchNorm layers of the frozen part do; see `TrialConfig.bn`.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head, *, num_frozen: int, bn: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.num_frozen = num_frozen
+        frozen = [name for name, _ in list(backbone.named_parameters())[:num_frozen]]
+        for name in frozen:
+            if not (bn == "train_affine" and is_norm(name)):
+                backbone.get_parameter(name).requires_grad_(False)
+        stored_statistics = {name.rsplit(".", 1)[0] for name in frozen if is_norm(name)} if bn != "batch_stats" else set()
+        self.still_norms = [backbone.get_submodule(name) for name in sorted(stored_statistics)]
+        self._still_names = stored_statistics
+
+    def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
+        """Logits [B, K]."""
+        logits: Tensor = self.head(self.backbone(images_BCHW), keep_BH)
+        return logits
+
+    def train(self, mode: bool = True) -> "Network":
+        """As usual, but BatchNorm of the frozen part stays in eval mode, so that its statistics do not move."""
+        super().train(mode)
+        for norm in self.still_norms:
+            norm.eval()
+        return self
+
+    def moving(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors that training can change: all that a checkpoint must hold."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter
+        for name, buffer in self.named_buffers():
+            module = name.removeprefix("backbone.").rsplit(".", 1)[0]
+            if not (name.startswith("backbone.") and module in self._still_names):
+                yield name, buffer
+
+    def num_trainable(self) -> int:
+        """Parameters that train, head included."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def build_backbone(
+    name: str, channels: int, *, state: dict[str, Tensor] | None = None, seed: int | None = None
+) -> nn.Module:
+    """A torchvision ResNet without its classifier.
+
+    Args:
+        state: its parameters and buffers; or
+        seed: draw them from this run's stream, by torchvision's initialisation.
+    """
+    import torchvision.models
+
+    def make() -> nn.Module:
+        network: nn.Module = getattr(torchvision.models, name)(weights=None)
+        network.fc = nn.Identity()
+        if channels != 3:
+            old = network.conv1
+            network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False, device=old.weight.device)
+            if seed is not None:
+                nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        return network
+
+    if state is None:
+        assert seed is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "backbone_init"))
+            return make()
+    with torch.device("meta"):  # no time spent drawing what is overwritten
+        network = make()
+    network.load_state_dict(state, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return network
+
+
+def assemble(
+    trial: TrialConfig,
+    *,
+    num_outputs: int,
+    channels: int,
+    seed: int,
+    state: dict[str, Tensor] | None,
+) -> Network:
+    """Builds the network of one seed run on the CPU.
+
+    Args:
+        num_outputs: logits K (1 with binary cross-entropy).
+        state: backbone weights that fit `channels`, or None to draw them from `seed`.
+    """
+    backbone = build_backbone(trial.backbone, channels, state=state, seed=seed)
+    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, num_outputs, trial.dropout)
+    init_head(head, seed)
+    assert [n for n, _ in backbone.named_parameters()] == [n for n, _ in backbone_parameters(trial.backbone, channels)]
+    num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
+    return Network(backbone, head, num_frozen=num_frozen, bn=trial.bn)
+
+
+def fit_first_layer(weight: Tensor, channels: int) -> Tensor:
+    """Fits the first convolution's kernel [64, C, 7, 7] to another number of channels, keeping what it learnt.
+
+    RGB to one channel: the luma-weighted sum, 0.299 R + 0.587 G + 0.114 B. Any other change: the mean over the old
+    channels in each new one, times old/new, so that equal channels get the old response.
+    """
+    old = weight.shape[1]
+    if old == channels:
+        return weight
+    if (old, channels) == (3, 1):
+        luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        return (weight * luma).sum(1, keepdim=True)
+    return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (old / channels)

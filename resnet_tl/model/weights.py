@@ -1,0 +1,196 @@
+"""Where a backbone's starting weights come from. Weights that cannot be had are an error, never a fallback."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_tl.errors import CheckpointError, WeightsError
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters
+from resnet_tl.options import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Source: torchvision.transforms._presets.ImageClassification, the transforms of all ResNet weights."""
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Starting weights of a backbone, loaded."""
+
+    state: "dict[str, Tensor]"
+    """Parameters and buffers under torchvision's names, without the classifier."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """The normalisation that they were trained with, per channel of their first layer."""
+    sha256: str
+    """Of the file."""
+    address: str
+    """What finds them again: a torchvision name or an absolute path."""
+
+
+def identity(spec: str, backbone: str) -> str:
+    """Names the content of starting weights, without importing torch.
+
+    Raises:
+        WeightsError: a file that is not there, or a name that means nothing.
+    """
+    if spec == "none":
+        return "none"
+    if version := _imagenet_version(spec, backbone):
+        return f"torchvision/{backbone}/{version}"
+    path = _path(spec)
+    if path.is_dir() or path.suffix == ".json":
+        folder = path if path.is_dir() else path.parent
+        card = _card(folder)
+        base = (card.get("base") or {}).get("sha256", "")
+        return f"sha256:{card['tensors_sha256']}{base}"
+    return f"sha256:{_sha256(path)}"
+
+
+def load(spec: str, backbone: str) -> Weights:
+    """Loads starting weights.
+
+    Args:
+        spec: `imagenet`, `IMAGENET1K_V1`, `IMAGENET1K_V2`, a file or a checkpoint folder; not `none`.
+
+    Raises:
+        WeightsError: they cannot be had or are of another network; says which command would provide them.
+        CheckpointError: a checkpoint is damaged.
+    """
+    if version := _imagenet_version(spec, backbone):
+        return _load_torchvision(backbone, version)
+    path = _path(spec)
+    if path.is_dir() or path.suffix == ".json" or (path.parent / "model.json").exists():
+        from resnet_tl.checkpoint import read_backbone
+
+        return read_backbone(path if path.is_dir() else path.parent, backbone)
+    return _load_file(path, backbone)
+
+
+def _imagenet_version(spec: str, backbone: str) -> str | None:
+    if spec == "imagenet":
+        return BACKBONES[backbone].imagenet_version
+    if spec.upper().startswith("IMAGENET1K_"):
+        versions = ["IMAGENET1K_V1"] + (["IMAGENET1K_V2"] if BACKBONES[backbone].expansion == 4 else [])
+        if spec not in versions:
+            raise WeightsError(f"`trial.weights` of {backbone} must be one of {', '.join(versions)}, but got {spec}.")
+        return spec
+    return None
+
+
+def _path(spec: str) -> Path:
+    path = Path(spec).expanduser()
+    if path.exists():
+        return path
+    if path.suffix in SUFFIXES or "/" in spec or "\\" in spec:
+        raise WeightsError(f"`trial.weights` names {spec}, which does not exist (looked in {Path.cwd()}).")
+    known = ["imagenet", "IMAGENET1K_V1", "IMAGENET1K_V2", "none"]
+    raise WeightsError(
+        f"`trial.weights` must be a known name, a file, a checkpoint folder or a pretrain stage of the study, "
+        f"but got {spec!r}; {nearest(spec, known)}"
+    )
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from None
+    return card
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _load_torchvision(backbone: str, version: str) -> Weights:
+    import torch
+    import torchvision.models
+
+    entry = torchvision.models.get_model_weights(backbone)[version]
+    name = entry.url.rsplit("/", 1)[1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.exists():
+        try:
+            entry.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash a RuntimeError
+            path.unlink(missing_ok=True)
+            raise WeightsError(
+                f"The weights {version} of {backbone} must be downloaded once, but that failed: {error}. On a machine "
+                f'with a connection, run  python -c "import torchvision.models as m; '
+                f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {name} into {path.parent}."
+            ) from None
+    sha256 = _sha256(path)
+    prefix = name.rsplit("-", 1)[1].split(".")[0]
+    if not sha256.startswith(prefix):
+        # torchvision itself checks this only while downloading
+        raise WeightsError(
+            f"{path} must have a sha256 that starts with {prefix}, as its name says, but has {sha256[:8]}…: it is damaged "
+            "or cut short. Remove it, and it is downloaded again."
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _without_classifier(state, backbone, str(path))
+    return Weights(state=state, mean=IMAGENET_MEAN, std=IMAGENET_STD, sha256=sha256, address=version)
+
+
+def _load_file(path: Path, backbone: str) -> Weights:
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format raises its own kinds, SafetensorError among them
+        raise WeightsError(f"{path} must be a state dict (.pth or .safetensors), but cannot be read: {error}") from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path} must be a plain state dict of tensors, but holds {type(state).__name__}.")
+    state = _without_classifier(state, backbone, str(path))
+    mean, std = normalisation_for(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD)
+    return Weights(state=state, mean=mean, std=std, sha256=_sha256(path), address=str(path.absolute()))
+
+
+def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -> "dict[str, Tensor]":
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    channels = state["conv1.weight"].shape[1] if "conv1.weight" in state else 3
+    expected = dict(backbone_parameters(backbone, channels))
+    lacking = sorted(set(expected) - set(state))
+    wrong = [name for name in expected if name in state and state[name].numel() != expected[name]]
+    extra = [n for n in state if n not in expected and not n.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    if lacking or wrong or extra:
+        first = (lacking or wrong or extra)[0]
+        raise WeightsError(
+            f"{where} must hold the weights of a {backbone}, but {len(lacking)} tensors are missing, {len(wrong)} of another "
+            f"size and {len(extra)} unknown (the first: {first}). Does `trial.backbone` fit the file?"
+        )
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def normalisation_for(
+    channels: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Fits a normalisation to another number of channels: luma-weighted for RGB to grey, else the average repeated."""
+    if len(mean) == channels:
+        return mean, std
+    if (len(mean), channels) == (3, 1):
+        shares = LUMA
+        return (sum(w * m for w, m in zip(shares, mean, strict=True)),), (
+            sum(w * s for w, s in zip(shares, std, strict=True)),
+        )
+    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels

@@ -1,0 +1,106 @@
+"""Trains a network from nothing, once, as starting weights for fine-tuning elsewhere.
+
+    python -m resnet_tl.pretrain trial.backbone=resnet18 trial.weights=none … data.source=image_folder data.root=images
+
+The network is stored under its fingerprint in the cache, so that asking again finds it.
+"""
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.errors import ConfigError, WeightsError
+from resnet_tl.fingerprint import Environment, digest, fingerprint
+from resnet_tl.fit import OnEpoch, fit
+
+
+def stage_fingerprint(trial: TrialConfig, data: Prepared, seed: int, environment: Environment) -> str:
+    """Names the weights that a stage produces.
+
+    Raises:
+        ConfigError: the stage starts from weights; it must start from none.
+    """
+    if trial.weights != "none":
+        raise ConfigError(f"A pretrain stage must have `weights: none`, but got {trial.weights!r}.")
+    of_trial = fingerprint(
+        trial,
+        data=data.fingerprint,
+        weights="none",
+        num_classes=len(data.classes),
+        channels=data.channels,
+        environment=environment,
+    )
+    return digest([of_trial, seed])
+
+
+def place(name: str, cache: Path) -> Path:
+    """The checkpoint folder of a stage, by its fingerprint."""
+    return cache / "pretrained" / name / "checkpoint"
+
+
+def pretrain(
+    trial: TrialConfig,
+    data: Prepared,
+    *,
+    seed: int,
+    environment: Environment,
+    cache: Path,
+    device: str | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Path:
+    """Trains the network, or finds it trained.
+
+    Returns:
+        Its checkpoint folder.
+
+    Raises:
+        WeightsError: training diverged.
+    """
+    final = place(stage_fingerprint(trial, data, seed, environment), cache)
+    folder = final.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # several studies may want it at once; one trains, the others wait
+        if not (final / "model.json").exists():
+            work = folder / "work"
+            result = fit(
+                trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch
+            )
+            if result.state == "diverged":
+                raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
+            (work / "checkpoint").rename(final)
+            shutil.rmtree(work)
+    return final
+
+
+def main() -> int:
+    """`python -m resnet_tl.pretrain`."""
+    from resnet_tl import cli
+    from resnet_tl.result import Epoch
+
+    request = cli.fit_request("pretrain", __doc__ or "")
+
+    def show(epoch: Epoch) -> None:
+        print(f"epoch {epoch.epoch}/{request.trial.epochs}  val accuracy {epoch.metrics['val/accuracy']:.4f}", flush=True)
+
+    final = pretrain(
+        request.trial,
+        request.data,
+        seed=request.seed,
+        environment=request.environment,
+        cache=request.cache,
+        on_epoch=show,
+    )
+    if request.out:
+        shutil.copytree(final, request.out, dirs_exist_ok=True)
+        final = Path(request.out)
+    print(f"Start from it with:  trial.weights={final}")
+    return 0
+
+
+if __name__ == "__main__":
+    from resnet_tl.cli import entry
+
+    entry(main)

@@ -1,0 +1,39 @@
+"""What one seed run says."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One epoch of the learning curve."""
+
+    epoch: int
+    """Counts from 1."""
+    lr: float
+    """Learning rate of the head at its last step."""
+    metrics: dict[str, float]
+    """`train/loss` and `train/accuracy` as met while training; every `val/…`. Fractions."""
+    wall_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitResult:
+    """One seed run, finished. Travels between processes and is stored as JSON."""
+
+    state: Literal["complete", "diverged"]
+    seed: int
+    max_epoch: int
+    """The most epochs that the trial allowed."""
+    best_epoch: int | None
+    """The epoch whose network was selected on `val`; None when diverged."""
+    metrics: dict[str, float]
+    """`split/name` for train, val and test with the selected network; empty when diverged."""
+    confusion: dict[str, list[list[int]]]
+    """For each split counts [K, K]: row = true class, column = predicted class."""
+    history: list[Epoch]
+    num_trainable: int
+    wall_s: float
+    """Time spent training and evaluating, restarts included."""
+    reason: str | None = None
+    """Why it diverged: which number stopped being finite, in which epoch and step."""

@@ -1,0 +1,83 @@
+"""Loss, optimiser and learning-rate schedule of a trial.
+
+Axes: B images, H hidden units, K classes, O outputs of the network.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.model.network import Network
+
+
+def class_logits(outputs_BO: Tensor) -> Tensor:
+    """One logit per class [B, K]; a binary network's single logit z becomes [0, z], whose softmax is its sigmoid."""
+    if outputs_BO.shape[1] > 1:
+        return outputs_BO
+    return torch.cat([torch.zeros_like(outputs_BO), outputs_BO], dim=1)
+
+
+def loss_of(
+    outputs_BO: Tensor, targets_BK: Tensor, *, label_smoothing: float, class_weights_K: Tensor | None
+) -> Tensor:
+    """Mean cross-entropy of a batch (for one output: binary cross-entropy, the same thing).
+
+    Args:
+        targets_BK: class shares, which sum to 1.
+        label_smoothing: share spread evenly over all classes.
+            Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+        class_weights_K: weight of each class; the mean is over weights, as in torch's own losses.
+    """
+    log_p_BK = class_logits(outputs_BO).float().log_softmax(1)
+    smooth_BK = targets_BK * (1 - label_smoothing) + label_smoothing / targets_BK.shape[1]
+    loss_B = -(smooth_BK * log_p_BK).sum(1)
+    if class_weights_K is None:
+        return loss_B.mean()
+    weight_B = (targets_BK * class_weights_K).sum(1)
+    return (loss_B * weight_B).sum() / weight_B.sum()
+
+
+def balanced_weights_K(labels: Tensor, num_classes: int) -> Tensor:
+    """N / (K x count): every class weighs the same in total, and the mean weight over images is 1."""
+    counts = torch.bincount(labels, minlength=num_classes)
+    return len(labels) / (num_classes * counts.double()).float()
+
+
+def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer:
+    """The optimiser over all parameters that train; the backbone's group has its own learning rate."""
+    groups = [
+        {"params": [p for p in network.backbone.parameters() if p.requires_grad], "scale": trial.backbone_lr_factor},
+        {"params": list(network.head.parameters()), "scale": 1.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if trial.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=trial.lr, momentum=trial.momentum, weight_decay=trial.weight_decay)
+    cls = torch.optim.Adam if trial.optimizer == "adam" else torch.optim.AdamW
+    return cls(groups, lr=trial.lr, betas=(0.9, 0.999), weight_decay=trial.weight_decay)
+
+
+def lr_factor(trial: TrialConfig, *, epoch: int, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of one step as a fraction of `lr`.
+
+    Args:
+        epoch: counts from 1.
+        step: of the epoch, counts from 0.
+    """
+    now = (epoch - 1) * steps_per_epoch + step
+    warmup = trial.warmup_epochs * steps_per_epoch
+    if now < warmup:
+        return (now + 1) / warmup
+    if trial.schedule == "cosine":
+        total = trial.epochs * steps_per_epoch
+        return 0.5 * (1 + math.cos(math.pi * (now - warmup) / (total - warmup)))
+    if trial.schedule == "step":
+        return float(0.1 ** (3 * (epoch - 1) // trial.epochs))
+    return 1.0
+
+
+def set_lr(optimizer: torch.optim.Optimizer, trial: TrialConfig, factor: float) -> None:
+    """Sets every group's learning rate for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = trial.lr * group["scale"] * factor
