@@ -12,33 +12,10 @@ from filelock import FileLock
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.fingerprint import Environment, digest, fingerprint
+from resnet_tl.errors import WeightsError
+from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import OnEpoch, fit
-
-
-def stage_fingerprint(trial: TrialConfig, data: Prepared, seed: int, environment: Environment) -> str:
-    """Names the weights that a stage produces.
-
-    Raises:
-        ConfigError: the stage starts from weights; it must start from none.
-    """
-    if trial.weights != "none":
-        raise ConfigError(f"A pretrain stage must have `weights: none`, but got {trial.weights!r}.")
-    of_trial = fingerprint(
-        trial,
-        data=data.fingerprint,
-        weights="none",
-        num_classes=len(data.classes),
-        channels=data.channels,
-        environment=environment,
-    )
-    return digest([of_trial, seed])
-
-
-def place(name: str, cache: Path) -> Path:
-    """The checkpoint folder of a stage, by its fingerprint."""
-    return cache / "pretrained" / name / "checkpoint"
+from resnet_tl.stage import place, stage_fingerprint
 
 
 def pretrain(

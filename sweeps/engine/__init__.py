@@ -1,0 +1,1 @@
+"""Making a study happen: one driver decides and writes, pure workers compute."""

@@ -1,0 +1,1 @@
+"""What the ledger says: results -> stats -> tables -> documents. Reading never needs training."""

@@ -1,0 +1,234 @@
+"""From words on the command line and YAML files to a `Definition`.
+
+Hydra composes (groups, overrides); study files are read by our own strict reader, whether they are ours or the
+user's, since Hydra has no notion of a path there and accepts `off` as False.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.errors import ConfigError
+from resnet_tl.options import load_yaml_file, nearest
+from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConfig, build
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+DEFAULT_STUDY = "quickstart"
+
+LITERAL = ("data.root", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
+"""Options taken letter by letter, whatever characters they hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A study that comes with the project."""
+
+    name: str
+    question: str
+    path: Path
+
+
+def shipped() -> list[Listed]:
+    """The studies under `conf/study`."""
+    return [
+        Listed(name=path.stem, question=str((load_yaml_file(path).get("study") or {}).get("question", "")), path=path)
+        for path in sorted((CONF / "study").glob("*.yaml"))
+    ]
+
+
+def compose(words: Sequence[str]) -> Definition:
+    """Builds the request that a command line makes.
+
+    Args:
+        words: `study=…`, `data=…` and overrides such as `trial.lr=1e-4`.
+
+    Raises:
+        ConfigError: every problem that can be seen at once.
+    """
+    problems: list[str] = []
+    study_word, data_word, literal, overrides = _sort_words(words, problems)
+    parsed = _parse_overrides(overrides, problems)
+    try:
+        raw = _study_file(study_word if study_word is not None else DEFAULT_STUDY)
+        _refuse_interpolation(raw, "")
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    keys = {key for key, _ in parsed} | set(literal)
+    if "study.space" in keys:
+        raw.setdefault("study", {})["space"] = {}  # replaced, where Hydra would merge
+    raw = _merge(raw, data_word, [text for _, text in parsed])
+    _refuse_interpolation(raw, "")
+    for key, value in literal.items():
+        group, name = key.split(".")
+        raw.setdefault(group, {})[name] = value
+    _pin(raw, keys)
+    try:
+        definition = build(raw)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    if problems:
+        raise ConfigError(*problems)
+    return definition
+
+
+def _sort_words(
+    words: Sequence[str], problems: list[str]
+) -> tuple[str | None, str | None, dict[str, str], list[str]]:
+    study = data = None
+    literal: dict[str, str] = {}
+    overrides = []
+    seen: set[str] = set()
+    for word in words:
+        key, equals, value = word.partition("=")
+        bare = key.lstrip("+")
+        if bare in seen:
+            problems.append(f"`{bare}` is given twice.")
+        seen.add(bare)
+        if not equals and not word.startswith("~"):
+            problems.append(f"`{word}` must have the form key=value; `--help` explains.")
+        elif bare == "study":
+            study = value
+        elif bare == "data":
+            data = value
+        elif bare in LITERAL:
+            literal[bare] = value
+        else:
+            overrides.append(word)
+    if data is not None:
+        choices = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
+        if data not in choices:
+            problems.append(f"`data=` must name one of {', '.join(choices)}, but got {data!r}; {nearest(data, choices)}")
+            data = None
+    return study, data, literal, overrides
+
+
+def _study_file(name: str) -> dict[str, Any]:
+    shipped_path = CONF / "study" / f"{name}.yaml"
+    if re.fullmatch(r"[\w\-]+", name) and shipped_path.exists():
+        return load_yaml_file(shipped_path)
+    path = Path(name).expanduser()
+    if path.is_file():
+        return load_yaml_file(path)
+    names = [study.name for study in shipped()]
+    raise ConfigError(
+        f"`study=` must name a study or a YAML file that exists, but got {name!r}; {nearest(name, names)} "
+        "(`--list` shows all)"
+    )
+
+
+def _parse_overrides(overrides: Iterable[str], problems: list[str]) -> list[tuple[str, str]]:
+    """(key, text for Hydra) of each override; what is wrong is added to `problems`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    found = []
+    for word in overrides:
+        try:
+            override = parser.parse_override(word)
+            value = override.value()
+        except HydraException as error:
+            first = str(error).splitlines()[0]
+            problems.append(f"`{word}` cannot be read: {first}. Quote values with special characters: key='\"a,b\"'.")
+            continue
+        key = str(override.key_or_group)
+        problem = _unknown(key)
+        if problem:
+            problems.append(problem)
+        elif override.is_sweep_override():
+            problems.append(
+                f"`{word}` gives several values; a list is written {key}=[a,b], and values to try belong into "
+                f"study.space: 'study.space={{{key.rpartition('.')[2]}: {{values: [a, b]}}}}'."
+            )
+        elif isinstance(value, float) and value != value:
+            problems.append(f"`{key}` must be a finite number, but got nan.")
+        else:
+            # add or replace: what may stand there is decided by our own models, not by what a file happened to hold
+            found.append((key, word if override.is_delete() else "++" + word.lstrip("+")))
+    return found
+
+
+def _unknown(key: str) -> str | None:
+    group, _, rest = key.partition(".")
+    name = rest.split(".")[0]
+    models = {"study": StudyConfig, "trial": TrialConfig, "data": DataConfig, "run": RunConfig}
+    if group not in TOP_LEVEL:
+        everything = list(TOP_LEVEL) + [f"{g}.{n}" for g, model in models.items() for n in model.model_fields]
+        close = [f"{g}.{group}" for g, model in models.items() if group in model.model_fields]
+        hint = f"did you mean `{close[0]}`?" if close else nearest(key, everything)
+        return f"`{key}` is not an option; {hint}"
+    if group in models and name and name not in models[group].model_fields:
+        return f"`{key}` is not an option; {nearest(name, models[group].model_fields)}"
+    return None
+
+
+def _merge(raw: dict[str, Any], data: str | None, overrides: list[str]) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        node = OmegaConf.create(raw)
+        ConfigStore.instance().store(group="study", name="chosen", node=node, package="_global_")
+        with suppress(ValueError):
+            GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            chosen = ["study=chosen"] + ([f"data={data}"] if data else [])
+            config = hydra_compose("config", overrides=chosen + overrides)
+        container = OmegaConf.to_container(config, resolve=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"The options cannot be combined: {str(error).splitlines()[0]}") from None
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _refuse_interpolation(value: Any, where: str) -> None:
+    """`${…}` would be stored in the ledger, secrets of the environment included."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_interpolation(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_interpolation(item, where)
+    elif isinstance(value, str) and "${" in value:
+        raise ConfigError(f"`{where}` must be a plain value; `{value}` (an interpolation) is not supported.")
+
+
+def _pin(raw: dict[str, Any], keys: set[str]) -> None:
+    """A `trial.x` given on the command line wins over the file: over a searched `x`, and over values that set it."""
+    space = (raw.get("study") or {}).get("space")
+    if not isinstance(space, dict):
+        return
+    for key in keys:
+        group, _, name = key.partition(".")
+        if group != "trial" or "study.space" in keys:
+            continue
+        for content in space.values():
+            for alternative in content if isinstance(content, list) else [content]:
+                if isinstance(alternative, dict) and isinstance(alternative.get("set"), dict):
+                    for others in alternative["set"].values():
+                        if isinstance(others, dict):
+                            others.pop(name, None)
+        if name in space:
+            value = raw["trial"].pop(name)
+            content = space[name]
+            kept = [_pinned(a, value) for a in (content if isinstance(content, list) else [content])]
+            space[name] = kept if isinstance(content, list) else kept[0]
+
+
+def _pinned(alternative: Any, value: Any) -> Any:
+    if not isinstance(alternative, dict):
+        return alternative
+    pinned: dict[str, Any] = {"value": value}
+    if "when" in alternative:
+        pinned["when"] = alternative["when"]
+    sets = {k: v for k, v in (alternative.get("set") or {}).items() if k == value}
+    return pinned | ({"set": sets} if sets else {})

@@ -1,0 +1,208 @@
+"""What is to be done: a pure function of the study and of what the ledger knows. Resuming is planning again."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.errors import ConfigError
+from sweeps.definition.config import Definition
+from sweeps.definition.space import Params, Space
+
+DONE = ("complete", "diverged")
+"""States that are results; a failed seed run is tried again at the next start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One point of the space, with its stable number."""
+
+    number: int
+    params: Params
+    config: TrialConfig
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the ledger holds of a study."""
+
+    trials: tuple[Trial, ...] = ()
+    states: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """State by (fingerprint, seed)."""
+
+    def lacks(self, trial: Trial, seeds: Iterable[int]) -> list[int]:
+        """Seeds of a trial that have no result yet."""
+        return [seed for seed in seeds if self.states.get((trial.fingerprint, seed)) not in DONE]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """All trials that are known now, and the seed runs still to do, in order."""
+
+    trials: tuple[Trial, ...]
+    new: tuple[Trial, ...]
+    """Trials that are not in the ledger yet."""
+    renamed: tuple[Trial, ...]
+    """Trials in the ledger whose point is written in other words since the space gained or lost a parameter."""
+    todo: tuple[tuple[Trial, int], ...]
+    coinciding: tuple[tuple[Params, Params], ...]
+    """Points that mean the same network as an earlier one: (left out, kept)."""
+    to_ask: int
+    """Trials that a sampler has yet to propose."""
+
+
+NameOf = Callable[[TrialConfig], str]
+
+
+def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
+    """Compares what the study wants with what there is.
+
+    Args:
+        name_of: the fingerprint of a configuration.
+
+    Raises:
+        ConfigError: the ledger holds trials that the study, as it is now, could not have.
+    """
+    require_extension(definition, known, name_of)
+    trials = list(known.trials)
+    new: list[Trial] = []
+    renamed: list[Trial] = []
+    coinciding: list[tuple[Params, Params]] = []
+    to_ask = 0
+    if definition.study.method == "grid":
+        by_name = {trial.fingerprint: trial for trial in trials}
+        met: dict[str, Params] = {}
+        for params in definition.space.grid():
+            config = definition.trial(params)
+            name = name_of(config)
+            if name in met:
+                coinciding.append((params, met[name]))
+                continue
+            met[name] = params
+            if name not in by_name:
+                number = 1 + max((trial.number for trial in trials), default=-1)
+                trial = Trial(number=number, params=params, config=config, fingerprint=name)
+                trials.append(trial)
+                new.append(trial)
+            elif by_name[name].params != params:
+                trial = dataclasses.replace(by_name[name], params=params)
+                trials[trials.index(by_name[name])] = trial
+                renamed.append(trial)
+    else:
+        assert definition.study.trials is not None
+        to_ask = max(0, definition.study.trials - len(trials))
+    return Plan(
+        trials=tuple(trials),
+        new=tuple(new),
+        renamed=tuple(renamed),
+        todo=tuple((trial, seed) for trial in trials for seed in known.lacks(trial, definition.study.seeds)),
+        coinciding=tuple(coinciding),
+        to_ask=to_ask,
+    )
+
+
+def require_extension(definition: Definition, known: Known, name_of: NameOf) -> None:
+    """Every trial in the ledger must be a trial of the study as it is now, with the same fingerprint.
+
+    Raises:
+        ConfigError: names the trials that are not.
+    """
+    if definition.study.method == "grid" and known.trials:
+        names = {name_of(definition.trial(params)) for params in definition.space.grid()}
+        lost = [trial for trial in known.trials if trial.fingerprint not in names]
+    else:
+        lost = [
+            trial
+            for trial in known.trials
+            if not definition.space.contains(trial.params)
+            or name_of(definition.trial(trial.params)) != trial.fingerprint
+        ]
+    if lost:
+        few = "; ".join(f"trial {trial.number} {describe(trial.params)}" for trial in lost[:3])
+        raise ConfigError(
+            f"{len(lost)} of {len(known.trials)} trials in the ledger are not trials of this definition ({few})."
+        )
+    if definition.study.trials is not None and definition.study.trials < len(known.trials):
+        raise ConfigError(
+            f"`study.trials` is a total and must be at least {len(known.trials)}, which the ledger holds, "
+            f"but got {definition.study.trials}."
+        )
+
+
+def exhausted(space: Space, names: Iterable[str], name_of: Callable[[Params], str]) -> bool:
+    """Whether every network of a finite space is among the given fingerprints."""
+    if not space.is_finite():
+        return False
+    names = set(names)
+    return all(name_of(params) in names for params in space.grid())
+
+
+def describe(params: Mapping[str, Any]) -> str:
+    """A point in one line: `lr=0.001 head=linear`."""
+    return " ".join(f"{name}={value}" for name, value in params.items()) or "(base)"
+
+
+def identity(definition: Definition, data: str, classes: Iterable[str], environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a study decides its numbers, as it is stored and compared.
+
+    Names, prose, tables, seeds and the number of trials may change; see `refuse_change`.
+    """
+    study = definition.study
+    return {
+        "method": study.method,
+        "metric": study.metric,
+        "direction": study.direction,
+        "trial": definition.base,
+        "space": study.space,
+        "seeds": list(study.seeds),
+        "data": {"fingerprint": data, "classes": list(classes)}
+        | definition.data.model_dump(mode="json", exclude={"root", "skip_bad"}),
+        "pretrain": {
+            name: {"trial": stage.trial, "seed": stage.seed, "data": stage.data.model_dump(mode="json", exclude={"root"})}
+            for name, stage in definition.pretrain.items()
+        },
+        "environment": dict(environment),
+    }
+
+
+def refuse_change(name: str, stored: dict[str, Any], now: dict[str, Any], reason: str | None) -> None:
+    """Refuses a definition that would alter numbers which the ledger holds under this name.
+
+    Args:
+        stored: `identity` when the study last ran.
+        now: `identity` of the request.
+        reason: why planning refused, if it did.
+
+    Raises:
+        ConfigError: with the difference, and how to go on.
+    """
+    reasons = [reason] if reason else []
+    for key in ("method", "metric", "direction"):
+        if stored[key] != now[key]:
+            reasons.append(f"`study.{key}` was {stored[key]}, but is {now[key]} now.")
+    gone = [seed for seed in stored["seeds"] if seed not in now["seeds"]]
+    if gone:
+        reasons.append(f"`study.seeds` lacks {gone}, which the ledger's means include; seeds can only be added.")
+    if not reasons:
+        return
+    before, after = (yaml.safe_dump(_plain(side), sort_keys=False, width=100).splitlines() for side in (stored, now))
+    diff = list(difflib.unified_diff(before, after, "in the ledger", "as asked for", lineterm="", n=0))
+    raise ConfigError(
+        f"The study {name} is in the ledger with another definition, and its numbers must not be mixed.",
+        *reasons,
+        *diff,
+        f"Bring the old definition back, or run this one under a new name:  study.name={name}_2",
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,555 @@
+"""The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
+
+import os
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from resnet_tl.data.prepare import verify
+from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.result import FitResult
+from sweeps.definition.config import Definition
+from sweeps.definition.plan import DONE, Trial, describe, exhausted
+from sweeps.engine.execute import LocalExecutor, WorkerDied, answer
+from sweeps.engine.progress import Display
+from sweeps.engine.record import Recorder, git_commit
+from sweeps.engine.session import Session
+from sweeps.engine.storage import open_storage
+from sweeps.engine.study import ASK_AHEAD, Study
+from sweeps.engine.work import (
+    Job,
+    PretrainJob,
+    cuda_devices,
+    export_network,
+    fetch_weights,
+    read_progress,
+    run_pretrain,
+    run_seed,
+)
+from sweeps.ledger import Ledger, SeedRunRow, TrialRow, now
+
+POLL_S = 0.5
+"""Pause between looks at the progress of running jobs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run of the driver came to."""
+
+    done: int
+    """Seed runs of the study with a result, diverged ones included."""
+    total: int
+    failed: int
+    ran: int
+    """Seed runs trained by this very run."""
+    best: Path | None
+    """Folder of the best network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Running:
+    trial: Trial
+    seed: int
+    device: str
+    folder: Path
+    started: str
+    clock: float
+    attempt: int
+
+
+@contextmanager
+def study_lock(out: Path, name: str) -> Iterator[None]:
+    """One driver per study; the lock dies with its holder.
+
+    Raises:
+        ConfigError: another driver runs this study.
+    """
+    folder = out / "mlruns" / ".work"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"The study {name} is being run by another process in {out}; wait for it, or stop it."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
+    """Runs what a study lacks.
+
+    Args:
+        command: as the user gave it, for the report.
+
+    Raises:
+        UserError: the request cannot be carried out; nothing was trained.
+        KeyboardInterrupt: the user stopped it; what was finished is in the ledger.
+    """
+    out = Path(definition.run.out).expanduser().absolute()
+    with study_lock(out, definition.study.name):
+        # the definition is checked against what there is before anything is created
+        path = out / "studies.db"
+        ledger = Ledger(path) if path.exists() else None
+        try:
+            session = Session(definition, ledger)
+            ledger = ledger or open_storage(out)
+            return _Driver(session, ledger, command, console).run()
+        finally:
+            if ledger is not None:
+                ledger.close()
+
+
+class _Driver:
+    def __init__(self, session: Session, ledger: Ledger, command: str, console: Console) -> None:
+        self.session, self.ledger, self.console = session, ledger, console
+        self.study = session.study
+        self.trials: list[Trial] = list(session.plan.trials)
+        self.states = dict(session.known.states)
+        self.todo: deque[tuple[Trial, int, int]] = deque((trial, seed, 0) for trial, seed in session.plan.todo)
+        self.to_ask = session.plan.to_ask
+        self.work = session.out / "mlruns" / ".work" / self.study.name
+        self.ran = 0
+        self.commit = git_commit()
+        ledger.put_study(session.study_row(command, now()))
+        ledger.put_trials(self.study.name, [_trial_row(trial) for trial in session.plan.new])
+        ledger.set_params(self.study.name, {trial.number: trial.params for trial in session.plan.renamed})
+        self.optuna: Study | None = None
+        self.recorder: Recorder | None = None
+        self.executor: LocalExecutor | None = None
+        self.display: Display | None = None
+
+    # -- the course of a run ------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        untracked = any(not row.tracked for row in self.ledger.seed_runs(self.study.name))
+        if not self.todo and not self.to_ask and not untracked and self._best_is_stored():
+            return self._outcome()
+        interrupted = True
+        with _terminable():
+            try:
+                self._open()
+                self._reuse()
+                if self.todo or self.to_ask:
+                    self._execute()
+                self._settle_all()
+                best = self._export_best()
+                interrupted = False
+            finally:
+                self._close(interrupted)
+        return self._outcome(best)
+
+    def _open(self) -> None:
+        definition, session = self.session.definition, self.session
+        self.optuna = Study(session.out / "studies.db", self.study, definition.space)
+        self.optuna.drop_unknown({trial.number for trial in self.trials})
+        self.recorder = Recorder(
+            out=session.out,
+            tracking_uri=definition.run.tracking_uri,
+            study=self.study.name,
+            question=self.study.question,
+            ledger=self.ledger,
+            commit=self.commit,
+            warn=self._say,
+        )
+
+    def _close(self, interrupted: bool) -> None:
+        if self.display:
+            self.display.stop()
+        if self.executor:
+            self.executor.stop()
+        if self.recorder:
+            self.recorder.close(self._untracked(), interrupted=interrupted)
+        if self.optuna:
+            self.optuna.close()
+
+    def _say(self, line: str) -> None:
+        if self.display:
+            self.display.say(line)
+        else:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _untracked(self) -> Iterator[tuple[Trial, SeedRunRow, Path | None]]:
+        by_name = {trial.fingerprint: trial for trial in self.trials}
+        for row in self.ledger.seed_runs(self.study.name, heavy=True):
+            if not row.tracked and row.fingerprint in by_name:
+                trial = by_name[row.fingerprint]
+                yield trial, row, None if row.reused_from else self._folder(trial, row.seed)
+
+    def _outcome(self, best: Path | None = None) -> Outcome:
+        wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
+        states = [self.states.get(key) for key in wanted]
+        folder = self._best_folder()
+        return Outcome(
+            done=sum(state in DONE for state in states),
+            total=len(wanted),
+            failed=sum(state == "failed" for state in states),
+            ran=self.ran,
+            best=best or (folder if (folder / "model.json").exists() else None),
+        )
+
+    # -- results that exist already ------------------------------------------------------------------------------------
+
+    def _reuse(self) -> None:
+        """Takes over seed runs that another study of this ledger has done: same fingerprint, same seed."""
+        rest: deque[tuple[Trial, int, int]] = deque()
+        taken = 0
+        for trial, seed, attempt in self.todo:
+            row = self.ledger.find(trial.fingerprint, seed)
+            if row is None:
+                rest.append((trial, seed, attempt))
+            else:
+                self._take_over(trial, row)
+                taken += 1
+        self.todo = rest
+        if taken:
+            self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
+
+    def _take_over(self, trial: Trial, row: SeedRunRow) -> None:
+        values = {name: getattr(row, name) for name in row.__dataclass_fields__}
+        values |= {"study": self.study.name, "reused_from": row.reused_from or row.study, "tracked": False}
+        self._write(trial, SeedRunRow(**values), None)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def _execute(self) -> None:
+        session, run = self.session, self.session.definition.run
+        verify(session.data)
+        gpus = cuda_devices() if session.environment.device == "cuda" else 0
+        if session.environment.device == "cuda" and not gpus:
+            raise ConfigError("`run.device` is cuda, but torch finds no GPU here.")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = run.workers or gpus or max(1, cores // session.environment.threads)
+        if ":" in run.device:
+            devices = [run.device] * workers
+        elif gpus:
+            devices = [f"cuda:{index % gpus}" for index in range(workers)]
+        else:
+            devices = ["cpu"] * workers
+        self._pool(workers)
+        seeds = len(self.study.seeds)
+        done = sum(self.states.get((t.fingerprint, s)) in DONE for t in self.trials for s in self.study.seeds)
+        self.display = Display(
+            self.study.name,
+            total=(len(self.trials) + self.to_ask) * seeds,
+            done=done,
+            workers=workers,
+            console=self.console,
+        )
+        self._get_weights(devices)
+        free = list(reversed(devices))
+        running: dict[Future[Any], _Running] = {}
+        while True:
+            while free and (self.todo or self._ask(running)):
+                if not self.todo:
+                    continue  # the proposed trial was taken over whole from another study
+                trial, seed, attempt = self.todo.popleft()
+                job = self._start(trial, seed, free.pop(), attempt)
+                running[self._submit(job)] = job
+            if not running:
+                break
+            finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = running.pop(future)
+                free.append(job.device)
+                self._collect(job, future)
+            for job in running.values():
+                self._follow(job)
+        self.display.stop()
+
+    def _get_weights(self, devices: list[str]) -> None:
+        """Makes or fetches starting weights before any training; weights that cannot be had end the run here."""
+        session = self.session
+        assert self.executor and self.display
+        wanted: dict[tuple[str, str], Trial] = {}
+        for trial in self.trials:
+            wanted.setdefault((trial.config.weights, trial.config.backbone), trial)
+        if self.to_ask:
+            for params in session.definition.space.probes():
+                config = session.definition.trial(params)
+                wanted.setdefault((config.weights, config.backbone), Trial(number=-1, params={}, config=config, fingerprint=""))
+        waiting: dict[Future[Any], tuple[str, Path, int]] = {}
+        for (spec, backbone), trial in wanted.items():
+            if spec == "none":
+                continue
+            if spec in session.definition.pretrain:
+                stage = session.stage(trial.config)
+                if (stage.checkpoint / "model.json").exists():
+                    continue
+                folder = self.work / f"pretrain-{stage.name}-{backbone}"
+                job = PretrainJob(
+                    trial=stage.trial, data=stage.data, seed=stage.seed, environment=session.environment,
+                    device=devices[len(waiting) % len(devices)], cache=str(session.cache), folder=str(folder),
+                )  # fmt: skip
+                verify(stage.data)
+                self._say(f"pretraining {stage.name} ({backbone}) …")
+                waiting[self.executor.submit(run_pretrain, job)] = (f"pretrain {stage.name}", folder, stage.trial.epochs)
+            else:
+                start = session.start_from(trial.config).weights
+                waiting[self.executor.submit(fetch_weights, start, backbone)] = (f"weights {spec}", self.work, 0)
+        clock = time.monotonic()
+        while waiting:
+            finished, _ = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in finished:
+                name, _, epochs = waiting.pop(future)
+                answer(future)
+                if epochs:
+                    self.display.finished(name, f"{name}: done", time.monotonic() - clock, counts=False)
+            for name, folder, epochs in waiting.values():
+                met = read_progress(folder)
+                if met:
+                    self.display.running(name, name, met[-1].epoch, epochs, f"{met[-1].metrics['val/accuracy']:.2%}")
+
+    def _folder(self, trial: Trial, seed: int) -> Path:
+        return self.work / f"{trial.fingerprint}-{seed}"
+
+    def _start(self, trial: Trial, seed: int, device: str, attempt: int) -> _Running:
+        assert self.recorder and self.optuna
+        self.optuna.record(trial, None, finished=False)
+        self.recorder.started(trial, seed)
+        folder = self._folder(trial, seed)
+        (folder / "progress.jsonl").unlink(missing_ok=True)
+        return _Running(
+            trial=trial, seed=seed, device=device, folder=folder, started=now(), clock=time.monotonic(), attempt=attempt
+        )
+
+    def _submit(self, job: _Running) -> "Future[Any]":
+        assert self.executor
+        return self.executor.submit(
+            run_seed,
+            Job(
+                trial=self.session.start_from(job.trial.config),
+                data=self.session.data,
+                seed=job.seed,
+                environment=self.session.environment,
+                device=job.device,
+                folder=str(job.folder),
+            ),
+        )
+
+    def _follow(self, job: _Running) -> None:
+        assert self.recorder and self.display
+        epochs = read_progress(job.folder)
+        if epochs:
+            self.recorder.epochs(job.trial, job.seed, epochs)
+        name = f"trial {job.trial.number} seed {job.seed}"
+        note = f"{self.study.metric} {epochs[-1].metrics[self.study.metric]:.4f}" if epochs else "starting"
+        self.display.running((job.trial.number, job.seed), name, len(epochs), job.trial.config.epochs, note)
+
+    def _collect(self, job: _Running, future: "Future[Any]") -> None:
+        """Writes down what a finished job says."""
+        assert self.display
+        try:
+            row = self._row(job, answer(future))
+        except WorkerDied as error:
+            if job.attempt == 0:
+                # killed from outside, or memory was short for a moment; it goes on from its last saved epoch
+                self._say(f"trial {job.trial.number} seed {job.seed}: {error}; trying once more")
+                self.todo.appendleft((job.trial, job.seed, 1))
+                return
+            row = self._failed(job, str(error))
+        except UserError as error:
+            row = self._failed(job, str(error))
+        except Exception as error:  # whatever a seed run raises fails that seed run, visibly
+            row = self._failed(job, "".join(traceback.format_exception(error)).strip())
+        self.ran += 1
+        self._write(job.trial, row, job.folder)
+        name = f"trial {job.trial.number} seed {job.seed} ({describe(job.trial.params)})"
+        if row.state == "complete":
+            said = f"{self.study.metric} {row.metrics[self.study.metric]:.4f} at epoch {row.best_epoch}, {row.wall_s:.1f} s"
+        else:
+            said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
+        self.display.finished(
+            (job.trial.number, job.seed), f"{name}: {said}", time.monotonic() - job.clock, counts=row.state in DONE
+        )
+
+    def _row(self, job: _Running, result: FitResult) -> SeedRunRow:
+        return SeedRunRow(
+            study=self.study.name,
+            fingerprint=job.trial.fingerprint,
+            seed=job.seed,
+            state=result.state,
+            max_epoch=result.max_epoch,
+            best_epoch=result.best_epoch,
+            metrics=result.metrics,
+            wall_s=result.wall_s,
+            reason=result.reason,
+            started=job.started,
+            finished=now(),
+            commit=self.commit,
+            checkpoint=str(job.folder / "checkpoint") if result.state == "complete" else None,
+            confusion=result.confusion,
+            history=[asdict(epoch) for epoch in result.history],
+        )
+
+    def _failed(self, job: _Running, reason: str) -> SeedRunRow:
+        return SeedRunRow(
+            study=self.study.name,
+            fingerprint=job.trial.fingerprint,
+            seed=job.seed,
+            state="failed",
+            max_epoch=job.trial.config.epochs,
+            best_epoch=None,
+            metrics={},
+            wall_s=time.monotonic() - job.clock,
+            reason=reason,
+            started=job.started,
+            finished=now(),
+            commit=self.commit,
+        )
+
+    def _write(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+        """Ledger first: it is the truth. Then MLflow, which may be late."""
+        assert self.recorder
+        self.ledger.put(row)
+        self.states[row.fingerprint, row.seed] = row.state
+        self.recorder.finished(trial, row, folder)
+        if all((trial.fingerprint, seed) in self.states for seed in self.study.seeds):
+            self.recorder.trial_done(trial, self._rows(trial))
+            if self.study.method != "bayes":
+                self._settle(trial)
+
+    # -- asking and telling -------------------------------------------------------------------------------------------
+
+    def _rows(self, trial: Trial) -> list[SeedRunRow]:
+        wanted = set(self.study.seeds)
+        rows = self.ledger.seed_runs(self.study.name)
+        return [row for row in rows if row.fingerprint == trial.fingerprint and row.seed in wanted]
+
+    def _value(self, trial: Trial) -> float | None:
+        """Mean over all seeds, or None when one of them is no number: never a mean of what is left."""
+        rows = self._rows(trial)
+        if len(rows) < len(self.study.seeds) or any(row.state != "complete" for row in rows):
+            return None
+        return sum(row.metrics[self.study.metric] for row in rows) / len(rows)
+
+    def _settle(self, trial: Trial) -> None:
+        assert self.optuna
+        self.optuna.record(trial, self._value(trial), finished=True)
+
+    def _settle_all(self) -> None:
+        for trial in self.trials:
+            if all((trial.fingerprint, seed) in self.states for seed in self.study.seeds):
+                self._settle(trial)
+
+    def _ask(self, running: dict["Future[Any]", _Running]) -> bool:
+        """Gets one more trial from the sampler; False when there is none, or none yet."""
+        assert self.optuna and self.display
+        if not self.to_ask:
+            return False
+        number = 1 + max((trial.number for trial in self.trials), default=-1)
+        if self.study.method == "bayes":
+            heard = [trial for trial in self.trials if trial.number <= number - ASK_AHEAD]
+            if not all((t.fingerprint, s) in self.states for t in heard for s in self.study.seeds):
+                return False
+            for trial in heard:
+                self._settle(trial)
+        taken = {trial.fingerprint: trial.number for trial in self.trials}
+        definition = self.session.definition
+
+        def name_of(params: dict[str, Any]) -> str:
+            return self.session.name_of(definition.trial(params))
+
+        params = None
+        if not exhausted(definition.space, taken, name_of):
+            params = self.optuna.propose(number, taken, name_of)
+        if params is None:
+            self._say(f"The space has no more than {len(self.trials)} different trials.")
+            self.to_ask = 0
+            self.display.grow(len(self.trials) * len(self.study.seeds))
+            return False
+        config = definition.trial(params)
+        trial = Trial(number=number, params=params, config=config, fingerprint=self.session.name_of(config))
+        self.ledger.put_trials(self.study.name, [_trial_row(trial)])
+        self.trials.append(trial)
+        self.to_ask -= 1
+        for seed in self.study.seeds:
+            row = self.ledger.find(trial.fingerprint, seed)
+            if row is not None:
+                self._take_over(trial, row)
+            else:
+                self.todo.append((trial, seed, 0))
+        return True
+
+    # -- the best network ---------------------------------------------------------------------------------------------
+
+    def _best_folder(self) -> Path:
+        return self.session.out / "mlruns" / "best" / self.study.name
+
+    def _best(self) -> tuple[Trial, SeedRunRow] | None:
+        """The trial with the best mean, and of its seed runs the best."""
+        sign = 1 if self.study.direction == "maximize" else -1
+        values = [(sign * value, -t.number, t) for t in self.trials if (value := self._value(t)) is not None]
+        if not values:
+            return None
+        trial = max(values, key=lambda item: item[:2])[2]
+        return trial, max(self._rows(trial), key=lambda row: (sign * row.metrics[self.study.metric], -row.seed))
+
+    def _best_is_stored(self) -> bool:
+        found = self._best()
+        mark = self._best_folder() / "origin.txt"
+        return found is None or (mark.exists() and mark.read_text() == _origin(found[1]))
+
+    def _export_best(self) -> Path | None:
+        """Stores the best network as one that needs no other file."""
+        assert self.recorder
+        folder = self._best_folder()
+        if self._best_is_stored():
+            return folder if folder.exists() else None
+        self.recorder.flush()  # which moves checkpoints to where the ledger then says
+        found = self._best()
+        assert found is not None
+        trial, row = found
+        places = [Path(row.checkpoint or ""), self._folder(trial, row.seed) / "checkpoint"]
+        source = next((str(place) for place in places if (place / "model.json").exists()), None)
+        if source is None:
+            self._say(f"The best network ({_origin(row).strip()}) is not on this machine: {row.checkpoint}")
+            return None
+        answer(self._pool(1).submit(export_network, source, str(folder), self.session.data))
+        (folder / "origin.txt").write_text(_origin(row))
+        return folder
+
+    def _pool(self, workers: int) -> LocalExecutor:
+        if self.executor is None:
+            self.executor = LocalExecutor(workers, self.session.environment.threads)
+        return self.executor
+
+
+def _origin(row: SeedRunRow) -> str:
+    return f"{row.fingerprint} {row.seed}\n"
+
+
+def _trial_row(trial: Trial) -> TrialRow:
+    return TrialRow(
+        number=trial.number,
+        fingerprint=trial.fingerprint,
+        params=trial.params,
+        config=trial.config.model_dump(mode="json"),
+    )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: workers stopped, runs closed, nothing lost."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

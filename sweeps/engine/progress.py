@@ -1,0 +1,89 @@
+"""What a person sees while a study runs: a bar and a line per running seed run, or plain lines without a terminal."""
+
+import time
+from collections.abc import Hashable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.text import Text
+
+
+class _TimeLeft(ProgressColumn):
+    """Time left, from the mean duration of the seed runs so far."""
+
+    def render(self, task: Any) -> Text:
+        left = task.fields.get("left")
+        if left is None:
+            return Text("")
+        minutes, seconds = divmod(round(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
+
+
+class Display:
+    """Shows the progress of one study.
+
+    Args:
+        total: seed runs of the study, done ones included.
+        done: seed runs that were done before.
+        workers: seed runs at a time.
+    """
+
+    def __init__(self, study: str, *, total: int, done: int, workers: int, console: Console) -> None:
+        self._study, self._total, self._done, self._workers = study, total, done, workers
+        self._console = console
+        self._before = done
+        self._spent_s = 0.0
+        self._lines: dict[Hashable, TaskID] = {}
+        self._progress: Progress | None = None
+        self._started = time.monotonic()
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _TimeLeft(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+                transient=True,
+            )
+            self._progress.start()
+            self._bar = self._progress.add_task(f"[bold]{study}", total=total, completed=done, left=None, note="")
+
+    def grow(self, total: int) -> None:
+        """The study turned out to have another number of seed runs."""
+        self._total = total
+        if self._progress:
+            self._progress.update(self._bar, total=total)
+
+    def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str) -> None:
+        """A job is in progress."""
+        if not self._progress:
+            return
+        if key not in self._lines:
+            self._lines[key] = self._progress.add_task(f"  {name}", total=epochs, left=None, note="")
+        self._progress.update(self._lines[key], completed=epoch, note=note)
+
+    def finished(self, key: Hashable, line: str, wall_s: float, *, counts: bool = True) -> None:
+        """A job has ended."""
+        if counts:
+            self._done += 1
+            self._spent_s += wall_s
+        if self._progress:
+            if key in self._lines:
+                self._progress.remove_task(self._lines.pop(key))
+            new = self._done - self._before
+            left = self._spent_s / new * (self._total - self._done) / self._workers if new else None
+            self._progress.update(self._bar, completed=self._done, left=left)
+        self.say(f"[{self._done}/{self._total}] {line}")
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bars."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Takes the bars away."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,386 @@
+"""Shows every run in MLflow, off the training path.
+
+A thread of the driver writes; what it could not write is in the ledger, marked as not tracked, and is sent when the
+study ends or starts again. So a tracker that is slow or down costs no training time and no result.
+
+experiment = study, parent run = trial, child run = seed run.
+"""
+
+import datetime
+import logging
+import os
+import queue
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from resnet_tl.result import Epoch
+from sweeps.definition.plan import Trial, describe
+from sweeps.ledger import Ledger, SeedRunRow, url_of
+from sweeps.reporting.stats import summarise
+
+RETRY_S = 30.0
+"""Pause after the tracker failed, before it is tried again."""
+MOST_METRICS = 1000
+"""MLflow takes no more in one batch."""
+
+# no telemetry, and an unreachable server is given up on quickly; both must stand before mlflow is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+Key = tuple[str, int]
+
+
+def default_uri(out: Path) -> str:
+    """The tracking database of a folder."""
+    return url_of(out / "mlruns" / "mlflow.db")
+
+
+def ui_command(out: Path, tracking_uri: str | None) -> str:
+    """The command that shows a study in a browser."""
+    if tracking_uri and tracking_uri.startswith("http"):
+        return f"open {tracking_uri}"
+    uri = tracking_uri or default_uri(out)
+    return (
+        "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
+        f'mlflow ui --backend-store-uri "{uri}" --workers 1'
+    )
+
+
+@dataclass
+class _Run:
+    """A child run as MLflow has it."""
+
+    run_id: str
+    artifact_uri: str
+    last_step: int = 0
+    """The last epoch whose metrics are there."""
+    status: str = "RUNNING"
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Recorder:
+    """Writes one study to MLflow.
+
+    Args:
+        warn: told once when the tracker fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        out: Path,
+        tracking_uri: str | None,
+        study: str,
+        question: str,
+        ledger: Ledger,
+        commit: str | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._out, self._uri = out, tracking_uri or default_uri(out)
+        self._local = tracking_uri is None
+        self._study, self._question, self._ledger, self._commit, self._warn = study, question, ledger, commit, warn
+        self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._client: Any = None
+        self._experiment = ""
+        self._children: dict[Key, _Run] = {}
+        self._parents: dict[str, _Run] = {}
+        self._always: set[Callable[[], None]] = set()
+        self._down_until = 0.0
+        self._warned = False
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    # -- called by the driver; none of these waits --------------------------------------------------------------------
+
+    def started(self, trial: Trial, seed: int) -> None:
+        """A seed run has begun."""
+        self._events.put(lambda: self._ensure_child(trial, seed))
+
+    def epochs(self, trial: Trial, seed: int, epochs: Sequence[Epoch]) -> None:
+        """A running seed run has finished epochs."""
+        self._events.put(lambda: self._log_epochs(self._ensure_child(trial, seed), epochs))
+
+    def finished(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+        """A seed run is in the ledger.
+
+        Args:
+            folder: of its work, which is removed once its network is stored.
+        """
+        self._events.put(lambda: self._finish(trial, row, folder))
+
+    def trial_done(self, trial: Trial, rows: Sequence[SeedRunRow]) -> None:
+        """All seeds of a trial are in the ledger."""
+        self._events.put(lambda: self._finish_trial(trial, rows))
+
+    def flush(self) -> None:
+        """Waits until all that was said so far is written, or has failed."""
+        reached = threading.Event()
+        self._always.add(reached.set)
+        self._events.put(reached.set)
+        reached.wait()
+
+    def close(self, missing: Iterable[tuple[Trial, SeedRunRow, Path | None]], *, interrupted: bool) -> None:
+        """Sends what is left, ends all runs, and waits for it.
+
+        Args:
+            missing: gives the seed runs that the ledger holds and MLflow may lack; looked at when the queue is empty.
+            interrupted: runs that were going on are marked as killed; the next start takes them up again.
+        """
+
+        def catch_up() -> None:
+            for trial, row, folder in missing:
+                self._finish(trial, row, folder)
+            self._end_running("KILLED" if interrupted else "FINISHED")
+
+        self._down_until = 0.0
+        self._events.put(catch_up)
+        self._events.put(None)
+        self._thread.join()
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (event := self._events.get()) is not None:
+            if event in self._always:
+                event()
+                continue
+            if time.monotonic() < self._down_until:
+                continue  # the ledger has it
+            try:
+                if self._client is None:
+                    self._connect()
+                event()
+            except Exception as error:  # whatever a tracker raises, training goes on
+                self._down_until = time.monotonic() + RETRY_S
+                if not self._warned:
+                    self._warned = True
+                    self._warn(
+                        f"MLflow at {self._uri} fails ({type(error).__name__}: {str(error).splitlines()[0][:200]}); results "
+                        "are kept in the ledger and sent later."
+                    )
+
+    def _connect(self) -> None:
+        if self._local:
+            _make_database(self._out)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(self._uri)
+        experiment = client.get_experiment_by_name(self._study)
+        if experiment is None:
+            place = (self._out / "mlruns" / "artifacts" / self._study).absolute().as_uri() if self._local else None
+            self._experiment = client.create_experiment(
+                self._study, artifact_location=place, tags={"mlflow.note.content": self._question}
+            )
+        else:
+            self._experiment = experiment.experiment_id
+        for run in self._search(client, ""):
+            tags = run.data.tags
+            found = _Run(
+                run_id=run.info.run_id,
+                artifact_uri=run.info.artifact_uri,
+                status=run.info.status,
+                metrics=run.data.metrics,
+            )
+            if tags.get("kind") == "trial":
+                self._parents[tags["fingerprint"]] = found
+            elif tags.get("kind") == "seed run":
+                if "val/loss" in found.metrics and found.status != "FINISHED":
+                    found.last_step = max(m.step for m in client.get_metric_history(found.run_id, "val/loss"))
+                self._children[tags["fingerprint"], int(tags["seed"])] = found
+        self._client = client
+
+    def _search(self, client: Any, query: str) -> list[Any]:
+        runs, token = [], None
+        while True:
+            page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
+            runs += list(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _ensure_parent(self, trial: Trial) -> _Run:
+        run = self._parents.get(trial.fingerprint)
+        if run is None:
+            run = self._create(f"trial {trial.number}: {describe(trial.params)}", trial, {"kind": "trial"}, None)
+            self._parents[trial.fingerprint] = run
+        return run
+
+    def _ensure_child(self, trial: Trial, seed: int, started: str | None = None) -> _Run:
+        run = self._children.get((trial.fingerprint, seed))
+        parent = self._ensure_parent(trial)
+        if run is None:
+            tags = {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
+            run = self._create(f"trial {trial.number} seed {seed}", trial, tags, started)
+            self._children[trial.fingerprint, seed] = run
+        elif run.status not in ("RUNNING", "FINISHED"):
+            self._client.update_run(run.run_id, status="RUNNING")
+            run.status = "RUNNING"
+        return run
+
+    def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
+        from mlflow.entities import Param
+
+        tags = tags | {
+            "study": self._study,
+            "fingerprint": trial.fingerprint,
+            "backbone": trial.config.backbone,
+            **({"mlflow.source.git.commit": self._commit} if self._commit else {}),
+        }
+        run = self._client.create_run(
+            self._experiment, start_time=_milliseconds(started) if started else None, tags=tags, run_name=name
+        )
+        params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
+        params += [Param("seed", tags["seed"])] if "seed" in tags else []
+        self._client.log_batch(run.info.run_id, params=params)
+        return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri)
+
+    def _log_epochs(self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = ()) -> None:
+        from mlflow.entities import Metric
+
+        stamp = int(time.time() * 1000)
+        # logging a step again would add a second point to the curve
+        fresh = [epoch for epoch in epochs if epoch.epoch > run.last_step]
+        metrics = [
+            Metric(name, value, stamp, epoch.epoch) for epoch in fresh for name, value in epoch.metrics.items()
+        ]
+        metrics += [Metric("lr", epoch.lr, stamp, epoch.epoch) for epoch in fresh]
+        metrics += extra
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._client.log_batch(run.run_id, metrics=metrics[start : start + MOST_METRICS])
+        if fresh:
+            run.last_step = fresh[-1].epoch
+
+    def _finish(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        run = self._ensure_child(trial, row.seed, row.started)
+        stamp = _milliseconds(row.finished)
+        finals = []
+        if "test/loss" not in run.metrics:
+            for name, value in row.metrics.items():
+                key = name if name.startswith("test/") else f"best/{name}"
+                finals.append(Metric(key, value, stamp, row.best_epoch or 0))
+        finals += [Metric("wall_s", row.wall_s, stamp, 0)] if "wall_s" not in run.metrics else []
+        self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals)
+        run.metrics |= row.metrics | {"wall_s": row.wall_s}
+        checkpoint = row.checkpoint
+        if row.confusion:
+            self._client.log_dict(run.run_id, row.confusion, "confusion.json")
+        if folder is not None and (folder / "checkpoint").exists():
+            self._client.log_artifacts(run.run_id, str(folder / "checkpoint"), "checkpoint")
+            checkpoint = _local_path(run.artifact_uri, "checkpoint") or f"runs:/{run.run_id}/checkpoint"
+        tags = {"state": row.state, "reason": row.reason, "best_epoch": row.best_epoch, "reused_from": row.reused_from}
+        # MLflow cuts longer tags without a word
+        written = [RunTag(key, str(value)[:5000]) for key, value in tags.items() if value is not None]
+        self._client.log_batch(run.run_id, tags=written)
+        run.status = "FAILED" if row.state == "failed" else "FINISHED"
+        self._client.set_terminated(run.run_id, run.status, end_time=stamp)
+        self._ledger.mark_tracked(row.study, row.fingerprint, row.seed, checkpoint)
+        if folder is not None and row.state != "failed":
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _finish_trial(self, trial: Trial, rows: Sequence[SeedRunRow]) -> None:
+        from mlflow.entities import Metric
+
+        run = self._ensure_parent(trial)
+        complete = [row for row in rows if row.state == "complete"]
+        ok = len(complete) == len(rows)
+        if ok and run.metrics.get("n") != len(rows):
+            stamp, metrics = int(time.time() * 1000), []
+            for name in complete[0].metrics:
+                summary = summarise([row.metrics[name] for row in complete])
+                metrics.append(Metric(name, summary.mean, stamp, summary.n))
+                if summary.sd is not None:
+                    metrics.append(Metric(f"{name}_sd", summary.sd, stamp, summary.n))
+            metrics.append(Metric("n", len(rows), stamp, len(rows)))
+            self._client.log_batch(run.run_id, metrics=metrics)
+            run.metrics["n"] = len(rows)
+        run.status = "FINISHED" if ok else "FAILED"
+        self._client.set_terminated(run.run_id, run.status)
+
+    def _end_running(self, status: str) -> None:
+        for run in self._search(self._client, "attributes.status = 'RUNNING'"):
+            self._client.set_terminated(run.info.run_id, status)
+
+
+def _milliseconds(stamp: str) -> int:
+    return int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000)
+
+
+def _local_path(uri: str, below: str) -> str | None:
+    parsed = urllib.parse.urlparse(uri)
+    if parsed.scheme != "file":
+        return None
+    return str(Path(urllib.request.url2pathname(parsed.path)) / below)
+
+
+def _make_database(out: Path) -> None:
+    """Makes `mlruns/mlflow.db` under another name first: a kill during the first migration breaks it for good."""
+    path = out / "mlruns" / "mlflow.db"
+    if path.exists():
+        return
+    work = out / "mlruns" / ".work"
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "mlflow.lock"):
+        if path.exists():
+            return
+        making = work / f"mlflow.{os.getpid()}.db"
+        making.unlink(missing_ok=True)
+        # in a process of its own, so that no connection to the old name stays open here
+        script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
+        made = subprocess.run(
+            [sys.executable, "-c", script, url_of(making)], capture_output=True, text=True, check=False, cwd=work
+        )
+        if made.returncode != 0:
+            raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")
+        connection = sqlite3.connect(making)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+        for suffix in ("-wal", "-shm"):
+            making.with_name(making.name + suffix).unlink(missing_ok=True)
+        making.replace(path)
+
+
+def fetch_checkpoint(uri: str, tracking_uri: str, destination: Path) -> Path:
+    """Copies the checkpoint of a run, `runs:/ID` or `runs:/ID/checkpoint`, to this machine.
+
+    Raises:
+        OSError: the run or its checkpoint does not exist.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    run_id = uri.removeprefix("runs:/").split("/")[0]
+    destination.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(MlflowClient(tracking_uri).download_artifacts(run_id, "checkpoint", str(destination)))
+    except MlflowException as error:
+        raise OSError(str(error).splitlines()[0]) from None
+
+
+def git_commit() -> str | None:
+    """The commit of this code, marked when files differ from it; None outside a repository."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,213 @@
+"""Before anything is trained: images read, weights named, the plan made. Writes nothing but caches."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.errors import ConfigError, WeightsError
+from resnet_tl.fingerprint import Environment, criterion_for, fingerprint
+from resnet_tl.model import weights
+from resnet_tl.model.architecture import freeze_point, num_trainable
+from sweeps.definition.config import Definition
+from sweeps.definition.plan import Known, Plan, Trial, identity, plan, refuse_change
+from sweeps.ledger import Ledger, StudyRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A pretrain stage for one depth."""
+
+    name: str
+    trial: TrialConfig
+    data: Prepared
+    seed: int
+    checkpoint: Path
+    """Where its network is, or will be."""
+
+
+class Session:
+    """A definition met with its data, its weights, and what the ledger knows.
+
+    Raises:
+        ConfigError: the ledger holds this study with another definition.
+        UserError: data or weights cannot be used.
+    """
+
+    def __init__(self, definition: Definition, ledger: Ledger | None) -> None:
+        self.definition = definition
+        self.study = definition.study
+        self.out = Path(definition.run.out).expanduser().absolute()
+        self.cache = (Path(definition.run.cache).expanduser() if definition.run.cache else default_cache()).absolute()
+        self.stored = ledger.study(self.study.name) if ledger else None
+        self.environment = self._environment()
+        self.data = prepare(definition.data, self.cache)
+        self._stages: dict[tuple[str, str], Stage] = {}
+        self._weights: dict[tuple[str, str], str] = {}
+        self.known = _known(ledger, self.study.name)
+        self.identity = identity(
+            definition, self.data.fingerprint, self.data.classes, self.environment.identity() | self._fixed_weights()
+        )
+        self.plan = self._plan()
+
+    # -- names ------------------------------------------------------------------------------------------------------
+
+    def name_of(self, trial: TrialConfig) -> str:
+        """The fingerprint of a configuration on this data."""
+        return fingerprint(
+            trial,
+            data=self.data.fingerprint,
+            weights=self.weights_identity(trial),
+            num_classes=len(self.data.classes),
+            channels=self.data.channels,
+            environment=self.environment,
+        )
+
+    def weights_identity(self, trial: TrialConfig) -> str:
+        """Names the content of a trial's starting weights.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        key = (trial.weights, trial.backbone)
+        if key not in self._weights:
+            if trial.weights in self.definition.pretrain:
+                # what a stage makes is decided by its fingerprint, so planning need not wait for it
+                self._weights[key] = f"pretrain/{self.stage(trial).checkpoint.parent.name}"
+            elif trial.weights.startswith("runs:/"):
+                self._weights[key] = weights.identity(str(self.mlflow_checkpoint(trial.weights)), trial.backbone)
+            else:
+                self._weights[key] = self._file_identity(trial)
+        return self._weights[key]
+
+    def _file_identity(self, trial: TrialConfig) -> str:
+        try:
+            return weights.identity(trial.weights, trial.backbone)
+        except WeightsError as error:
+            stages = ", ".join(self.definition.pretrain) or "none"
+            raise WeightsError(*error.problems, f"Pretrain stages of this study: {stages}.") from None
+
+    def mlflow_checkpoint(self, uri: str) -> Path:
+        """A network that MLflow holds, copied into the cache."""
+        from sweeps.engine.record import default_uri, fetch_checkpoint
+
+        run_id = uri.removeprefix("runs:/").split("/")[0]
+        folder = self.cache / "runs" / run_id
+        if not (folder / "checkpoint" / "model.json").exists():
+            try:
+                fetch_checkpoint(uri, self.definition.run.tracking_uri or default_uri(self.out), folder)
+            except OSError as error:
+                raise WeightsError(f"`trial.weights` names {uri}, whose checkpoint cannot be had: {error}") from None
+        return folder / "checkpoint"
+
+    def stage(self, trial: TrialConfig) -> Stage:
+        """The pretrain stage that a trial starts from."""
+        key = (trial.weights, trial.backbone)
+        if key not in self._stages:
+            from resnet_tl.stage import place, stage_fingerprint
+
+            config = self.definition.pretrain[trial.weights]
+            data = prepare(config.data, self.cache)
+            staged = self.definition.stage_trial(*key)
+            name = stage_fingerprint(staged, data, config.seed, self.environment)
+            self._stages[key] = Stage(
+                name=trial.weights, trial=staged, data=data, seed=config.seed, checkpoint=place(name, self.cache)
+            )
+        return self._stages[key]
+
+    def start_from(self, trial: TrialConfig) -> TrialConfig:
+        """The configuration as a worker needs it: stage names and MLflow runs become paths."""
+        if trial.weights in self.definition.pretrain:
+            return trial.model_copy(update={"weights": str(self.stage(trial).checkpoint)})
+        if trial.weights.startswith("runs:/"):
+            return trial.model_copy(update={"weights": str(self.mlflow_checkpoint(trial.weights))})
+        return trial
+
+    def num_trainable(self, trial: TrialConfig) -> int:
+        """Parameters that train, head included."""
+        classes = len(self.data.classes)
+        return num_trainable(
+            trial.backbone,
+            freeze_point(
+                trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=self.data.channels
+            ),
+            bn=trial.bn,
+            head=trial.head,
+            head_width=trial.head_width,
+            num_outputs=1 if criterion_for(trial, classes) == "bce" else classes,
+            channels=self.data.channels,
+        )
+
+    # -- the plan ---------------------------------------------------------------------------------------------------
+
+    def _environment(self) -> Environment:
+        run, stored = self.definition.run, self.stored
+        threads = run.threads or (stored.threads if stored else 1)
+        device = run.device.split(":")[0]
+        if device == "auto":
+            device = stored.device if stored else _found_device()
+        return Environment(device=device, threads=threads)
+
+    def _fixed_weights(self) -> dict[str, Any]:
+        given = self.definition.base.get("weights")
+        if not isinstance(given, str) or given in self.definition.pretrain or "backbone" not in self.definition.base:
+            return {}
+        trial = next(iter(self.definition.space.probes()), {})
+        return {"weights": self.weights_identity(self.definition.trial(trial))}
+
+    def _plan(self) -> Plan:
+        reason = None
+        try:
+            made = plan(self.definition, self.known, self.name_of)
+        except ConfigError as error:
+            if self.stored is None:
+                raise
+            reason = str(error)
+        if self.stored is not None:
+            refuse_change(self.study.name, self.stored.identity, self.identity, reason)
+        return made
+
+    def study_row(self, command: str, created: str) -> StudyRow:
+        """What the ledger remembers of the study itself."""
+        study = self.study
+        return StudyRow(
+            name=study.name,
+            created=self.stored.created if self.stored else created,
+            identity=self.identity,
+            description={
+                "question": study.question,
+                "hypotheses": list(study.hypotheses),
+                "tables": [table.written() for table in study.tables],
+                "trials": study.trials,
+                "command": command,
+                "num_images": self.data.num_images,
+                "skipped": self.data.skipped,
+                "num_leaked": self.data.num_leaked,
+                "out": "." if self.out == Path.cwd() else os.path.relpath(self.out),
+            },
+            threads=self.environment.threads,
+            device=self.environment.device,
+        )
+
+
+def _known(ledger: Ledger | None, study: str) -> Known:
+    if ledger is None:
+        return Known()
+    trials = tuple(
+        Trial(
+            number=row.number,
+            params=row.params,
+            config=TrialConfig.model_validate(row.config),
+            fingerprint=row.fingerprint,
+        )
+        for row in ledger.trials(study)
+    )
+    return Known(trials=trials, states={(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study)})
+
+
+def _found_device() -> str:
+    from sweeps.engine.work import cuda_devices
+
+    return "cuda" if cuda_devices() else "cpu"

@@ -1,0 +1,136 @@
+"""Optuna: proposes points of the space, and keeps its own record of them in `studies.db`.
+
+The record is derived from the ledger and made anew where it disagrees, so a kill between the two loses nothing.
+Proposals are a pure function of the study's first seed, the trial's number and the results of the trials before
+it, so neither a restart nor the number of workers changes what is tried.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState, create_trial
+
+from resnet_tl.fingerprint import digest
+from resnet_tl.seeding import derive
+from sweeps.definition.config import StudyConfig
+from sweeps.definition.plan import Trial
+from sweeps.definition.space import Params, Space
+from sweeps.ledger import url_of
+
+ASK_AHEAD = 4
+"""A Bayesian proposal knows all trials but the last three before it, so that four can run at once. A constant, not
+the number of workers, since it decides what is tried."""
+
+MOST_ATTEMPTS = 50
+"""Proposals of a point that was met before, after which a finite space is searched for one that was not."""
+
+
+def create_tables(path: Path) -> None:
+    """Makes Optuna's tables in a file that nobody else has opened yet."""
+    storage = optuna.storages.RDBStorage(url_of(path))
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+class Study:
+    """One study in Optuna's storage."""
+
+    def __init__(self, path: Path, config: StudyConfig, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._storage = optuna.storages.RDBStorage(url_of(path), engine_kwargs={"connect_args": {"timeout": 60}})
+        self._config = config
+        self._space = space
+        self._study = self._open(digest([config.method, [repr(d) for d in space.dimensions]]))
+        self._ids: dict[int, int] = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            if "trial" in trial.user_attrs:
+                self._ids[trial.user_attrs["trial"]] = trial.number
+
+    def _open(self, space: str) -> optuna.Study:
+        name, direction = self._config.name, self._config.direction
+        if name in optuna.get_all_study_names(self._storage):
+            study = optuna.load_study(study_name=name, storage=self._storage)
+            if study.user_attrs.get("space") == space and study.direction.name.lower() == direction:
+                return study
+            # Optuna refuses to change the choices of a parameter; all that it knew is in the ledger
+            optuna.delete_study(study_name=name, storage=self._storage)
+        study = optuna.create_study(study_name=name, direction=direction, storage=self._storage)
+        study.set_user_attr("space", space)
+        study.set_user_attr("question", self._config.question)
+        return study
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def record(self, trial: Trial, value: float | None, *, finished: bool) -> None:
+        """Makes Optuna's record of a trial what it should be.
+
+        Args:
+            value: mean over seeds of the metric, or None for a trial that failed.
+            finished: whether all its seed runs are done.
+        """
+        state = TrialState.RUNNING
+        if finished:
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        number = self._ids.get(trial.number)
+        if number is not None:
+            there = self._study.get_trials(deepcopy=False)[number]
+            if there.state == state:
+                return
+            if there.state == TrialState.RUNNING:
+                self._study.tell(number, values=value if state == TrialState.COMPLETE else None, state=state)
+                return
+        params, distributions = self._space.stored(trial.params)
+        self._study.add_trial(
+            create_trial(
+                state=state,
+                value=value if state == TrialState.COMPLETE else None,
+                params=params,
+                distributions=distributions,
+                user_attrs={"trial": trial.number, "fingerprint": trial.fingerprint},
+            )
+        )
+        self._ids[trial.number] = len(self._study.get_trials(deepcopy=False)) - 1
+
+    def drop_unknown(self, numbers: set[int]) -> None:
+        """Ends trials that a killed driver had asked for but not yet written to the ledger."""
+        for trial in self._study.get_trials(deepcopy=False):
+            known = trial.user_attrs.get("trial") in numbers and self._ids[trial.user_attrs["trial"]] == trial.number
+            if trial.state == TrialState.RUNNING and not known:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def propose(self, number: int, taken: Mapping[str, int], name_of: Callable[[Params], str]) -> Params | None:
+        """A point that no trial has yet.
+
+        Args:
+            number: of the trial to be.
+            taken: fingerprints of all trials.
+            name_of: fingerprint of a point.
+
+        Returns:
+            The point, or None when the space has no other.
+        """
+        for attempt in range(MOST_ATTEMPTS):
+            self._study.sampler = self._sampler(derive(self._config.seeds[0], "sampler", number, attempt) % 2**32)
+            asked = self._study.ask()
+            params = self._space.suggest(asked)
+            name = name_of(params)
+            if name not in taken:
+                asked.set_user_attr("trial", number)
+                asked.set_user_attr("fingerprint", name)
+                self._ids[number] = asked.number
+                return params
+            self._study.tell(asked, state=TrialState.FAIL)  # its twin's result is known to the sampler already
+        if not self._space.is_finite():
+            return None
+        left = [params for params in self._space.grid() if name_of(params) not in taken]
+        return left[derive(self._config.seeds[0], "sampler", number) % len(left)] if left else None
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        if self._config.method == "random":
+            return RandomSampler(seed=seed)
+        return TPESampler(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=False)

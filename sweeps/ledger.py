@@ -1,0 +1,251 @@
+"""What is known: finished seed runs in `studies.db`, the one source of truth for resuming and for reports.
+
+One process writes, the driver; anything may read. Values are JSON where they are not searched for.
+"""
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+FORMAT = 1
+
+_metadata = sa.MetaData()
+
+_studies = sa.Table(
+    "sweeps_studies",
+    _metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    sa.Column("created", sa.String(40), nullable=False),
+    sa.Column("identity", sa.JSON, nullable=False),
+    sa.Column("description", sa.JSON, nullable=False),
+    sa.Column("threads", sa.Integer, nullable=False),
+    sa.Column("device", sa.String(10), nullable=False),
+)
+_trials = sa.Table(
+    "sweeps_trials",
+    _metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("fingerprint", sa.String(40), nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.UniqueConstraint("study", "fingerprint"),
+)
+_seed_runs = sa.Table(
+    "sweeps_seed_runs",
+    _metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("fingerprint", sa.String(40), primary_key=True),
+    sa.Column("seed", sa.Integer, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("max_epoch", sa.Integer, nullable=False),
+    sa.Column("best_epoch", sa.Integer),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("wall_s", sa.Float, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("started", sa.String(40), nullable=False),
+    sa.Column("finished", sa.String(40), nullable=False),
+    sa.Column("commit", sa.String(60)),
+    sa.Column("reused_from", sa.String(100)),
+    sa.Column("checkpoint", sa.Text),
+    sa.Column("tracked", sa.Boolean, nullable=False),
+    # the heavy columns last: SQLite reads a row from its start
+    sa.Column("confusion", sa.JSON, nullable=False),
+    sa.Column("history", sa.JSON, nullable=False),
+)
+_heavy = ("confusion", "history")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRow:
+    """One study as it last ran."""
+
+    name: str
+    created: str
+    identity: dict[str, Any]
+    """What decides its numbers; see `sweeps.definition.plan.identity`."""
+    description: dict[str, Any]
+    """What reports say about it: question, tables, trials planned, command."""
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRow:
+    """One point of a study's space."""
+
+    number: int
+    fingerprint: str
+    params: dict[str, Any]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedRunRow:
+    """One finished seed run."""
+
+    study: str
+    fingerprint: str
+    seed: int
+    state: str
+    """`complete`, `diverged` or `failed`."""
+    max_epoch: int
+    best_epoch: int | None
+    metrics: dict[str, float]
+    """`split/name`; fractions."""
+    wall_s: float
+    reason: str | None
+    """Why it diverged or failed."""
+    started: str
+    finished: str
+    """ISO times, UTC."""
+    commit: str | None
+    """git commit of the code that ran, where there is one."""
+    reused_from: str | None = None
+    """The study whose result this is, if it was not run for this one."""
+    checkpoint: str | None = None
+    """Where the selected network is."""
+    tracked: bool = False
+    """Whether MLflow has all of it."""
+    confusion: dict[str, list[list[int]]] | None = None
+    history: list[dict[str, Any]] | None = None
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def url_of(path: Path) -> str:
+    """SQLAlchemy's address of a SQLite file; its name may hold any character."""
+    return str(sa.URL.create("sqlite", database=str(path.absolute())))
+
+
+def create_engine(path: Path) -> sa.Engine:
+    """Opens a SQLite file with a patient lock; many may read while the driver writes."""
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path.absolute())), connect_args={"timeout": 60})
+    return engine
+
+
+def create_tables(path: Path) -> None:
+    """Makes the ledger's tables in a file that nobody else has opened yet."""
+    engine = create_engine(path)
+    with engine.connect() as connection:
+        connection.execute(sa.text("PRAGMA journal_mode=WAL"))
+    _metadata.create_all(engine)
+    engine.dispose()
+
+
+class Ledger:
+    """Reads and writes `studies.db`."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(path)
+
+    @contextmanager
+    def _begin(self) -> Any:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    # -- studies ----------------------------------------------------------------------------------------------------
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, in order of creation."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(_studies).order_by(_studies.c.created, _studies.c.name)).mappings()
+            return [StudyRow(**{k: v for k, v in row.items() if k != "format"}) for row in rows]
+
+    def study(self, name: str) -> StudyRow | None:
+        """One study, or None."""
+        return next((study for study in self.studies() if study.name == name), None)
+
+    def put_study(self, row: StudyRow) -> None:
+        """Adds a study, or replaces what is stored of it."""
+        with self._begin() as connection:
+            connection.execute(sa.delete(_studies).where(_studies.c.name == row.name))
+            connection.execute(sa.insert(_studies).values(format=FORMAT, **_values(row)))
+
+    # -- trials -----------------------------------------------------------------------------------------------------
+
+    def trials(self, study: str) -> list[TrialRow]:
+        """The trials of a study, by number."""
+        query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)
+        with self._begin() as connection:
+            rows = connection.execute(query).mappings()
+            return [TrialRow(**{k: v for k, v in row.items() if k != "study"}) for row in rows]
+
+    def put_trials(self, study: str, rows: Iterable[TrialRow]) -> None:
+        """Adds trials."""
+        values = [{"study": study, **_values(row)} for row in rows]
+        if values:
+            with self._begin() as connection:
+                connection.execute(sa.insert(_trials), values)
+
+    def set_params(self, study: str, params: Mapping[int, dict[str, Any]]) -> None:
+        """Describes trials by their number anew, after the space has gained a parameter."""
+        with self._begin() as connection:
+            for number, values in params.items():
+                where = (_trials.c.study == study) & (_trials.c.number == number)
+                connection.execute(sa.update(_trials).where(where).values(params=values))
+
+    # -- seed runs --------------------------------------------------------------------------------------------------
+
+    def seed_runs(self, study: str, *, heavy: bool = False) -> list[SeedRunRow]:
+        """The finished seed runs of a study.
+
+        Args:
+            heavy: with learning curves and confusion matrices.
+        """
+        return self._select(_seed_runs.c.study == study, heavy=heavy)
+
+    def find(self, fingerprint: str, seed: int) -> SeedRunRow | None:
+        """The same seed run in any study, if it is a result."""
+        where = (
+            (_seed_runs.c.fingerprint == fingerprint)
+            & (_seed_runs.c.seed == seed)
+            & _seed_runs.c.state.in_(["complete", "diverged"])
+        )
+        return next(iter(self._select(where, heavy=True)), None)
+
+    def put(self, row: SeedRunRow) -> None:
+        """Adds a finished seed run; a failed one is replaced."""
+        key = (
+            (_seed_runs.c.study == row.study)
+            & (_seed_runs.c.fingerprint == row.fingerprint)
+            & (_seed_runs.c.seed == row.seed)
+        )
+        values = _values(row) | {"confusion": row.confusion or {}, "history": row.history or []}
+        with self._begin() as connection:
+            connection.execute(sa.delete(_seed_runs).where(key & (_seed_runs.c.state == "failed")))
+            connection.execute(sa.insert(_seed_runs).values(values))
+
+    def mark_tracked(self, study: str, fingerprint: str, seed: int, checkpoint: str | None) -> None:
+        """Remembers that MLflow has a seed run, and where its network is now."""
+        key = (_seed_runs.c.study == study) & (_seed_runs.c.fingerprint == fingerprint) & (_seed_runs.c.seed == seed)
+        with self._begin() as connection:
+            connection.execute(sa.update(_seed_runs).where(key).values(tracked=True, checkpoint=checkpoint))
+
+    def _select(self, where: Any, *, heavy: bool) -> list[SeedRunRow]:
+        columns = [column for column in _seed_runs.c if heavy or column.name not in _heavy]
+        query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
+        with self._begin() as connection:
+            return [SeedRunRow(**row) for row in connection.execute(query).mappings()]
+
+
+def _values(row: Any) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in row.__dataclass_fields__}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            json.dumps(value, allow_nan=False)  # a number that is not finite must never get this far
+    return values

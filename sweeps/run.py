@@ -1,0 +1,137 @@
+"""python -m sweeps.run: runs a study, or finishes what it lacks, and writes its report.
+
+    python -m sweeps.run                                          the quickstart study
+    python -m sweeps.run study=resnet34_lr data=image_folder data.root=my_images
+    python -m sweeps.run study=my_study.yaml run.workers=2 run.out=results
+    python -m sweeps.run study=resnet18_heads data.root=my_images study.seeds=[0,1,2,3,4] run.dry_run=true
+
+study=NAME_OR_FILE     a study that comes with the project (--list shows them), or a YAML file of yours
+data=GROUP             image_folder, arrays, digits or cifar10; with data.root=FOLDER
+trial.x=VALUE          a parameter for all trials; pins x if the study searches it
+study.space={…}        another search space, in the vocabulary of W&B sweeps
+study.name=NAME        the name in the ledger; a changed study needs a new one
+run.out=FOLDER         holds studies.db, mlruns/ and reports/ (default: the current folder)
+run.workers=N          seed runs at a time         run.threads=N   CPU threads of each (fixed when a study is created)
+run.device=auto        auto, cpu, cuda or cuda:1   run.cache=DIR   what studies share (default: the user's cache folder)
+run.dry_run=true       show the trials and what is done; run nothing
+run.tracking_uri=URI   an MLflow server instead of mlruns/mlflow.db
+
+Starting a study again finishes what is missing and repeats nothing.
+Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from resnet_tl.cli import describe_options, entry
+from resnet_tl.config import DataConfig, TrialConfig
+from sweeps.definition.compose import compose, shipped
+from sweeps.definition.config import Definition, RunConfig, StudyConfig
+from sweeps.definition.plan import DONE, describe
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if "--help" in words or "-h" in words:
+        print((__doc__ or "").strip() + "\n")
+        for model, group in ((TrialConfig, "trial"), (DataConfig, "data"), (StudyConfig, "study"), (RunConfig, "run")):
+            print(describe_options(model, group))
+        return 0
+    if "--list" in words:
+        for study in shipped():
+            print(f"{study.name}\n    {study.question}")
+        return 0
+    definition = compose(words)
+    if definition.run.dry_run:
+        return _dry_run(definition)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
+    return _run(definition, command)
+
+
+def _run(definition: Definition, command: str) -> int:
+    from sweeps.engine.driver import drive
+
+    console = Console(stderr=False, soft_wrap=True)
+    try:
+        outcome = drive(definition, command=command, console=console)
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
+        return 130
+    from sweeps.engine.record import ui_command
+    from sweeps.reporting import documents
+    from sweeps.reporting.results import from_ledger, write_csv
+    from sweeps.ledger import Ledger
+
+    out = Path(definition.run.out).expanduser()
+    name = definition.study.name
+    ledger = Ledger(out / "studies.db")
+    results = from_ledger(ledger, name)
+    ledger.close()
+    documents.write(documents.to_markdown(results), out / "reports" / f"{name}.md")
+    write_csv(results, out / "reports" / f"{name}.csv")
+    if outcome.ran == 0:
+        print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
+    print("\n" + documents.markdown_table(documents.tables_of(results)[0]) + "\n")
+    if outcome.failed:
+        print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
+    if outcome.best:
+        best = _relative(outcome.best)
+        print(f"Best network   {best}")
+        images = shlex.quote(str(best / "samples"))
+        print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
+    print(f"Report         {out / 'reports' / (name + '.md')}  (and {name}.csv)")
+    print(f"Ledger         {out / 'studies.db'}")
+    print(f"Browse runs    {ui_command(out, definition.run.tracking_uri)}")
+    return 1 if outcome.failed else 0
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _dry_run(definition: Definition) -> int:
+    from sweeps.engine.session import Session
+    from sweeps.ledger import Ledger
+
+    path = Path(definition.run.out).expanduser() / "studies.db"
+    ledger = Ledger(path) if path.exists() else None
+    session = Session(definition, ledger)
+    if ledger:
+        ledger.close()
+    plan, study = session.plan, definition.study
+    images = session.data.num_images
+    print(f"{study.name}: {study.question}")
+    print(
+        f"{images['train']} train, {images['val']} val, {images['test']} test images of {len(session.data.classes)} classes, "
+        f"{session.data.channels} channel(s), {session.data.input_size[0]}×{session.data.input_size[1]} pixels"
+    )
+    if session.data.skipped:
+        print(f"{len(session.data.skipped)} broken images are left out: {', '.join(sorted(session.data.skipped))}")
+    if session.data.num_leaked:
+        print(f"warning: {session.data.num_leaked} images of val and test stand in train too, pixel by pixel")
+    for trial in plan.trials:
+        done = [s for s in study.seeds if session.known.states.get((trial.fingerprint, s)) in DONE]
+        lacking = session.known.lacks(trial, study.seeds)
+        print(
+            f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
+            f"{session.num_trainable(trial.config):,} parameters train  seeds done {done or 'none'}, to do {lacking or 'none'}"
+        )
+        if trial.config.weights == "none" and trial.config.freeze not in ("none", 0, 0.0):
+            print("  warning: the frozen part has random weights")
+    for left_out, kept in plan.coinciding:
+        print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
+    if plan.to_ask:
+        print(f"{plan.to_ask} more trials will be proposed by {study.method}")
+    total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
+    todo = len(plan.todo) + plan.to_ask * len(study.seeds)
+    print(f"{total} seed runs in all, {total - todo} done, {todo} to do")
+    return 0
+
+
+if __name__ == "__main__":
+    entry(main)

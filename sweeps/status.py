@@ -1,0 +1,67 @@
+"""python -m sweeps.status: what each study of the ledger has, lacks and failed.
+
+    python -m sweeps.status [study=NAME] [run.out=FOLDER]
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_tl.cli import entry, require
+from resnet_tl.errors import ConfigError
+from resnet_tl.options import nearest, parse_words
+from sweeps.definition.plan import describe
+from sweeps.ledger import Ledger, StudyRow
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if "--help" in words or "-h" in words:
+        print((__doc__ or "").strip())
+        return 0
+    values = parse_words(words, literal=("study", "run.out"))
+    require(values, ("study", "run.out"), ())
+    path = Path(values.get("run.out", ".")).expanduser() / "studies.db"
+    if not path.exists():
+        print(f"No study has run here: there is no {path}.")
+        return 0
+    ledger = Ledger(path)
+    studies = ledger.studies()
+    if "study" in values:
+        names = [study.name for study in studies]
+        if values["study"] not in names:
+            raise ConfigError(f"`study=` must name a study of the ledger; {nearest(values['study'], names)}")
+        studies = [study for study in studies if study.name == values["study"]]
+    for study in studies:
+        _show(ledger, study, details="study" in values)
+    ledger.close()
+    return 0
+
+
+def _show(ledger: Ledger, study: StudyRow, *, details: bool) -> None:
+    trials, runs = ledger.trials(study.name), ledger.seed_runs(study.name)
+    seeds = study.identity["seeds"]
+    planned = study.description["trials"] or len(trials)
+    states = {(run.fingerprint, run.seed): run for run in runs}
+    counts = {state: sum(run.state == state for run in runs) for state in ("complete", "diverged", "failed")}
+    total = planned * len(seeds)
+    lacking = total - sum((t.fingerprint, s) in states for t in trials for s in seeds)
+    print(f"{study.name}: {study.description['question']}")
+    print(
+        f"  {planned} trials × {len(seeds)} seeds: {counts['complete']} complete, {counts['diverged']} diverged, "
+        f"{counts['failed']} failed, {lacking} to do"
+    )
+    for trial in trials:
+        own = [states.get((trial.fingerprint, seed)) for seed in seeds]
+        troubled = [run for run in own if run is not None and run.state != "complete"]
+        absent = [seed for seed, run in zip(seeds, own, strict=True) if run is None]
+        if details or troubled or absent:
+            missing = f"  seeds to do: {absent}" if absent else ""
+            print(f"  trial {trial.number} {describe(trial.params)}{missing}")
+        for run in troubled:
+            print(f"    seed {run.seed} {run.state}: {(run.reason or '').splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    entry(main)
