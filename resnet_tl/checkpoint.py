@@ -61,7 +61,10 @@ def save(folder: Path, tensors: dict[str, Tensor], card: Card) -> None:
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     # contiguous copies: safetensors refuses views and shared memory
-    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, making / "model.safetensors")
+    save_file(
+        {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
+        making / "model.safetensors",
+    )
     with (making / "model.safetensors").open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     content = {"format": FORMAT} | {f: getattr(card, f) for f in card.__dataclass_fields__} | {"tensors_sha256": sha256}

@@ -67,7 +67,13 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     """
     words = sys.argv[1:] if words is None else words
     if not words or "--help" in words or "-h" in words:
-        print(help_text.strip() + "\n\n" + describe_options(TrialConfig, "trial") + "\n" + describe_options(DataConfig, "data"))
+        print(
+            help_text.strip()
+            + "\n\n"
+            + describe_options(TrialConfig, "trial")
+            + "\n"
+            + describe_options(DataConfig, "data")
+        )
         print(describe_options(_Plain, ""))
         raise SystemExit(0)
     values = parse_words(words, literal=LITERAL)

@@ -59,9 +59,7 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
         del values["dropout"]
     if values["num_frozen"] == 0:
         del values["bn"]
-    all_frozen = values["num_frozen"] == freeze_point(
-        trial.backbone, "all", channels=channels
-    )
+    all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)
     if all_frozen and trial.bn != "train_affine":
         del values["backbone_lr_factor"]
     return values

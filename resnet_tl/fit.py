@@ -19,7 +19,15 @@ from torch import Tensor
 
 from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
-from resnet_tl.data.batches import Batch, Normalisation, cut_batches, epoch_order, eval_batches, measured, train_batches
+from resnet_tl.data.batches import (
+    Batch,
+    Normalisation,
+    cut_batches,
+    epoch_order,
+    eval_batches,
+    measured,
+    train_batches,
+)
 from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.fingerprint import Environment, criterion_for, digest
 from resnet_tl.metrics import evaluate
@@ -114,7 +122,13 @@ class _Run:
     def __init__(
         self, trial: TrialConfig, data: Prepared, *, seed: int, device: torch.device, environment: Environment
     ) -> None:
-        self.trial, self.data, self.seed, self.device, self.environment = trial, data, seed, device, environment
+        self.trial, self.data, self.seed, self.device, self.environment = (
+            trial,
+            data,
+            seed,
+            device,
+            environment,
+        )
         self.images: Images = data.load()
         self.num_classes = len(data.classes)
         self.criterion = criterion_for(trial, self.num_classes)
@@ -162,9 +176,7 @@ class _Run:
         loss, accuracy, lr = self._train_epoch(number)
         scores, _ = self._scores("val", f"epoch {number}, after its last step")
         metrics = {"train/loss": loss, "train/accuracy": accuracy} | scores
-        self.history.append(
-            Epoch(epoch=number, lr=lr, metrics=metrics, wall_s=time.perf_counter() - started)
-        )
+        self.history.append(Epoch(epoch=number, lr=lr, metrics=metrics, wall_s=time.perf_counter() - started))
         value, sign = metrics[self.trial.monitor], -1 if self.trial.monitor_mode == "min" else 1
         if self.best_epoch is None or sign * value > sign * self._best_value():  # ties go to the earlier epoch
             self.best_epoch = number
@@ -274,7 +286,13 @@ class _Run:
 
     def _identity(self) -> str:
         return digest(
-            [self.trial.model_dump(mode="json"), self.data.fingerprint, self.seed, self.environment.identity(), self.base]
+            [
+                self.trial.model_dump(mode="json"),
+                self.data.fingerprint,
+                self.seed,
+                self.environment.identity(),
+                self.base,
+            ]
         )
 
     def state(self) -> dict[str, Any]:
@@ -369,7 +387,12 @@ def main() -> int:
         print(f"epoch {epoch.epoch}/{request.trial.epochs}  {values}", flush=True)
 
     result = fit(
-        request.trial, request.data, seed=request.seed, environment=request.environment, folder=out, on_epoch=show
+        request.trial,
+        request.data,
+        seed=request.seed,
+        environment=request.environment,
+        folder=out,
+        on_epoch=show,
     )
     (out / "result.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
     (out / "state.pt").unlink(missing_ok=True)

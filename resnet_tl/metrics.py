@@ -22,7 +22,7 @@ def auroc_K(scores_NK: Tensor, labels_N: Tensor) -> Tensor:
         positive_N = labels_N == label
         num_positive = int(positive_N.sum())
         num_negative = len(labels_N) - num_positive
-        _, inverse, counts = scores_NK[:, label].double().unique(return_inverse=True, return_counts=True)
+        _, inverse, counts = scores_NK[:, label].double().unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
         ends = counts.cumsum(0)
         rank_N = (ends - (counts - 1) / 2.0)[inverse]
         total = rank_N[positive_N].double().sum() - num_positive * (num_positive + 1) / 2

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from resnet_tl.errors import ConfigError
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,14 +35,14 @@ for _tag, _pattern, _first in (
 def _construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     mapping: dict[Hashable, Any] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, Hashable):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a single value", key_node.start_mark)
         if key in mapping:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key `{key}` stands twice in the same block", key_node.start_mark
             )
-        mapping[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        mapping[key] = loader.construct_object(value_node, deep=True)
     return mapping
 
 
@@ -129,7 +128,7 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
                 text += f"; {nearest(value, allowed)}"
             text = text[0].lower() + text[1:]
             line = f"`{name}` {text}" if name else text
-            found[name] = found[name] if name in found else line
+            found.setdefault(name, line)
     return list(found.values())
 
 

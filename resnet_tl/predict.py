@@ -48,9 +48,7 @@ def find_images(images: str) -> list[Path]:
     return paths
 
 
-def predict(
-    folder: Path, paths: Sequence[Path], *, device: str = "cpu"
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def predict(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Class probabilities of images.
 
     Args:

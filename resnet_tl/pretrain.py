@@ -42,9 +42,7 @@ def pretrain(
     with FileLock(folder / "lock"):  # several studies may want it at once; one trains, the others wait
         if not (final / "model.json").exists():
             work = folder / "work"
-            result = fit(
-                trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch
-            )
+            result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
             if result.state == "diverged":
                 raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
             (work / "checkpoint").rename(final)
@@ -60,7 +58,10 @@ def main() -> int:
     request = cli.fit_request("pretrain", __doc__ or "")
 
     def show(epoch: Epoch) -> None:
-        print(f"epoch {epoch.epoch}/{request.trial.epochs}  val accuracy {epoch.metrics['val/accuracy']:.4f}", flush=True)
+        print(
+            f"epoch {epoch.epoch}/{request.trial.epochs}  val accuracy {epoch.metrics['val/accuracy']:.4f}",
+            flush=True,
+        )
 
     final = pretrain(
         request.trial,

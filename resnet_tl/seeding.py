@@ -42,12 +42,14 @@ def uniforms_BW(key: int, samples_B: NDArray[np.int64], width: int) -> NDArray[n
         float64 [B, W].
     """
     with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is the point
-        counters = samples_B.astype(np.uint64)[:, None] * np.uint64(width) + np.arange(width, dtype=np.uint64)
-        z = np.uint64(key) + (counters + np.uint64(1)) * _GAMMA
+        counters: NDArray[np.uint64] = samples_B.astype(np.uint64)[:, None] * np.uint64(width)
+        counters = np.add(counters, np.arange(width, dtype=np.uint64))
+        z: NDArray[np.uint64] = np.uint64(key) + (counters + np.uint64(1)) * _GAMMA
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    draws: NDArray[np.float64] = (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return draws
 
 
 def shuffled(key: int, size: int) -> NDArray[np.int64]:

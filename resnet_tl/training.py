@@ -48,7 +48,10 @@ def balanced_weights_K(labels: Tensor, num_classes: int) -> Tensor:
 def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer:
     """The optimiser over all parameters that train; the backbone's group has its own learning rate."""
     groups = [
-        {"params": [p for p in network.backbone.parameters() if p.requires_grad], "scale": trial.backbone_lr_factor},
+        {
+            "params": [p for p in network.backbone.parameters() if p.requires_grad],
+            "scale": trial.backbone_lr_factor,
+        },
         {"params": list(network.head.parameters()), "scale": 1.0},
     ]
     groups = [group for group in groups if group["params"]]

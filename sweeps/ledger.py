@@ -245,7 +245,7 @@ class Ledger:
 
 def _values(row: Any) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    for name, value in values.items():
+    for value in values.values():
         if isinstance(value, dict):
             json.dumps(value, allow_nan=False)  # a number that is not finite must never get this far
     return values

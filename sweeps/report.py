@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
     values = parse_words(words, literal=("study", "results", "run.out", "metric"))
     _check(values)
     from sweeps.reporting import documents
-    from sweeps.reporting.results import SCORES, Results, from_csv, from_ledger, write_csv
+    from sweeps.reporting.results import SCORES, Results, from_csv, write_csv
 
     form = values.get("format", "markdown")
     specs = [parse_table(values["table"])] if "table" in values else None
@@ -74,7 +74,9 @@ def _check(values: dict[str, Any]) -> None:
     if form in ("latex", "html"):
         raise ConfigError(f"`format={form}` is not built yet; use {', '.join(SUFFIXES)}.")
     if form not in SUFFIXES:
-        raise ConfigError(f"`format` must be one of {', '.join(SUFFIXES)}, but got {form!r}; {nearest(str(form), SUFFIXES)}")
+        raise ConfigError(
+            f"`format` must be one of {', '.join(SUFFIXES)}, but got {form!r}; {nearest(str(form), SUFFIXES)}"
+        )
     if "metric" in values and "study" in values:
         raise ConfigError("`metric` belongs to results=FILE.csv; a study has its own.")
 

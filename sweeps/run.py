@@ -39,7 +39,12 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if "--help" in words or "-h" in words:
         print((__doc__ or "").strip() + "\n")
-        for model, group in ((TrialConfig, "trial"), (DataConfig, "data"), (StudyConfig, "study"), (RunConfig, "run")):
+        for model, group in (
+            (TrialConfig, "trial"),
+            (DataConfig, "data"),
+            (StudyConfig, "study"),
+            (RunConfig, "run"),
+        ):
             print(describe_options(model, group))
         return 0
     if "--list" in words:
@@ -63,9 +68,9 @@ def _run(definition: Definition, command: str) -> int:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
     from sweeps.engine.record import ui_command
+    from sweeps.ledger import Ledger
     from sweeps.reporting import documents
     from sweeps.reporting.results import from_ledger, write_csv
-    from sweeps.ledger import Ledger
 
     out = Path(definition.run.out).expanduser()
     name = definition.study.name
@@ -107,8 +112,9 @@ def _dry_run(definition: Definition) -> int:
     images = session.data.num_images
     print(f"{study.name}: {study.question}")
     print(
-        f"{images['train']} train, {images['val']} val, {images['test']} test images of {len(session.data.classes)} classes, "
-        f"{session.data.channels} channel(s), {session.data.input_size[0]}×{session.data.input_size[1]} pixels"
+        f"{images['train']} train, {images['val']} val, {images['test']} test images of "
+        f"{len(session.data.classes)} classes, {session.data.channels} channel(s), "
+        f"{session.data.input_size[0]}×{session.data.input_size[1]} pixels"
     )
     if session.data.skipped:
         print(f"{len(session.data.skipped)} broken images are left out: {', '.join(sorted(session.data.skipped))}")
@@ -119,7 +125,8 @@ def _dry_run(definition: Definition) -> int:
         lacking = session.known.lacks(trial, study.seeds)
         print(
             f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
-            f"{session.num_trainable(trial.config):,} parameters train  seeds done {done or 'none'}, to do {lacking or 'none'}"
+            f"{session.num_trainable(trial.config):,} parameters train  "
+            f"seeds done {done or 'none'}, to do {lacking or 'none'}"
         )
         if trial.config.weights == "none" and trial.config.freeze not in ("none", 0, 0.0):
             print("  warning: the frozen part has random weights")

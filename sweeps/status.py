@@ -1,6 +1,6 @@
 """python -m sweeps.status: what each study of the ledger has, lacks and failed.
 
-    python -m sweeps.status [study=NAME] [run.out=FOLDER]
+python -m sweeps.status [study=NAME] [run.out=FOLDER]
 """
 
 import sys

@@ -48,14 +48,14 @@ class Batch:
 def measured(images: Images) -> Normalisation:
     """Mean and standard deviation of the training pixels, for networks that start from nothing."""
     train = images.splits["train"]
-    total, squares, count = 0.0, 0.0, 0
+    total, squares, count = torch.zeros(()), torch.zeros(()), 0
     for start in range(0, len(train), EVAL_BATCH):
         part = to_unit(images.pixels_NCHW[train[start : start + EVAL_BATCH]]).double()
         total = total + part.sum((0, 2, 3))
         squares = squares + (part * part).sum((0, 2, 3))
         count += part.shape[0] * part.shape[2] * part.shape[3]
-    mean = torch.as_tensor(total) / count
-    std = (torch.as_tensor(squares) / count - mean**2).clamp_min(1e-4).sqrt()
+    mean = total / count
+    std = (squares / count - mean**2).clamp_min(1e-4).sqrt()
     return Normalisation(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 

@@ -137,8 +137,8 @@ def verify(data: Prepared) -> None:
     if found != stated:
         shutil.rmtree(folder)
         raise DataError(
-            f"The decoded images in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or another "
-            "program changed them. They were removed; start again to decode them anew."
+            f"The decoded images in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or "
+            "another program changed them. They were removed; start again to decode them anew."
         )
 
 
@@ -204,7 +204,9 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> str:
         raise DataError("No usable image is left.")
     if len(sizes) > 1:
         few = ", ".join(f"{h}×{w} ({count})" for (_, h, w), count in sizes.most_common(4))
-        raise DataError(f"Images of different sizes need `data.size`, the side of the square they are fitted to: found {few}.")
+        raise DataError(
+            f"Images of different sizes need `data.size`, the side of the square they are fitted to: found {few}."
+        )
     shape = next(iter(sizes))
     if config.crop is not None and config.crop > min(shape[1:]):
         raise DataError(f"`data.crop` must be at most the image size, but got {config.crop} for {shape[1]}×{shape[2]}.")
@@ -262,7 +264,11 @@ def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:
     """Puts an array header before the raw pixels; returns the sha256 of the whole file."""
     hashed = hashlib.sha256()
     with path.open("wb") as stream:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
         np.lib.format.write_array_header_1_0(stream, header)
         with raw.open("rb") as source:
             shutil.copyfileobj(source, stream)

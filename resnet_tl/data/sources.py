@@ -102,7 +102,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
     files: list[Path] = []
     given: list[str | None] = []
     class_names: list[str] = []
-    bad: dict[str, str] = {name: "stands outside of the class folders" for name in stray}
+    bad: dict[str, str] = dict.fromkeys(stray, "stands outside of the class folders")
     empty: list[str] = []
     of_split: dict[str | None, set[str]] = {}
     for split, place in places:
@@ -178,13 +178,17 @@ def _groups(pattern: str, names: Sequence[str], below_root: Sequence[str]) -> li
     matches = [compiled.search(path) for path in below_root]
     without = [name for name, match in zip(names, matches, strict=True) if match is None]
     if without:
-        raise DataError(f"`data.group_key` {pattern!r} must be found in every path, but not in these:\n{shown(without)}")
+        raise DataError(
+            f"`data.group_key` {pattern!r} must be found in every path, but not in these:\n{shown(without)}"
+        )
     return [str(match.group(1)) for match in matches if match is not None]
 
 
 def _arrays(config: DataConfig, root: Path) -> Listing:
     if not (root / "x_train.npy").exists():
-        raise DataError(f"{root} must hold x_train.npy and y_train.npy (and x_test.npy, y_test.npy if there is a test set).")
+        raise DataError(
+            f"{root} must hold x_train.npy and y_train.npy (and x_test.npy, y_test.npy if there is a test set)."
+        )
     stated = [split for split in SPLITS if (root / f"x_{split}.npy").exists()]
     images = {split: _load_array(root / f"x_{split}.npy") for split in stated}
     labels = {split: _load_array(root / f"y_{split}.npy") for split in stated}
@@ -192,7 +196,9 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
     for split in stated:
         x, y, where = images[split], labels[split], root / f"x_{split}.npy"
         if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
-            problems.append(f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}.")
+            problems.append(
+                f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
+            )
         if x.dtype != np.uint8 and x.dtype.kind != "f":
             problems.append(f"{where}: pixels must be uint8 in [0, 255] or float in [0, 1], but got {x.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
@@ -215,7 +221,9 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
         for split in stated[1:]:
             only = sorted(set(np.unique(labels[split]).tolist()) - learnt)
             if only:
-                problems.append(f"Every label of y_{split}.npy must be in y_train.npy too, but these are not: {only[:20]}.")
+                problems.append(
+                    f"Every label of y_{split}.npy must be in y_train.npy too, but these are not: {only[:20]}."
+                )
     if problems:
         raise DataError(*problems)
     bounds = np.cumsum([0] + [len(images[split]) for split in stated])
@@ -297,6 +305,7 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
             f"{nearest(name, torchvision.datasets.__all__)}"
         )
     cls = getattr(torchvision.datasets, name)
+    ways: list[tuple[str | None, dict[str, Any]]]
     accepted = inspect.signature(cls.__init__).parameters
     parts: list[tuple[str | None, Any]] = []
     if "train" in accepted:
@@ -310,7 +319,7 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
     for split, how in ways:
         if split in done:
             continue
-        arguments = dict(how, **({"download": True} if "download" in accepted else {}))
+        arguments: dict[str, Any] = dict(how, **({"download": True} if "download" in accepted else {}))
         if "root" in accepted:
             arguments["root"] = str(root)
         try:
@@ -331,7 +340,9 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
         for index in range(len(part)):
             image, label = part[index]
             if not isinstance(label, int | np.integer) or not isinstance(image, Image.Image):
-                raise DataError(f"torchvision.{name} must give (image, class) pairs; this one is not for classification.")
+                raise DataError(
+                    f"torchvision.{name} must give (image, class) pairs; this one is not for classification."
+                )
             labels.append(int(label))
     present = sorted(set(labels))
     if present != list(range(len(present))):

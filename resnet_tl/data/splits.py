@@ -59,7 +59,9 @@ def cut(
             sides.setdefault(group, set()).add(split)
         torn = [f"{group}: {', '.join(sorted(found))}" for group, found in sides.items() if len(found) > 1]
         if torn:
-            raise DataError(f"A group (`data.group_key`) must stand in one split only, but these do not:\n{shown(torn)}")
+            raise DataError(
+                f"A group (`data.group_key`) must stand in one split only, but these do not:\n{shown(torn)}"
+            )
     return splits
 
 

@@ -66,6 +66,7 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
             width = 64 * 2**stage
             outputs = width * arch.expansion
             for block in range(num_blocks):
+                convolutions: tuple[tuple[int, int, int], ...]
                 prefix = f"layer{stage + 1}.{block}"
                 if arch.expansion == 1:
                     convolutions = ((inputs, width, 3), (width, width, 3))
@@ -82,9 +83,7 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
     return tuple(parameters())
 
 
-def freeze_point(
-    backbone: str, freeze: float | str, *, trainable_blocks: int | None = None, channels: int = 3
-) -> int:
+def freeze_point(backbone: str, freeze: float | str, *, trainable_blocks: int | None = None, channels: int = 3) -> int:
     """Resolves `freeze` to the number of parameter tensors, in order, that stay fixed.
 
     Args:
@@ -110,7 +109,8 @@ def freeze_point(
     if isinstance(freeze, str):
         if freeze not in STAGES:
             raise ConfigError(
-                f"`freeze` must be a fraction in [0, 1], a stage ({', '.join(STAGES)}), none or all, but got {freeze!r}."
+                f"`freeze` must be a fraction in [0, 1], a stage ({', '.join(STAGES)}), none or all, "
+                f"but got {freeze!r}."
             )
         if freeze == "conv1":
             return 3
@@ -128,7 +128,14 @@ def freeze_point(
 
 
 def num_trainable(
-    backbone: str, num_frozen: int, *, bn: str, head: str, head_width: int, num_outputs: int, channels: int = 3
+    backbone: str,
+    num_frozen: int,
+    *,
+    bn: str,
+    head: str,
+    head_width: int,
+    num_outputs: int,
+    channels: int = 3,
 ) -> int:
     """Parameters that train, head included.
 

@@ -5,6 +5,7 @@ Axes: B images, C channels, H W pixels, F features, H hidden units of the head, 
 
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,8 @@ class Head(nn.Module):
             keep_BH: which hidden units stay in this training step; None while evaluating.
         """
         if self.hidden is None:
-            return self.out(features_BF)
+            logits_BK: Tensor = self.out(features_BF)
+            return logits_BK
         hidden_BH = self.hidden(features_BF)
         if self.norm is not None:
             hidden_BH = self.norm(hidden_BH)
@@ -44,7 +46,8 @@ class Head(nn.Module):
                 hidden_BH = hidden_BH * keep_BH / (1 - self.dropout)
         else:
             hidden_BH = nn.functional.relu(hidden_BH)
-        return self.out(hidden_BH)
+        logits_BK = self.out(hidden_BH)
+        return logits_BK
 
 
 def init_head(head: Head, seed: int) -> None:
@@ -77,7 +80,9 @@ class Network(nn.Module):
         for name in frozen:
             if not (bn == "train_affine" and is_norm(name)):
                 backbone.get_parameter(name).requires_grad_(False)
-        stored_statistics = {name.rsplit(".", 1)[0] for name in frozen if is_norm(name)} if bn != "batch_stats" else set()
+        stored_statistics = (
+            {name.rsplit(".", 1)[0] for name in frozen if is_norm(name)} if bn != "batch_stats" else set()
+        )
         self.still_norms = [backbone.get_submodule(name) for name in sorted(stored_statistics)]
         self._still_names = stored_statistics
 
@@ -119,8 +124,8 @@ def build_backbone(
     """
     import torchvision.models
 
-    def make() -> nn.Module:
-        network: nn.Module = getattr(torchvision.models, name)(weights=None)
+    def make() -> Any:
+        network: Any = getattr(torchvision.models, name)(weights=None)
         network.fc = nn.Identity()
         if channels != 3:
             old = network.conv1
@@ -133,13 +138,13 @@ def build_backbone(
         assert seed is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "backbone_init"))
-            return make()
+            return cast(nn.Module, make())
     with torch.device("meta"):  # no time spent drawing what is overwritten
         network = make()
     network.load_state_dict(state, assign=True)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
-    return network
+    return cast(nn.Module, network)
 
 
 def assemble(

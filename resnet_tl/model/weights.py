@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import CheckpointError, WeightsError
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.options import nearest
 
 if TYPE_CHECKING:
@@ -137,17 +137,17 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
     if not sha256.startswith(prefix):
         # torchvision itself checks this only while downloading
         raise WeightsError(
-            f"{path} must have a sha256 that starts with {prefix}, as its name says, but has {sha256[:8]}…: it is damaged "
-            "or cut short. Remove it, and it is downloaded again."
+            f"{path} must have a sha256 that starts with {prefix}, as its name says, but has {sha256[:8]}…: it is "
+            "damaged or cut short. Remove it, and it is downloaded again."
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    state = _without_classifier(state, backbone, str(path))
+    state = _without_classifier(torch.load(path, map_location="cpu", weights_only=True), backbone, str(path))
     return Weights(state=state, mean=IMAGENET_MEAN, std=IMAGENET_STD, sha256=sha256, address=version)
 
 
 def _load_file(path: Path, backbone: str) -> Weights:
     import torch
 
+    state: Any
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -167,19 +167,27 @@ def _load_file(path: Path, backbone: str) -> Weights:
 
 
 def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -> "dict[str, Tensor]":
+    import torch
+
     state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     channels = state["conv1.weight"].shape[1] if "conv1.weight" in state else 3
     expected = dict(backbone_parameters(backbone, channels))
-    lacking = sorted(set(expected) - set(state))
+    norms = [name.removesuffix(".weight") for name in expected if is_norm(name) and name.endswith(".weight")]
+    statistics = {f"{norm}.{kind}" for norm in norms for kind in ("running_mean", "running_var")}
+    counters = {f"{norm}.num_batches_tracked" for norm in norms}
+    lacking = sorted((set(expected) | statistics) - set(state))
     wrong = [name for name in expected if name in state and state[name].numel() != expected[name]]
-    extra = [n for n in state if n not in expected and not n.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    extra = sorted(set(state) - set(expected) - statistics - counters)
     if lacking or wrong or extra:
         first = (lacking or wrong or extra)[0]
         raise WeightsError(
-            f"{where} must hold the weights of a {backbone}, but {len(lacking)} tensors are missing, {len(wrong)} of another "
-            f"size and {len(extra)} unknown (the first: {first}). Does `trial.backbone` fit the file?"
+            f"{where} must hold the weights of a {backbone}, but {len(lacking)} tensors are missing, {len(wrong)} of "
+            f"another size and {len(extra)} unknown (the first: {first}). Does `trial.backbone` fit the file?"
         )
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    for name in counters - set(whole):  # files from before this counter existed
+        whole[name] = next(iter(whole.values())).new_zeros((), dtype=torch.int64)
+    return whole
 
 
 def normalisation_for(

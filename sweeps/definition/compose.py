@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.options import load_yaml_file, nearest
@@ -35,7 +37,11 @@ class Listed:
 def shipped() -> list[Listed]:
     """The studies under `conf/study`."""
     return [
-        Listed(name=path.stem, question=str((load_yaml_file(path).get("study") or {}).get("question", "")), path=path)
+        Listed(
+            name=path.stem,
+            question=str((load_yaml_file(path).get("study") or {}).get("question", "")),
+            path=path,
+        )
         for path in sorted((CONF / "study").glob("*.yaml"))
     ]
 
@@ -75,9 +81,7 @@ def compose(words: Sequence[str]) -> Definition:
     return definition
 
 
-def _sort_words(
-    words: Sequence[str], problems: list[str]
-) -> tuple[str | None, str | None, dict[str, str], list[str]]:
+def _sort_words(words: Sequence[str], problems: list[str]) -> tuple[str | None, str | None, dict[str, str], list[str]]:
     study = data = None
     literal: dict[str, str] = {}
     overrides = []
@@ -101,7 +105,9 @@ def _sort_words(
     if data is not None:
         choices = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
         if data not in choices:
-            problems.append(f"`data=` must name one of {', '.join(choices)}, but got {data!r}; {nearest(data, choices)}")
+            problems.append(
+                f"`data=` must name one of {', '.join(choices)}, but got {data!r}; {nearest(data, choices)}"
+            )
             data = None
     return study, data, literal, overrides
 
@@ -155,7 +161,12 @@ def _parse_overrides(overrides: Iterable[str], problems: list[str]) -> list[tupl
 def _unknown(key: str) -> str | None:
     group, _, rest = key.partition(".")
     name = rest.split(".")[0]
-    models = {"study": StudyConfig, "trial": TrialConfig, "data": DataConfig, "run": RunConfig}
+    models: dict[str, type[BaseModel]] = {
+        "study": StudyConfig,
+        "trial": TrialConfig,
+        "data": DataConfig,
+        "run": RunConfig,
+    }
     if group not in TOP_LEVEL:
         everything = list(TOP_LEVEL) + [f"{g}.{n}" for g, model in models.items() for n in model.model_fields]
         close = [f"{g}.{group}" for g, model in models.items() if group in model.model_fields]

@@ -147,7 +147,9 @@ def describe(params: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in params.items()) or "(base)"
 
 
-def identity(definition: Definition, data: str, classes: Iterable[str], environment: Mapping[str, Any]) -> dict[str, Any]:
+def identity(
+    definition: Definition, data: str, classes: Iterable[str], environment: Mapping[str, Any]
+) -> dict[str, Any]:
     """What of a study decides its numbers, as it is stored and compared.
 
     Names, prose, tables, seeds and the number of trials may change; see `refuse_change`.
@@ -163,7 +165,11 @@ def identity(definition: Definition, data: str, classes: Iterable[str], environm
         "data": {"fingerprint": data, "classes": list(classes)}
         | definition.data.model_dump(mode="json", exclude={"root", "skip_bad"}),
         "pretrain": {
-            name: {"trial": stage.trial, "seed": stage.seed, "data": stage.data.model_dump(mode="json", exclude={"root"})}
+            name: {
+                "trial": stage.trial,
+                "seed": stage.seed,
+                "data": stage.data.model_dump(mode="json", exclude={"root"}),
+            }
             for name, stage in definition.pretrain.items()
         },
         "environment": dict(environment),

@@ -1,11 +1,11 @@
 """The search space, in the vocabulary of W&B sweeps, enumerated by us or sampled by Optuna.
 
-    lr: {values: [1e-4, 1e-3], set: {1e-3: {epochs: 10}}}     choices; a choice may set other parameters
-    momentum: {values: [0.0, 0.9], when: {optimizer: sgd}}    exists only where the condition holds
-    lr:                                                       alternatives, told apart by their conditions
-      - {values: [1e-6, 1e-5], when: {head: linear}}
-      - {values: [1e-4], when: {head: mlp_relu}}
-    weight_decay: {distribution: log_uniform_values, min: 1e-6, max: 1e-2}
+lr: {values: [1e-4, 1e-3], set: {1e-3: {epochs: 10}}}     choices; a choice may set other parameters
+momentum: {values: [0.0, 0.9], when: {optimizer: sgd}}    exists only where the condition holds
+lr:                                                       alternatives, told apart by their conditions
+  - {values: [1e-6, 1e-5], when: {head: linear}}
+  - {values: [1e-4], when: {head: mlp_relu}}
+weight_decay: {distribution: log_uniform_values, min: 1e-6, max: 1e-2}
 """
 
 import itertools
@@ -38,7 +38,13 @@ ELSEWHERE = {
     "q_log_normal": "log_uniform_values",
 }
 """Distributions of W&B that are not sampled here, with the nearest one that is."""
-SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "num_epochs": "epochs", "model": "backbone", "bs": "batch_size"}
+SYNONYMS = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "num_epochs": "epochs",
+    "model": "backbone",
+    "bs": "batch_size",
+}
 KEYS = ("values", "value", "min", "max", "distribution", "q", "when", "set")
 MOST_PROBES = 2000
 
@@ -144,7 +150,11 @@ class Space:
         for name, content in written.items():
             where = f"`study.space.{name}`"
             if name not in TrialConfig.model_fields:
-                known = f"did you mean `{SYNONYMS[name]}`?" if name in SYNONYMS else nearest(str(name), TrialConfig.model_fields)
+                known = (
+                    f"did you mean `{SYNONYMS[name]}`?"
+                    if name in SYNONYMS
+                    else nearest(str(name), TrialConfig.model_fields)
+                )
                 problems.append(f"{where} is not a parameter; {known}")
                 continue
             if name in base:
@@ -159,7 +169,7 @@ class Space:
         names = set(written) | set(TrialConfig.model_fields)
         for dimension in dimensions:
             problems += [
-                f"`study.space.{dimension.name}.when` speaks of `{other}`, which is no parameter; {nearest(other, names)}"
+                f"`study.space.{dimension.name}.when` speaks of `{other}`, no parameter; {nearest(str(other), names)}"
                 for other in dimension.when
                 if other not in names
             ]
@@ -170,7 +180,7 @@ class Space:
                     if other in written
                 ]
                 problems += [
-                    f"`study.space.{dimension.name}.set` sets `{other}`, which is no parameter; {nearest(str(other), names)}"
+                    f"`study.space.{dimension.name}.set` sets `{other}`, no parameter; {nearest(str(other), names)}"
                     for other in others
                     if other not in names
                 ]
@@ -302,7 +312,9 @@ def _dimension(name: str, label: str, written: Any, where: str) -> Dimension:
     if distribution in ELSEWHERE:
         raise ConfigError(f"{where}: the distribution {distribution} is not available; use {ELSEWHERE[distribution]}.")
     if distribution is not None and distribution not in DISTRIBUTIONS:
-        raise ConfigError(f"{where}: unknown distribution {distribution!r}; {nearest(str(distribution), DISTRIBUTIONS)}")
+        raise ConfigError(
+            f"{where}: unknown distribution {distribution!r}; {nearest(str(distribution), DISTRIBUTIONS)}"
+        )
     if given == {"min", "max"}:
         dimension = _range(common, written, distribution, where)
     else:

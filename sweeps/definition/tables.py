@@ -1,7 +1,7 @@
 """Which tables a study asks for. Shared by the definition, which checks them, and the reports, which draw them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
@@ -42,7 +42,7 @@ def parse_table(written: Any) -> TableSpec:
     Raises:
         ConfigError: an unknown kind or option.
     """
-    kind, options = written, {}
+    kind, options = written, cast(dict[str, Any], {})
     if isinstance(written, dict) and len(written) == 1:
         kind, options = next(iter(written.items()))
     if not isinstance(kind, str) or kind not in OPTIONS:
@@ -56,7 +56,8 @@ def parse_table(written: Any) -> TableSpec:
         if name not in OPTIONS[kind]
     ]
     problems += [
-        f"`study.tables`: {kind}.{name} must be a parameter, but got {value!r}; {nearest(str(value), TrialConfig.model_fields)}"
+        f"`study.tables`: {kind}.{name} must be a parameter, but got {value!r}; "
+        f"{nearest(str(value), TrialConfig.model_fields)}"
         for name, value in options.items()
         if value not in TrialConfig.model_fields
     ]

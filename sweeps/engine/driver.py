@@ -273,14 +273,18 @@ class _Driver:
     def _get_weights(self, devices: list[str]) -> None:
         """Makes or fetches starting weights before any training; weights that cannot be had end the run here."""
         session = self.session
-        assert self.executor and self.display
+        assert self.executor
+        assert self.display
         wanted: dict[tuple[str, str], Trial] = {}
         for trial in self.trials:
             wanted.setdefault((trial.config.weights, trial.config.backbone), trial)
         if self.to_ask:
             for params in session.definition.space.probes():
                 config = session.definition.trial(params)
-                wanted.setdefault((config.weights, config.backbone), Trial(number=-1, params={}, config=config, fingerprint=""))
+                wanted.setdefault(
+                    (config.weights, config.backbone),
+                    Trial(number=-1, params={}, config=config, fingerprint=""),
+                )
         waiting: dict[Future[Any], tuple[str, Path, int]] = {}
         for (spec, backbone), trial in wanted.items():
             if spec == "none":
@@ -296,10 +300,18 @@ class _Driver:
                 )  # fmt: skip
                 verify(stage.data)
                 self._say(f"pretraining {stage.name} ({backbone}) …")
-                waiting[self.executor.submit(run_pretrain, job)] = (f"pretrain {stage.name}", folder, stage.trial.epochs)
+                waiting[self.executor.submit(run_pretrain, job)] = (
+                    f"pretrain {stage.name}",
+                    folder,
+                    stage.trial.epochs,
+                )
             else:
                 start = session.start_from(trial.config).weights
-                waiting[self.executor.submit(fetch_weights, start, backbone)] = (f"weights {spec}", self.work, 0)
+                waiting[self.executor.submit(fetch_weights, start, backbone)] = (
+                    f"weights {spec}",
+                    self.work,
+                    0,
+                )
         clock = time.monotonic()
         while waiting:
             finished, _ = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -317,13 +329,20 @@ class _Driver:
         return self.work / f"{trial.fingerprint}-{seed}"
 
     def _start(self, trial: Trial, seed: int, device: str, attempt: int) -> _Running:
-        assert self.recorder and self.optuna
+        assert self.recorder
+        assert self.optuna
         self.optuna.record(trial, None, finished=False)
         self.recorder.started(trial, seed)
         folder = self._folder(trial, seed)
         (folder / "progress.jsonl").unlink(missing_ok=True)
         return _Running(
-            trial=trial, seed=seed, device=device, folder=folder, started=now(), clock=time.monotonic(), attempt=attempt
+            trial=trial,
+            seed=seed,
+            device=device,
+            folder=folder,
+            started=now(),
+            clock=time.monotonic(),
+            attempt=attempt,
         )
 
     def _submit(self, job: _Running) -> "Future[Any]":
@@ -341,7 +360,8 @@ class _Driver:
         )
 
     def _follow(self, job: _Running) -> None:
-        assert self.recorder and self.display
+        assert self.recorder
+        assert self.display
         epochs = read_progress(job.folder)
         if epochs:
             self.recorder.epochs(job.trial, job.seed, epochs)
@@ -369,11 +389,15 @@ class _Driver:
         self._write(job.trial, row, job.folder)
         name = f"trial {job.trial.number} seed {job.seed} ({describe(job.trial.params)})"
         if row.state == "complete":
-            said = f"{self.study.metric} {row.metrics[self.study.metric]:.4f} at epoch {row.best_epoch}, {row.wall_s:.1f} s"
+            value = row.metrics[self.study.metric]
+            said = f"{self.study.metric} {value:.4f} at epoch {row.best_epoch}, {row.wall_s:.1f} s"
         else:
             said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
         self.display.finished(
-            (job.trial.number, job.seed), f"{name}: {said}", time.monotonic() - job.clock, counts=row.state in DONE
+            (job.trial.number, job.seed),
+            f"{name}: {said}",
+            time.monotonic() - job.clock,
+            counts=row.state in DONE,
         )
 
     def _row(self, job: _Running, result: FitResult) -> SeedRunRow:
@@ -447,7 +471,8 @@ class _Driver:
 
     def _ask(self, running: dict["Future[Any]", _Running]) -> bool:
         """Gets one more trial from the sampler; False when there is none, or none yet."""
-        assert self.optuna and self.display
+        assert self.optuna
+        assert self.display
         if not self.to_ask:
             return False
         number = 1 + max((trial.number for trial in self.trials), default=-1)

@@ -91,13 +91,19 @@ class Recorder:
     ) -> None:
         self._out, self._uri = out, tracking_uri or default_uri(out)
         self._local = tracking_uri is None
-        self._study, self._question, self._ledger, self._commit, self._warn = study, question, ledger, commit, warn
-        self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._study, self._question, self._ledger, self._commit, self._warn = (
+            study,
+            question,
+            ledger,
+            commit,
+            warn,
+        )
+        self._events: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._client: Any = None
         self._experiment = ""
         self._children: dict[Key, _Run] = {}
         self._parents: dict[str, _Run] = {}
-        self._always: set[Callable[[], None]] = set()
+        self._always: set[Callable[[], object]] = set()
         self._down_until = 0.0
         self._warned = False
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -168,8 +174,8 @@ class Recorder:
                 if not self._warned:
                     self._warned = True
                     self._warn(
-                        f"MLflow at {self._uri} fails ({type(error).__name__}: {str(error).splitlines()[0][:200]}); results "
-                        "are kept in the ledger and sent later."
+                        f"MLflow at {self._uri} fails ({type(error).__name__}: {str(error).splitlines()[:1]}); "
+                        "results are kept in the ledger and sent later."
                     )
 
     def _connect(self) -> None:
@@ -255,9 +261,7 @@ class Recorder:
         stamp = int(time.time() * 1000)
         # logging a step again would add a second point to the curve
         fresh = [epoch for epoch in epochs if epoch.epoch > run.last_step]
-        metrics = [
-            Metric(name, value, stamp, epoch.epoch) for epoch in fresh for name, value in epoch.metrics.items()
-        ]
+        metrics = [Metric(name, value, stamp, epoch.epoch) for epoch in fresh for name, value in epoch.metrics.items()]
         metrics += [Metric("lr", epoch.lr, stamp, epoch.epoch) for epoch in fresh]
         metrics += extra
         for start in range(0, len(metrics), MOST_METRICS):
@@ -284,7 +288,12 @@ class Recorder:
         if folder is not None and (folder / "checkpoint").exists():
             self._client.log_artifacts(run.run_id, str(folder / "checkpoint"), "checkpoint")
             checkpoint = _local_path(run.artifact_uri, "checkpoint") or f"runs:/{run.run_id}/checkpoint"
-        tags = {"state": row.state, "reason": row.reason, "best_epoch": row.best_epoch, "reused_from": row.reused_from}
+        tags = {
+            "state": row.state,
+            "reason": row.reason,
+            "best_epoch": row.best_epoch,
+            "reused_from": row.reused_from,
+        }
         # MLflow cuts longer tags without a word
         written = [RunTag(key, str(value)[:5000]) for key, value in tags.items() if value is not None]
         self._client.log_batch(run.run_id, tags=written)
@@ -344,7 +353,11 @@ def _make_database(out: Path) -> None:
         # in a process of its own, so that no connection to the old name stays open here
         script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
         made = subprocess.run(
-            [sys.executable, "-c", script, url_of(making)], capture_output=True, text=True, check=False, cwd=work
+            [sys.executable, "-c", script, url_of(making)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=work,
         )
         if made.returncode != 0:
             raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")

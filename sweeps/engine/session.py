@@ -48,7 +48,10 @@ class Session:
         self._weights: dict[tuple[str, str], str] = {}
         self.known = _known(ledger, self.study.name)
         self.identity = identity(
-            definition, self.data.fingerprint, self.data.classes, self.environment.identity() | self._fixed_weights()
+            definition,
+            self.data.fingerprint,
+            self.data.classes,
+            self.environment.identity() | self._fixed_weights(),
         )
         self.plan = self._plan()
 
@@ -113,7 +116,11 @@ class Session:
             staged = self.definition.stage_trial(*key)
             name = stage_fingerprint(staged, data, config.seed, self.environment)
             self._stages[key] = Stage(
-                name=trial.weights, trial=staged, data=data, seed=config.seed, checkpoint=place(name, self.cache)
+                name=trial.weights,
+                trial=staged,
+                data=data,
+                seed=config.seed,
+                checkpoint=place(name, self.cache),
             )
         return self._stages[key]
 
@@ -131,7 +138,10 @@ class Session:
         return num_trainable(
             trial.backbone,
             freeze_point(
-                trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=self.data.channels
+                trial.backbone,
+                trial.freeze,
+                trainable_blocks=trial.trainable_blocks,
+                channels=self.data.channels,
             ),
             bn=trial.bn,
             head=trial.head,

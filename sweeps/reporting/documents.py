@@ -65,11 +65,17 @@ def _about(results: Results) -> list[str]:
         f"{images['test']} for the final score (test); {len(data['classes'])} classes."
     ]
     if description["skipped"]:
-        facts.append(f"{len(description['skipped'])} broken images were left out: {', '.join(sorted(description['skipped'])[:5])}.")
+        facts.append(
+            f"{len(description['skipped'])} broken images were left out: "
+            f"{', '.join(Path(name).name for name in sorted(description['skipped']))}."
+        )
     if description["num_leaked"]:
         facts.append(f"{description['num_leaked']} images of val and test stand in train too, pixel by pixel.")
     planned = len(results.trials) if description["trials"] is None else description["trials"]
-    total, done = planned * len(identity["seeds"]), int(results.frame["state"].isin(["complete", "diverged"]).sum())
+    total, done = (
+        planned * len(identity["seeds"]),
+        int(results.frame["state"].isin(["complete", "diverged"]).sum()),
+    )
     facts.append(
         f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
         f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
@@ -102,7 +108,11 @@ def _footer(results: Results) -> str:
 def to_json(results: Results) -> str:
     """Every seed run and the study's definition."""
     rows = json.loads(results.frame.to_json(orient="records"))
-    content: dict[str, Any] = {"study": results.study, "metric": results.metric, "direction": results.direction}
+    content: dict[str, Any] = {
+        "study": results.study,
+        "metric": results.metric,
+        "direction": results.direction,
+    }
     if results.about:
         content |= {"definition": results.about.identity, "about": results.about.description}
     return json.dumps(content | {"seed_runs": rows}, indent=1) + "\n"

@@ -197,7 +197,9 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         frame = frame.sort_values(["trial", "seed"], kind="stable")
         twice = frame.duplicated(["trial", "seed"])
         if twice.any():
-            raise DataError(f"{path}: a trial must have each seed once, but trial {frame[twice]['trial'].iloc[0]} has not.")
+            raise DataError(
+                f"{path}: a trial must have each seed once, but trial {frame[twice]['trial'].iloc[0]} has not."
+            )
     trials = []
     for number, rows in frame.groupby("trial", sort=True):
         values = {name: rows[name].iloc[0] for name in parameters}

@@ -69,7 +69,9 @@ def make(results: Results, spec: TableSpec) -> list[Table]:
         part = [trial for trial in results.trials if trial.values.get(spec.by) == value]
         for table in build(results, part, spec):
             title = f"{name_of(spec.by)}: {show(spec.by, value)}"
-            tables.append(Table(title=_join(title, table.title), header=table.header, rows=table.rows, notes=table.notes))
+            tables.append(
+                Table(title=_join(title, table.title), header=table.header, rows=table.rows, notes=table.notes)
+            )
     return tables
 
 
@@ -159,12 +161,14 @@ def _assemble(columns: Sequence[_Column], title: str | None, notes: Sequence[str
 
 
 def _parameters(
-    results: Results, trials: Sequence[Trial], *, always: Sequence[str] = (), without: Sequence[str | None] = ()
+    results: Results,
+    trials: Sequence[Trial],
+    *,
+    always: Sequence[str] = (),
+    without: Sequence[str | None] = (),
 ) -> list[_Column]:
     """Parameter columns: those that vary among these trials, and those that are always shown."""
-    varying = [
-        name for name in results.varying() if len(_distinct(trial.values.get(name) for trial in trials)) > 1
-    ]
+    varying = [name for name in results.varying() if len(_distinct(trial.values.get(name) for trial in trials)) > 1]
     present = {name for trial in trials for name in trial.values}
     names = [n for n in varying if n not in always] + [n for n in always if n in present]
     columns = []
@@ -250,7 +254,9 @@ def _flat(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Ta
     if _expects(results, "max_epoch") or _expects(results, "best_epoch"):
         columns.append(_Column(header="Epochs (best)", cells=[_epochs(trial) for trial in trials]))
     if any("batch_size" in trial.values for trial in trials):
-        columns.append(_Column(header="Batch size", cells=[show("batch_size", t.values.get("batch_size")) for t in trials]))
+        columns.append(
+            _Column(header="Batch size", cells=[show("batch_size", t.values.get("batch_size")) for t in trials])
+        )
     columns += [_mean_column(results, trials, m, spread=False) for m in _test_scores(results)]
     notes = _notes(results, trials)
     if any(len(trial.rows) > 1 for trial in trials):
@@ -372,6 +378,7 @@ def _one_pivot(results: Results, trials: Sequence[Trial], down: str, across: str
         rows.sort()
     if all(isinstance(value, int | float) for value in columns):
         columns.sort()
+    lines: list[tuple[str, str, bool | None]]
     lines = [("epoch", "best_epoch", None)] if _has(results, "best_epoch") else []
     lines += [
         (SHORT.get(metric.split("/")[1], metric.split("/")[1]), metric, metric.endswith("loss"))
@@ -398,7 +405,7 @@ def _one_pivot(results: Results, trials: Sequence[Trial], down: str, across: str
         title=title,
         header=("", *(show(across, c) for c in columns)),
         rows=body,
-        notes=tuple([f"Down: {name_of(down).lower()}; across: {name_of(across).lower()}.", *_notes(results, trials)]),
+        notes=(f"Down: {name_of(down).lower()}; across: {name_of(across).lower()}.", *_notes(results, trials)),
     )
 
 
@@ -419,10 +426,16 @@ def _best(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Ta
         cells = [show(name, t.values.get(name)) if t.state == "complete" else MISSING for t in chosen]
         columns.append(_Column(header=name_of(name), cells=cells))
     if _expects(results, "best_epoch"):
-        cells = [_number(float(t.rows["best_epoch"].astype(float).mean())) if t.state == "complete" else MISSING for t in chosen]
+        cells = [
+            _number(float(t.rows["best_epoch"].astype(float).mean())) if t.state == "complete" else MISSING
+            for t in chosen
+        ]
         columns.append(_Column(header="Best epoch", cells=cells))
     columns += [_mean_column(results, chosen, metric, spread=False) for metric in _test_scores(results)]
-    notes = [f"For each {name_of(group).lower()} the trial with the best mean {results.metric}.", *_notes(results, chosen)]
+    notes = [
+        f"For each {name_of(group).lower()} the trial with the best mean {results.metric}.",
+        *_notes(results, chosen),
+    ]
     return [_assemble(columns, None, notes)]
 
 

@@ -1,0 +1,28 @@
+# The environment is made on first use, in .venv; PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test test-all check clean
+
+run: $(STAMP)
+	$(BIN)/python -m sweeps.run
+
+test: $(STAMP) check
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(STAMP) check
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -e ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv
