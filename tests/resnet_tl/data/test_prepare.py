@@ -1,0 +1,265 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_tl.config import DataConfig
+from resnet_tl.data.prepare import prepare, verify
+from resnet_tl.errors import DataError
+from tests.conftest import write_images
+
+
+def config(root: Path, **changes: object) -> DataConfig:
+    return DataConfig.model_validate({"source": "image_folder", "root": str(root), "size": 32} | changes)
+
+
+def test_missing_splits_are_cut_stratified_by_a_fixed_seed(folder: Path, tmp_path: Path) -> None:
+    data = prepare(config(folder), tmp_path / "cache")
+    assert data.num_images == {"train": 24, "val": 6, "test": 6}
+    images = data.load()
+    for split, count in (("train", 8), ("val", 2), ("test", 2)):
+        assert np.bincount(images.labels_N[images.splits[split]]).tolist() == [count] * 3
+    again = prepare(config(folder), tmp_path / "other cache")
+    assert again.fingerprint == data.fingerprint
+    assert prepare(config(folder, split_seed=1), tmp_path / "cache").fingerprint != data.fingerprint
+
+
+def test_given_splits_are_kept_and_only_missing_ones_cut(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "test", count=3)
+    data = prepare(config(tmp_path / "images"), tmp_path / "cache")
+    assert data.num_images == {"train": 30, "val": 6, "test": 9}
+    images = data.load()
+    assert all("/test/" in images.names[index] for index in images.splits["test"])
+
+
+def test_moved_data_is_the_same_and_a_changed_pixel_is_not(folder: Path, tmp_path: Path) -> None:
+    before = prepare(config(folder), tmp_path / "cache").fingerprint
+    moved = folder.rename(tmp_path / "elsewhere, (really)=#&")
+    assert prepare(config(moved), tmp_path / "cache").fingerprint == before
+    path = moved / "dots" / "03.png"
+    image = Image.open(path)
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(path)
+    assert prepare(config(moved), tmp_path / "cache").fingerprint != before
+
+
+@pytest.mark.parametrize("option", [{"crop": 24}, {"balanced": "oversample"}, {"size": 24}, {"channels": 1}])
+def test_options_that_change_what_is_learnt_change_the_fingerprint(
+    folder: Path, tmp_path: Path, option: dict[str, object]
+) -> None:
+    cache = tmp_path / "cache"
+    assert prepare(config(folder, **option), cache).fingerprint != prepare(config(folder), cache).fingerprint
+
+
+def test_a_flipped_byte_in_the_cache_is_found_and_the_copy_removed(folder: Path, tmp_path: Path) -> None:
+    data = prepare(config(folder), tmp_path / "cache")
+    verify(data)
+    path = Path(data.folder) / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="must have sha256"):
+        verify(data)
+    verify(prepare(config(folder), tmp_path / "cache"))
+
+
+def test_every_broken_file_is_named_and_may_be_skipped(folder: Path, tmp_path: Path) -> None:
+    (folder / "bars" / "empty.png").write_bytes(b"")
+    (folder / "dots" / "notes.txt").write_text("hello")
+    (folder / "dots" / "fake.png").write_text("hello")
+    (folder / "rings" / "cut.png").write_bytes((folder / "rings" / "00.png").read_bytes()[:500])
+    (folder / "stray.png").write_bytes((folder / "rings" / "00.png").read_bytes())
+    (folder / "bars" / ".DS_Store").write_text("ignored")
+    with pytest.raises(DataError) as caught:
+        prepare(config(folder), tmp_path / "cache")
+    for name in ("empty.png", "notes.txt", "fake.png", "cut.png", "stray.png", "skip_bad"):
+        assert name in str(caught.value)
+    data = prepare(config(folder, skip_bad=True), tmp_path / "cache")
+    assert sorted(Path(name).name for name in data.skipped) == [
+        "cut.png",
+        "empty.png",
+        "fake.png",
+        "notes.txt",
+        "stray.png",
+    ]
+    assert sum(data.num_images.values()) == 36
+
+
+def test_wrong_folders_are_refused(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(DataError, match="`data.root` must be a folder, but .* does not exist"):
+        prepare(config(tmp_path / "nowhere"), cache)
+    root = write_images(tmp_path / "a")
+    (root / "empty").mkdir()
+    with pytest.raises(DataError, match="these are empty:\n.*empty"):
+        prepare(config(root), cache)
+    write_images(tmp_path / "b" / "train")
+    write_images(tmp_path / "b" / "test", classes=("bars", "dots", "stars"))
+    with pytest.raises(DataError, match="Every class of `test` must be in `train` too, but these are not:\n  stars"):
+        prepare(config(tmp_path / "b"), cache)
+    write_images(tmp_path / "c" / "test")
+    with pytest.raises(DataError, match="no `train` folder"):
+        prepare(config(tmp_path / "c"), cache)
+    write_images(tmp_path / "d", count=2)
+    with pytest.raises(DataError, match="Every class must have an image in every split"):
+        prepare(config(tmp_path / "d"), cache)
+    write_images(tmp_path / "e", classes=("one",))
+    with pytest.raises(DataError, match="At least two class folders"):
+        prepare(config(tmp_path / "e"), cache)
+    with pytest.raises(DataError, match=r"`data.root` must be given"):
+        prepare(DataConfig(source="image_folder"), cache)
+    with pytest.raises(DataError, match="did you mean `image_folder`"):
+        prepare(DataConfig(source="imagefolder"), cache)
+
+
+def test_images_of_different_sizes_need_a_size(folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40)).save(folder / "bars" / "large.png")
+    with pytest.raises(DataError, match=r"`data.size`.*32×32 \(36\), 40×40 \(1\)"):
+        prepare(config(folder, size=None), tmp_path / "cache")
+    (folder / "bars" / "large.png").unlink()
+    with pytest.raises(DataError, match="`data.crop` must be at most"):
+        prepare(config(folder, size=None, crop=64), tmp_path / "cache")
+
+
+def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", count=24)
+    for path in sorted(root.rglob("*.png")):
+        number = int(path.stem)
+        path.rename(path.with_name(f"patient{number // 3:02}_{number % 3}.png"))
+    data = prepare(config(root, group_key=r"(\w+/patient\d+)_"), tmp_path / "cache")
+    images = data.load()
+    sides: dict[str, set[str]] = {}
+    for split, members in images.splits.items():
+        for index in members:
+            path = Path(images.names[index])
+            sides.setdefault(f"{path.parent.name}/{path.stem.split('_')[0]}", set()).add(split)
+    assert len(sides) == 24
+    assert all(len(found) == 1 for found in sides.values())
+    with pytest.raises(DataError, match="must be found in every path"):
+        prepare(config(root, group_key=r"(person\d+)"), tmp_path / "cache")
+    with pytest.raises(DataError, match="regular expression"):
+        prepare(config(root, group_key=r"(person"), tmp_path / "cache")
+
+
+def test_given_splits_that_share_an_object_are_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "test")
+    with pytest.raises(DataError, match="must stand in one split only"):
+        prepare(config(tmp_path / "images", group_key=r"(\d+)\.png"), tmp_path / "cache")
+
+
+def test_images_that_leaked_into_another_split_are_counted(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    (tmp_path / "images" / "test").mkdir()
+    for name in ("bars", "dots", "rings"):
+        (tmp_path / "images" / "test" / name).mkdir()
+        source = tmp_path / "images" / "train" / name / "00.png"
+        shutil.copy(source, tmp_path / "images" / "test" / name / "copy.png")
+    data = prepare(config(tmp_path / "images", val_fraction=0.1), tmp_path / "cache")
+    images = data.load()
+    learnt = {images.pixels_NCHW[i].tobytes() for i in images.splits["train"]}
+    others = [i for split in ("val", "test") for i in images.splits[split]]
+    assert data.num_leaked == sum(images.pixels_NCHW[i].tobytes() in learnt for i in others) > 0
+
+
+def test_a_linked_folder_that_leads_back_up_does_not_hang(folder: Path, tmp_path: Path) -> None:
+    (folder / "bars" / "loop").symlink_to(folder, target_is_directory=True)
+    with pytest.raises(DataError):  # the loop brings the other classes into `bars`, once
+        prepare(config(folder, size=None, val_fraction=0.9, test_fraction=0.05), tmp_path / "cache")
+
+
+class TestArrays:
+    def write(self, root: Path, **changes: np.ndarray) -> DataConfig:
+        root.mkdir(exist_ok=True)
+        draws = np.random.default_rng(0)
+        arrays = {
+            "x_train": draws.integers(0, 256, (30, 20, 20, 3), dtype=np.uint8), "y_train": np.arange(30) % 3,
+            "x_test": draws.integers(0, 256, (9, 20, 20, 3), dtype=np.uint8), "y_test": np.arange(9) % 3,
+        }  # fmt: skip
+        for name, array in (arrays | changes).items():
+            np.save(root / f"{name}.npy", array)
+        return DataConfig(source="arrays", root=str(root))
+
+    def test_colour_grey_and_float_are_read(self, tmp_path: Path) -> None:
+        data = prepare(self.write(tmp_path / "a"), tmp_path / "cache")
+        assert (data.channels, data.size, data.num_images["test"]) == (3, (20, 20), 9)
+        stored = data.load().pixels_NCHW
+        original = np.load(tmp_path / "a" / "x_train.npy")
+        assert np.array_equal(stored[4], original[4].transpose(2, 0, 1))
+        draws = np.random.default_rng(1)
+        grey = self.write(
+            tmp_path / "b",
+            x_train=draws.random((30, 20, 20)).astype("f8"),
+            x_test=draws.random((9, 20, 20)).astype("f8"),
+        )
+        data = prepare(grey, tmp_path / "cache")
+        assert data.channels == 1
+        assert data.load().pixels_NCHW.dtype == np.float32
+        larger = prepare(grey.model_copy(update={"size": 32}), tmp_path / "cache")
+        assert larger.load().pixels_NCHW.shape == (39, 1, 32, 32)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"y_train": np.arange(29) % 3}, "must be of equal length, but got 30 and 29"),
+            ({"y_train": np.arange(30) % 3 + 1}, "must be 0 … K-1"),
+            ({"y_train": np.zeros(30, dtype=int)}, "K at least 2"),
+            ({"y_test": np.arange(9) % 3 + 1}, r"must be in y_train.npy too, but these are not: \[3\]"),
+            ({"y_train": np.linspace(0, 1, 30)}, "labels must be integers"),
+            ({"x_train": np.zeros((30, 20), dtype=np.uint8)}, r"images must be \[N, H, W\]"),
+            ({"x_train": np.zeros((30, 20, 20, 3), dtype=np.int32)}, "pixels must be uint8"),
+            ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
+            ({"y_train": np.array([{"a": 1}] * 30, dtype=object)}, "without pickle"),
+        ],
+    )
+    def test_wrong_arrays_are_refused(self, tmp_path: Path, changes: dict[str, np.ndarray], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            prepare(self.write(tmp_path / "a", **changes), tmp_path / "cache")
+
+    def test_float_pixels_out_of_range_are_refused(self, tmp_path: Path) -> None:
+        for value, message in ((2.0, "outside"), (np.nan, "not finite")):
+            x = np.zeros((30, 20, 20), dtype=np.float32)
+            x[7, 0, 0] = value
+            made = self.write(tmp_path / "a", x_train=x, x_test=np.zeros((9, 20, 20), dtype=np.float32))
+            with pytest.raises(DataError, match=rf"x_train.npy\[7\] has .*{message}"):
+                prepare(made, tmp_path / "cache")
+
+    def test_missing_files_are_named(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        with pytest.raises(DataError, match=r"must hold x_train.npy"):
+            prepare(DataConfig(source="arrays", root=str(tmp_path / "a")), tmp_path / "cache")
+        np.save(tmp_path / "a" / "x_train.npy", np.zeros((3, 8, 8), np.uint8))
+        with pytest.raises(DataError, match=r"y_train.npy is missing"):
+            prepare(DataConfig(source="arrays", root=str(tmp_path / "a")), tmp_path / "cache")
+
+
+def test_torchvision_sets_are_read_by_name(tmp_path: Path) -> None:
+    """FakeData needs no files; a real set differs in where its images come from."""
+    with pytest.raises(DataError, match="did you mean `CIFAR10`"):
+        prepare(DataConfig(source="torchvision.CIFAR11", root=str(tmp_path)), tmp_path / "cache")
+    folder = tmp_path / "mnist" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    draws = np.random.default_rng(0)
+    for prefix, count in (("train", 60), ("t10k", 20)):
+        images = draws.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        header = np.array([0x803, count, 28, 28], dtype=">i4").tobytes()
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            np.array([0x801, count], dtype=">i4").tobytes() + labels.tobytes()
+        )
+    data = prepare(DataConfig(source="torchvision.MNIST", root=str(tmp_path / "mnist")), tmp_path / "cache")
+    assert data.num_images == {"train": 50, "val": 10, "test": 20}
+    assert (data.channels, data.size) == (1, (28, 28))
+    assert data.classes[0] == "0 - zero"
+
+
+def test_the_bundled_digits_are_cut_by_name(tmp_path: Path) -> None:
+    whole = prepare(DataConfig(source="digits", size=16), tmp_path / "cache")
+    part = prepare(DataConfig(source="digits_5_9", size=16), tmp_path / "cache")
+    assert sum(whole.num_images.values()) == 1797
+    assert part.classes == ("5", "6", "7", "8", "9")
+    assert sum(part.num_images.values()) == 896

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from resnet_tl.model.architecture import freeze_point, num_trainable
+from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.training import optimizer_for
+from tests.conftest import trial
+
+
+def network(seed: int = 0, **changes: object) -> Network:
+    return assemble(trial(**changes), num_outputs=3, channels=3, seed=seed, state=None)
+
+
+def step(net: Network, **changes: object) -> None:
+    net.train()
+    optimizer = optimizer_for(net, trial(**changes))
+    net(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))).pow(2).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("freeze", ["none", 0.3, 0.7, 0.8, "layer2", "all"])
+@pytest.mark.parametrize("bn", ["frozen_eval", "batch_stats", "train_affine"])
+def test_exactly_the_trainable_part_moves(freeze: float | str, bn: str) -> None:
+    changes = {"freeze": freeze, "bn": bn, "weight_decay": 0.1}
+    net = network(**changes)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    step(net, **changes)
+    frozen = {name for name, p in net.named_parameters() if not p.requires_grad}
+    moving = {name for name, _ in net.moving()}
+    assert not any(name.startswith("head.") for name in frozen), "a head parameter is never frozen"
+    for name, p in net.named_parameters():
+        if name in frozen:
+            assert p.grad is None
+            assert torch.equal(p, before[name])
+        else:
+            assert not torch.equal(p, before[name]), name
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name]) or name in moving
+    point = freeze_point("resnet18", freeze)
+    assert net.num_trainable() == num_trainable("resnet18", point, bn=bn, head="linear", head_width=256, num_outputs=3)
+    statistics = [name for name in before if name.endswith("running_mean")]
+    moved = [name for name in statistics if not torch.equal(net.state_dict()[name], before[name])]
+    if bn == "batch_stats" or freeze == "none":
+        assert moved == statistics
+    elif freeze == "all":
+        assert moved == []
+    else:
+        assert 0 < len(moved) < len(statistics)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"])
+def test_heads_return_logits_and_depend_on_the_seed_alone(head: str) -> None:
+    images = torch.randn(4, 3, 32, 32)
+    first, again, other = (network(seed, head=head, head_width=7).eval() for seed in (0, 0, 1))
+    assert first(images).shape == (4, 3)
+    assert torch.equal(first(images), again(images))
+    assert not torch.equal(first.head.out.weight, other.head.out.weight)
+    frozen = network(0, head=head, head_width=7, freeze=0.7)
+    assert torch.equal(first.head.out.weight, frozen.head.out.weight), "the head's draws do not depend on the rest"
+
+
+def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
+    head = network(head="mlp_leaky_dropout", dropout=0.25, head_width=8).head
+    features = torch.randn(2, 512)
+    hidden = torch.nn.functional.leaky_relu(head.hidden(features), 0.01)
+    keep = (torch.arange(8) % 4 != 0).float().expand(2, 8)
+    assert torch.allclose(head(features, keep), head.out(hidden * keep / 0.75))
+    assert torch.allclose(head(features), head.out(hidden))
+
+
+def test_the_first_layer_keeps_what_it_learnt() -> None:
+    weight = torch.randn(64, 3, 7, 7)
+    grey = fit_first_layer(weight, 1)
+    assert torch.allclose(grey[:, 0], 0.299 * weight[:, 0] + 0.587 * weight[:, 1] + 0.114 * weight[:, 2])
+    back = fit_first_layer(weight[:, :1], 3)
+    image = torch.randn(1, 1, 20, 20)
+    conv = torch.nn.functional.conv2d
+    assert torch.allclose(conv(image.repeat(1, 3, 1, 1), back), conv(image, weight[:, :1]), atol=1e-4)
+    assert fit_first_layer(weight, 3) is weight

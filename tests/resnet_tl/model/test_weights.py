@@ -1,0 +1,118 @@
+import hashlib
+import urllib.error
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torchvision.models
+from safetensors.torch import save_file
+
+from resnet_tl.errors import WeightsError
+from resnet_tl.model import weights
+from tests.conftest import trial
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return dict(torchvision.models.resnet18(weights=None).state_dict())
+
+
+def published(monkeypatch: pytest.MonkeyPatch, hub: Path, state: dict[str, torch.Tensor]) -> Path:
+    """Lays a file into torch's cache as torchvision would have downloaded it, named by its own hash."""
+    folder = hub / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(state, folder / "x.pth")
+    sha256 = hashlib.sha256((folder / "x.pth").read_bytes()).hexdigest()
+    path = (folder / "x.pth").rename(folder / f"resnet18-{sha256[:8]}.pth")
+    entry = SimpleNamespace(url=f"https://example.org/models/{path.name}")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
+    monkeypatch.setattr(torchvision.models, "get_model_weights", lambda name: {"IMAGENET1K_V1": entry})
+    return path
+
+
+def test_torchvisions_cache_is_used_and_its_hash_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor]
+) -> None:
+    path = published(monkeypatch, tmp_path, state)
+    loaded = weights.load("imagenet", "resnet18")
+    assert torch.equal(loaded.state["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+    assert "fc.weight" not in loaded.state
+    assert loaded.mean == weights.IMAGENET_MEAN
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="damaged or cut short"):
+        weights.load("imagenet", "resnet18")
+
+
+def test_the_normalisation_is_torchvisions() -> None:
+    transforms = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    assert (tuple(transforms.mean), tuple(transforms.std)) == (weights.IMAGENET_MEAN, weights.IMAGENET_STD)
+
+
+def test_weights_that_cannot_be_downloaded_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(
+        WeightsError, match=r"must be downloaded once.*no network.*get_state_dict.*resnet18-f37072fd.pth"
+    ):
+        weights.load("imagenet", "resnet18")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_plain_state_dicts_are_read(tmp_path: Path, suffix: str, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / f"my weights (1){suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": state}, path)
+    else:
+        save_file(state, path)
+    loaded = weights.load(str(path), "resnet18")
+    assert torch.equal(loaded.state["conv1.weight"], state["conv1.weight"])
+    assert weights.identity(str(path), "resnet18") == f"sha256:{loaded.sha256}"
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="must hold the weights of a resnet34, but .* tensors are missing"):
+        weights.load(str(tmp_path / "a.pth"), "resnet34")
+    del state["layer2.0.bn1.running_mean"]
+    torch.save(state, tmp_path / "b.pth")
+    with pytest.raises(WeightsError, match=r"1 tensors are missing.*running_mean"):
+        weights.load(str(tmp_path / "b.pth"), "resnet18")
+    (tmp_path / "c.pth").write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.load(str(tmp_path / "c.pth"), "resnet18")
+    torch.save([1, 2], tmp_path / "d.pth")
+    with pytest.raises(WeightsError, match="must be a plain state dict"):
+        weights.load(str(tmp_path / "d.pth"), "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere.pth", "which does not exist"),
+        ("imagnet", "did you mean `imagenet`"),
+        ("IMAGENET1K_V2", "must be one of IMAGENET1K_V1"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(spec: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        weights.identity(spec, "resnet18")
+
+
+def test_identities_need_no_file_for_published_weights() -> None:
+    assert weights.identity("imagenet", "resnet18") == "torchvision/resnet18/IMAGENET1K_V1"
+    assert weights.identity("imagenet", "resnet50") == weights.identity("IMAGENET1K_V2", "resnet50")
+    assert weights.identity(trial().weights, "resnet18") == "none"
+
+
+def test_the_normalisation_follows_the_first_layer() -> None:
+    mean, std = weights.normalisation_for(1, weights.IMAGENET_MEAN, weights.IMAGENET_STD)
+    assert mean == pytest.approx((0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406,))
+    assert weights.normalisation_for(3, (0.5,), (0.2,)) == ((0.5,) * 3, (0.2,) * 3)
+    assert len(std) == 1

@@ -1,0 +1,87 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnet_tl.config import AUGMENTATIONS, DataConfig, TrialConfig
+from resnet_tl.errors import ConfigError
+from resnet_tl.options import validate
+from tests.conftest import trial
+
+GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": float("nan")}, "`trial.lr` should be a finite number"),
+        ({"lr": -5}, "`trial.lr` should be greater than 0, but got -5"),
+        ({"lr": 0}, "greater than 0"),
+        ({"backbone": "resnet19"}, "did you mean"),
+        ({"optimizer": "sdg"}, "did you mean `sgd`"),
+        ({"epoch": 4}, "`trial.epoch` is not an option; did you mean `epochs`"),
+        ({"epochs": 0}, "`trial.epochs` should be greater than or equal to 1"),
+        ({"epochs": True}, "must not be `true`"),
+        ({"epochs": 2.5}, "valid integer"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"momentum": 1.0}, "less than 1"),
+        ({"weight_decay": -1}, "weight_decay"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"label_smoothing": -0.1}, "label_smoothing"),
+        ({"freeze": 1.5}, "must be a fraction in"),
+        ({"freeze": "layer9"}, "must be a fraction in"),
+        ({"freeze": 0.5, "trainable_blocks": 1}, "either `freeze` or `trainable_blocks`"),
+        ({"trainable_blocks": 99}, "at most 8 for resnet18"),
+        ({"warmup_epochs": 3}, "`warmup_epochs < epochs` must hold, but got warmup_epochs=3, epochs=3"),
+        ({"head": "mlp_batchnorm", "batch_size": 1}, "at least 2"),
+        ({"monitor": "test/accuracy"}, "never steers"),
+        ({"augment": ["blur"]}, "must be `none` or any of"),
+        ({"augment": ["hflip", "hflip"]}, "once"),
+        ({"precision": "fp16"}, "precision"),
+        ({"patience": 0}, "patience"),
+        ({"backbone_lr_factor": 0}, "backbone_lr_factor"),
+    ],
+)  # fmt: skip
+def test_a_bad_value_is_refused_with_its_rule(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
+        validate(TrialConfig, GOOD | changes, "trial")
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(TrialConfig, {"backbone": "resnet18", "lr": -1, "epochs": 0, "colour": 3}, "trial")
+    assert len(caught.value.problems) == 5  # lr, epochs, colour, and the missing optimizer and batch_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left to train on"),
+        ({"size": 32, "crop": 64}, "`crop <= size` must hold"),
+        ({"channels": 2}, "channels"),
+        ({"source": "digits", "group_key": "(.)"}, "image_folder only"),
+        ({"shifted": "x"}, "not built yet"),
+    ],
+)
+def test_bad_data_options_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(DataConfig, {"source": "image_folder"} | changes, "data")
+
+
+@given(
+    lr=st.floats(1e-9, 10),
+    freeze=st.one_of(st.floats(0, 1), st.sampled_from(["none", "all", "layer1", "layer4"])),
+    augment=st.lists(st.sampled_from(AUGMENTATIONS), unique=True),
+    patience=st.one_of(st.none(), st.integers(1, 50)),
+)
+def test_a_config_survives_being_stored(
+    lr: float, freeze: float | str, augment: list[str], patience: int | None
+) -> None:
+    config = trial(lr=lr, freeze=freeze, augment=augment, patience=patience)
+    assert TrialConfig.model_validate_json(config.model_dump_json()) == config
+    assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_the_order_in_which_augmentations_are_written_makes_no_difference() -> None:
+    assert trial(augment=["rotation", "hflip"]) == trial(augment=["hflip", "rotation"])
+    assert trial(augment="none").augment == ()
+    assert trial(patience="off").patience is None

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from resnet_tl.metrics import evaluate
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(2, 60), st.booleans())
+def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int, ties: bool) -> None:
+    draws = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(num_classes), draws.integers(0, num_classes, count)])
+    logits = draws.normal(size=(len(labels), num_classes)).round(1 if ties else 6)
+    got, confusion = evaluate(torch.tensor(logits), torch.tensor(labels))
+    p = torch.tensor(logits).softmax(1).numpy()
+    # the same scores to the last bit, so that rounding breaks no tie on one side only
+    log_p = torch.tensor(logits).log_softmax(1).numpy()
+    predicted = torch.tensor(logits).argmax(1).numpy()
+    kwargs = {"average": "macro", "zero_division": 0, "labels": np.arange(num_classes)}
+    expected = {
+        "loss": reference.log_loss(labels, p, labels=np.arange(num_classes)),
+        "accuracy": reference.accuracy_score(labels, predicted),
+        "precision": reference.precision_score(labels, predicted, **kwargs),
+        "recall": reference.recall_score(labels, predicted, **kwargs),
+        "f1": reference.f1_score(labels, predicted, **kwargs),
+        "auroc": np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in range(num_classes)]),
+    }
+    assert got == pytest.approx(expected, abs=1e-6)
+    assert confusion == reference.confusion_matrix(labels, predicted, labels=np.arange(num_classes)).tolist()
+
+
+def test_a_class_that_is_never_predicted_has_precision_zero() -> None:
+    logits = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    got, _ = evaluate(logits, torch.tensor([0, 1]))
+    assert got["precision"] == 0.25
+    assert got["auroc"] == 0.5
