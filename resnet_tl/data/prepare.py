@@ -214,6 +214,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> str:
     splits = cut(
         labels,
         [source.given[index] for index in kept],
+        hashes,
         val_fraction=config.val_fraction,
         test_fraction=config.test_fraction,
         seed=config.split_seed,

@@ -176,7 +176,7 @@ def _groups(pattern: str, names: Sequence[str], below_root: Sequence[str]) -> li
     if compiled.groups < 1:
         raise DataError(f"`data.group_key` must have a group in brackets that names the object, but got {pattern!r}.")
     matches = [compiled.search(path) for path in below_root]
-    without = [name for name, match in zip(names, matches, strict=True) if match is None]
+    without = [name for name, match in zip(names, matches, strict=True) if match is None or match.group(1) is None]
     if without:
         raise DataError(
             f"`data.group_key` {pattern!r} must be found in every path, but not in these:\n{shown(without)}"

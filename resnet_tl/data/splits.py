@@ -1,5 +1,9 @@
-"""Cuts missing splits out of the training images: stratified by class, whole groups, by the data's own seed."""
+"""Cuts missing splits out of the training images: stratified by class, whole groups, by the data's own seed.
 
+Images with the very same pixels count as one, so that none is learnt on one side and scored on the other.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +18,7 @@ SPLITS = ("train", "val", "test")
 def cut(
     labels: Sequence[int],
     given: Sequence[str | None],
+    contents: Sequence[str],
     *,
     val_fraction: float,
     test_fraction: float,
@@ -26,6 +31,7 @@ def cut(
     Args:
         labels: class index of each image.
         given: the split that the data itself states, or None where it states none.
+        contents: a hash of each image's pixels; equal ones are put on the same side.
         val_fraction: share of the images without a stated split to cut off as `val`, if no image has it stated.
         test_fraction: the same for `test`.
         groups: the patient or object of each image; none is put on two sides.
@@ -41,17 +47,21 @@ def cut(
     free = [index for index, split in enumerate(given) if split in (None, "train")]
     missing = [(s, f) for s, f in (("test", test_fraction), ("val", val_fraction)) if s not in stated]
     if missing and groups is None:
+        twins: dict[str, list[int]] = {}
+        for index in free:
+            twins.setdefault(contents[index], []).append(index)
         for label in range(len(classes)):
-            members = [index for index in free if labels[index] == label]
-            order = shuffled(derive(seed, "split", label), len(members))
+            units = [images for images in twins.values() if labels[images[0]] == label]
+            order = shuffled(derive(seed, "split", label), len(units))
             start = 0
             for split, fraction in missing:
-                count = max(1, round(fraction * len(members)))
+                count = max(1, round(fraction * len(units)))
                 for position in order[start : start + count]:
-                    splits[members[position]] = split
+                    for index in units[position]:
+                        splits[index] = split
                 start += count
     elif missing and groups is not None:
-        _cut_groups(splits, free, missing, labels, groups, seed)
+        _cut_groups(splits, free, missing, labels, _joined(groups, contents), seed)
     _check(splits, labels, classes)
     if groups is not None:
         sides: dict[str, set[str]] = {}
@@ -63,6 +73,21 @@ def cut(
                 f"A group (`data.group_key`) must stand in one split only, but these do not:\n{shown(torn)}"
             )
     return splits
+
+
+def _joined(groups: Sequence[str], contents: Sequence[str]) -> list[str]:
+    """Groups with those merged that share an image."""
+    parent = {group: group for group in groups}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = group = parent[parent[group]]
+        return group
+
+    owner: dict[str, str] = {}
+    for group, content in zip(groups, contents, strict=True):
+        parent[root(group)] = root(owner.setdefault(content, group))
+    return [root(group) for group in groups]
 
 
 def _cut_groups(
@@ -88,6 +113,13 @@ def _cut_groups(
             )
         folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=derive(seed, "split") % 2**32)
         rest, taken = next(iter(folds.split(left, labels_left, groups_left)))
+        if not 0.5 <= len(taken) / (fraction * whole) <= 2:
+            sizes = Counter(groups_left.tolist()).most_common(1)
+            raise DataError(
+                f"Whole groups (`data.group_key`) cannot be cut into about {fraction:.0%} for {split}: the nearest is "
+                f"{len(taken)} of {whole} images, and the largest group has {sizes[0][1]}. "
+                "Groups that share an image count as one."
+            )
         for position in taken:
             splits[left[position]] = split
         left = left[rest]

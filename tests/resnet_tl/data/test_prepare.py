@@ -138,6 +138,8 @@ def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
             sides.setdefault(f"{path.parent.name}/{path.stem.split('_')[0]}", set()).add(split)
     assert len(sides) == 24
     assert all(len(found) == 1 for found in sides.values())
+    with pytest.raises(DataError, match="at least 7 groups"):
+        prepare(config(root, group_key=r"(bars|dots|rings)/"), tmp_path / "cache")
     with pytest.raises(DataError, match="must be found in every path"):
         prepare(config(root, group_key=r"(person\d+)"), tmp_path / "cache")
     with pytest.raises(DataError, match="regular expression"):
@@ -165,10 +167,23 @@ def test_images_that_leaked_into_another_split_are_counted(tmp_path: Path) -> No
     assert data.num_leaked == sum(images.pixels_NCHW[i].tobytes() in learnt for i in others) > 0
 
 
+@pytest.mark.parametrize("group_key", [None, r"/([a-z]+\d\d)[^/]*$"])
+def test_copies_of_an_image_are_cut_to_the_same_side(tmp_path: Path, group_key: str | None) -> None:
+    root = write_images(tmp_path / "images", count=20)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(f"{path.parent.name}{path.name}"))
+    for path in sorted(root.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy{path.stem[-2:]}_of_{path.name}"))
+    data = prepare(config(root, group_key=group_key), tmp_path / "cache")
+    assert data.num_leaked == 0
+    assert sum(data.num_images.values()) == 120
+    assert min(data.num_images.values()) >= 12
+
+
 def test_a_linked_folder_that_leads_back_up_does_not_hang(folder: Path, tmp_path: Path) -> None:
     (folder / "bars" / "loop").symlink_to(folder, target_is_directory=True)
     with pytest.raises(DataError):  # the loop brings the other classes into `bars`, once
-        prepare(config(folder, size=None, val_fraction=0.9, test_fraction=0.05), tmp_path / "cache")
+        prepare(config(folder), tmp_path / "cache")
 
 
 class TestArrays:
