@@ -203,11 +203,12 @@ def build(raw: Mapping[str, Any]) -> Definition:
         space = Space.parse((raw.get("study") or {}).get("space") or {}, base)
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
-    if "study" in parts:
-        try:
-            _check_points(space, base, parts["study"])
-        except ConfigError as error:
-            problems += error.problems
+    try:
+        if (raw.get("study") or {}).get("method") == "grid":
+            space.require_finite()
+        _check_points(space, base)
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     definition = Definition(
@@ -222,14 +223,12 @@ def build(raw: Mapping[str, Any]) -> Definition:
     return definition
 
 
-def _check_points(space: Space, base: dict[str, Any], study: StudyConfig) -> None:
+def _check_points(space: Space, base: dict[str, Any]) -> None:
     """Every point (for large spaces: points that show every value and both ends) must be a valid trial."""
-    if study.method == "grid":
-        space.require_finite()
     problems: dict[str, None] = {}
     for params in space.probes():
         try:
-            validate(TrialConfig, {"monitor": study.metric} | space.apply(params, base), "trial")
+            validate(TrialConfig, space.apply(params, base), "trial")
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:

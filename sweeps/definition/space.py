@@ -249,10 +249,15 @@ class Space:
 
     def contains(self, params: Mapping[str, Any]) -> bool:
         """Whether a stored point is one of this space."""
-        active = list(self._active(params))
-        if {dimension.name for dimension, _ in active} != set(params):
-            return False
-        return all(dimension.contains(value) for dimension, value in active)
+        known, wanted = self._known(), set()
+        for dimension in self.dimensions:
+            if dimension.name in wanted or not dimension.applies(known):
+                continue
+            if dimension.name not in params or not dimension.contains(params[dimension.name]):
+                return False
+            wanted.add(dimension.name)
+            known[dimension.name] = params[dimension.name]
+        return wanted == set(params)
 
     def apply(self, params: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
         """The `trial:` block at a point: base, then what values set, then the values."""

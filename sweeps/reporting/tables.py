@@ -214,7 +214,7 @@ def _notes(results: Results, trials: Sequence[Trial]) -> list[str]:
             told = []
             for trial in those:
                 rows = trial.rows[trial.rows["state"] == state]
-                seeds = ", ".join(str(seed) for seed in rows["seed"]) if "seed" in rows else str(len(rows))
+                seeds = ", ".join(str(int(seed)) for seed in rows["seed"]) if "seed" in rows else str(len(rows))
                 told.append(f"trial {trial.number} (seeds {seeds}{_reason(results, rows)})")
             notes.append(f"{len(those)} of {len(trials)} trials {state}: {'; '.join(told)}.")
     if results.seeds is not None:

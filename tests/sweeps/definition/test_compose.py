@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.compose import compose, shipped
+from sweeps.definition.config import Definition
+
+STUDY = """
+# @package _global_
+study:
+  name: mine
+  question: Why?
+  method: grid
+  direction: maximize
+  seeds: [0]
+  space:
+    head: {values: [linear, mlp_relu]}
+    lr: {values: [1e-3, 5e-4], set: {5e-4: {epochs: 10}}}
+trial: {backbone: resnet18, weights: none, optimizer: sgd, epochs: 3, batch_size: 4}
+data: {source: image_folder, root: here, size: 64}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    path = tmp_path / "my, (study) =#&é.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return f"study={path}"
+
+
+def lrs(definition: Definition) -> list[float]:
+    return [definition.trial(params).lr for params in definition.space.grid()]
+
+
+@pytest.mark.parametrize("name", [study.name for study in shipped()])
+def test_every_shipped_study_loads_and_gives_valid_trials(name: str) -> None:
+    definition = compose([f"study={name}"])
+    trials = [definition.trial(params) for params in definition.space.grid()]
+    assert definition.study.name == name
+    assert definition.study.question.endswith("?")
+    assert len(trials) == {
+        "quickstart": 6, "resnet18_optimizer_lr": 13, "resnet18_heads": 19, "resnet18_lr_batch": 32, "resnet34_lr": 5,
+        "resnet50_lr": 5, "resnet101_lr": 5, "resnet152_lr": 5, "resnet_depth": 25, "freeze_fraction": 12,
+    }[name]  # fmt: skip
+    text = next(s.path for s in shipped() if s.name == name).read_text()
+    for word in ("python -m sweeps.run", "# Expected:", "# Cost:"):
+        assert word in text
+
+
+def test_epochs_follow_the_learning_rate_in_the_shipped_studies() -> None:
+    definition = compose(["study=resnet34_lr"])
+    assert [definition.trial(p).epochs for p in definition.space.grid()] == [100, 100, 75, 50, 10]
+    definition = compose(["study=resnet18_optimizer_lr"])
+    adam = [definition.trial(p).epochs for p in definition.space.grid() if p["optimizer"] == "adam"]
+    assert adam == [100, 100, 100, 100, 25, 10, 5]
+
+
+def test_the_command_line_wins_over_the_file(study: str) -> None:
+    definition = compose([study, "trial.batch_size=8", "study.seeds=[3,4]", "data=arrays", "data.root=/a b,(=#&é"])
+    assert definition.base["batch_size"] == 8
+    assert definition.study.seeds == (3, 4)
+    assert (definition.data.source, definition.data.root, definition.data.size) == ("arrays", "/a b,(=#&é", 64)
+
+
+def test_a_given_value_pins_a_searched_parameter(study: str) -> None:
+    definition = compose([study, "trial.lr=5e-4"])
+    assert lrs(definition) == [5e-4, 5e-4]
+    assert definition.trial({"head": "linear", "lr": 5e-4}).epochs == 10, "what the value sets still holds"
+    assert set(lrs(compose([study, "trial.lr=1e-5"]))) == {1e-5}
+
+
+def test_a_given_value_wins_over_what_a_value_sets(study: str) -> None:
+    definition = compose([study, "trial.epochs=2"])
+    assert {definition.trial(p).epochs for p in definition.space.grid()} == {2}
+
+
+def test_a_given_space_replaces_the_files(study: str) -> None:
+    definition = compose([study, "study.space={lr: {values: [1e-2]}}"])
+    assert [dict(p) for p in definition.space.grid()] == [{"lr": 1e-2}]
+
+
+def test_off_is_a_word(study: str) -> None:
+    assert compose([study, "trial.patience=off"]).trial({"head": "linear", "lr": 1e-3}).patience is None
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("study=quickstrat", "did you mean `quickstart`"),
+        ("trial.lr=nan", "finite"),
+        ("trial.lr=-5", "greater than 0"),
+        ("trial.lrr=1", "did you mean `lr`"),
+        ("trail.lr=1", "`trail.lr` is not an option; did you mean"),
+        ("lr=1", "did you mean `trial.lr`"),
+        ("+foo=1", "`foo` is not an option"),
+        ("data=imagefolder", "did you mean `image_folder`"),
+        ("trial.head=[linear", "cannot be read"),
+        ("trial.head=linear,mlp_relu", "several values"),
+        ("trial.head=mlp", "did you mean"),
+        ("study.name=${oc.env:HOME}", "must be a plain value"),
+        ("study.direction=minimize", "must be maximize for val/accuracy"),
+        ("study.metric=test/accuracy", "never steers"),
+        ("study.seeds=[]", "study.seeds"),
+        ("study.seeds=[1,1]", "different integers"),
+        ("study.trials=3", "a grid runs every point"),
+        ("study.method=bayes", "`study.trials` must be given"),
+        ("study.tables=[flatt]", "did you mean `flat`"),
+        ("study.pruner=median", "is not built yet"),
+        ("study.confirm={top: 3}", "is not built yet"),
+        ("run.storage=postgresql://x", "is not built yet"),
+        ("run.reuse=off", "is not built yet"),
+        ("run.executor=ray", "is not built yet"),
+        ("data.shifted=x", "is not built yet"),
+        ("run.workers=0", "greater than or equal to 1"),
+        ("study.name=../x", "study.name"),
+        ("trial.augment=random_crop", "needs `data.crop`"),
+        ("nonsense", "must have the form key=value"),
+    ],
+)
+def test_a_wrong_request_is_refused(study: str, word: str, message: str) -> None:
+    words = [word] if word.startswith("study=") else [study, word]
+    with pytest.raises(ConfigError, match=message):
+        compose(words)
+
+
+def test_all_problems_come_at_once(study: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([study, "trial.batch_size=-5", "run.worker=2", "data.siz=3", "study.seeds=[]"])
+    assert len(caught.value.problems) == 4
+
+
+def test_broken_and_duplicated_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    for text, message in (
+        ("study: {name: a", "line 1"),
+        ("study:\n  name: a\n  name: b\n", "line 3: .*`name` stands twice"),
+        ("- 1", "must hold a mapping"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            compose([f"study={path}"])
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        compose([f"study={path}"])

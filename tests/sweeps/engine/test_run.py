@@ -1,0 +1,265 @@
+"""Whole studies, run as a user runs them: separate processes, real training on small drawings."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Run, write_images
+
+STUDY = """
+study:
+  name: small
+  question: Does it work?
+  method: grid
+  direction: maximize
+  seeds: [0, 1]
+  space:
+    lr: {values: [1e-3, 1e-2]}
+  tables: [summary, lists, flat]
+trial: {backbone: resnet18, weights: pre, freeze: layer3, optimizer: sgd, epochs: 2, batch_size: 8}
+data: {source: image_folder, root: images, size: 32}
+pretrain:
+  pre:
+    trial: {optimizer: sgd, lr: 1e-2, epochs: 1, batch_size: 8}
+    data: {source: image_folder, root: images, size: 32, split_seed: 1}
+run: {cache: cache, workers: 2}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    write_images(tmp_path / "images")
+    (tmp_path / "small.yaml").write_text(STUDY)
+    return tmp_path
+
+
+def frame(home: Path, name: str = "small") -> pd.DataFrame:
+    return pd.read_csv(home / "reports" / f"{name}.csv")
+
+
+def query(home: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(home / "mlruns" / "mlflow.db")
+    return connection.execute(sql).fetchall()
+
+
+def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
+    done = run("sweeps.run", "study=small.yaml")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| Learning rate | n | Val acc |" in done.stdout
+    first = frame(home)
+    assert first[["trial", "seed", "state"]].values.tolist() == [
+        [0, 0, "complete"], [0, 1, "complete"], [1, 0, "complete"], [1, 1, "complete"],
+    ]  # fmt: skip
+    assert {path.name for path in home.iterdir()} == {
+        "images", "small.yaml", "cache", "studies.db", "mlruns", "reports",
+    }  # fmt: skip
+
+    # the tree, the curves and the artifacts in MLflow
+    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 6)]
+    children = "select count(*) from tags where key = 'mlflow.parentRunId'"
+    assert query(home, children) == [(4,)]
+    assert query(home, "select distinct step from metrics where key = 'val/loss' and step < 9 order by 1")[-2:] == [
+        (1,),
+        (2,),
+    ]
+    tags = {key for (key,) in query(home, "select distinct key from tags")}
+    assert {"backbone", "fingerprint", "seed", "state"} <= tags
+    assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 4
+    assert len(list((home / "mlruns" / "artifacts").rglob("confusion.json"))) == 4
+    assert not list((home / "mlruns" / ".work").rglob("state.pt"))
+
+    # the best network predicts without any other file
+    predicted = run(
+        "resnet_tl.predict", "checkpoint=mlruns/best/small", "images=mlruns/best/small/samples", "out=p.csv"
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    assert pd.read_csv(home / "p.csv").shape == (3, 5)
+    (home / "p.csv").unlink()
+
+    # a second start trains nothing, and a report is rebuilt from the ledger alone
+    again = run("sweeps.run", "study=small.yaml")
+    assert "all 4 seed runs are done; nothing was trained" in again.stdout
+    for path in (home / "reports").iterdir():
+        path.unlink()
+    report = run("sweeps.report", "study=small")
+    assert report.returncode == 0, report.stderr
+    assert report.stdout == (home / "reports" / "small.md").read_text()
+    pd.testing.assert_frame_equal(frame(home), first, check_exact=True)
+
+    # what would change numbers is refused, with a difference and a way on
+    for words in (["trial.epochs=3"], ["study.seeds=[0]"], ["data.split_seed=5"], ["run.threads=2"], ["trial.lr=1e-3"]):
+        refused = run("sweeps.run", "study=small.yaml", *words)
+        assert refused.returncode == 2, words
+        assert "study.name=small_2" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    pd.testing.assert_frame_equal(frame(home), first, check_exact=True)
+
+    # an added value and an added seed extend the study; what is there stays as it is
+    dry = run("sweeps.run", "study=small.yaml", "study.seeds=[0,1,2]", "run.dry_run=true")
+    assert "6 seed runs in all, 4 done, 2 to do" in dry.stdout, dry.stderr
+    space = "study.space={lr: {values: [1e-3, 1e-2, 2e-2]}}"
+    more = run("sweeps.run", "study=small.yaml", "study.seeds=[0,1,2]", space)
+    assert more.returncode == 0, more.stderr
+    extended = frame(home)
+    assert len(extended) == 9
+    kept = extended[(extended["trial"] < 2) & (extended["seed"] < 2)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, first, check_exact=True)
+
+    # a study of another name takes over what is the same
+    forked = run("sweeps.run", "study=small.yaml", "study.name=fork")
+    assert "4 seed runs are taken over" in forked.stdout, forked.stdout + forked.stderr
+    same = frame(home, "fork").drop(columns="study")
+    pd.testing.assert_frame_equal(same, first.drop(columns="study"), check_exact=True)
+
+    status = run("sweeps.status")
+    assert "3 trials × 3 seeds: 9 complete, 0 diverged, 0 failed, 0 to do" in status.stdout
+
+
+def test_diverged_and_broken_runs_are_visible_and_never_averaged(home: Path, run: Run) -> None:
+    space = "study.space={lr: {values: [1e-3, 1e30]}}"
+    done = run("sweeps.run", "study=small.yaml", space, "trial.weights=none", "trial.freeze=none", "study.seeds=[0,1]")
+    assert done.returncode == 0, done.stderr
+    rows = frame(home)
+    assert rows["state"].tolist() == ["complete", "complete", "diverged", "diverged"]
+    assert rows[rows["state"] == "diverged"]["test/accuracy"].isna().all()
+    text = (home / "reports" / "small.md").read_text()
+    assert "1 of 2 trials diverged: trial 1 (seeds 0, 1: the training loss became" in text
+    assert (
+        "all 4 seed runs are done"
+        in run("sweeps.run", "study=small.yaml", space, "trial.weights=none", "trial.freeze=none").stdout
+    )
+
+
+@pytest.mark.slow
+def test_a_bayesian_study_tries_the_same_whatever_the_workers_and_ends_with_its_space(home: Path, run: Run) -> None:
+    words = [
+        "study=small.yaml", "trial.weights=none", "trial.freeze=all", "trial.epochs=1", "study.seeds=[0]",
+        "study.method=bayes",
+        "study.space={lr: {values: [1e-4, 1e-3, 1e-2]}, head: {values: [linear, mlp_relu]}}",
+    ]  # fmt: skip
+    one = run("sweeps.run", *words, "study.trials=5", "run.workers=1", "run.out=one")
+    two = run("sweeps.run", *words, "study.trials=5", "run.workers=2", "run.out=two")
+    assert (one.returncode, two.returncode) == (0, 0), one.stderr + two.stderr
+    first = frame(home / "one").drop(columns="wall_s")
+    pd.testing.assert_frame_equal(first, frame(home / "two").drop(columns="wall_s"), check_exact=True)
+    assert first["fingerprint"].nunique() == 5
+    rest = run("sweeps.run", *words, "study.trials=50", "run.out=one")
+    assert "no more than 6 different trials" in rest.stdout, rest.stdout + rest.stderr
+    assert frame(home / "one")["fingerprint"].nunique() == 6
+
+
+def start(home: Path, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweeps.run", "study=small.yaml", "trial.weights=none", *words],
+        cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def wait_for_rows(home: Path, count: int) -> None:
+    for _ in range(600):
+        time.sleep(0.1)
+        if (home / "studies.db").exists():
+            connection = sqlite3.connect(home / "studies.db", timeout=60)
+            if connection.execute("select count(*) from sweeps_seed_runs").fetchone()[0] >= count:
+                return
+    raise AssertionError("no seed run was finished in a minute")
+
+
+@pytest.mark.slow
+def test_killed_drivers_lose_nothing_and_repeat_nothing(home: Path, run: Run) -> None:
+    whole = run("sweeps.run", "study=small.yaml", "trial.weights=none", "run.out=whole")
+    assert whole.returncode == 0, whole.stderr
+    for finished in (0, 1, 2):
+        process = start(home)
+        if finished:
+            wait_for_rows(home, finished)
+        else:
+            time.sleep(1.0)
+        process.kill()
+        process.wait()
+    process = start(home)
+    second = run("sweeps.run", "study=small.yaml", "trial.weights=none")
+    output, _ = process.communicate(timeout=200)
+    assert second.returncode == 2, "a second driver of the same study is refused"
+    assert "is being run by another process" in second.stderr
+    assert process.returncode == 0, output
+    pd.testing.assert_frame_equal(
+        frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
+    )
+    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 6)]
+    twice = "select count(*) from (select 1 from metrics group by run_uuid, key, step having count(*) > 1)"
+    assert query(home, twice) == [(0,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_study_ends_cleanly_and_goes_on(home: Path, run: Run, sent: signal.Signals) -> None:
+    process = start(home, "trial.epochs=30")
+    wait_for_rows(home, 1)
+    process.send_signal(sent)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Interrupted" in output
+    assert "Traceback" not in output
+    assert query(home, "select count(*) from runs where status = 'RUNNING'") == [(0,)]
+    rest = run("sweeps.run", "study=small.yaml", "trial.weights=none", "trial.epochs=30")
+    assert rest.returncode == 0, rest.stdout + rest.stderr
+    assert len(frame(home)) == 4
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_run_one_more_try(home: Path) -> None:
+    process = start(home, "trial.epochs=40")
+    wait_for_rows(home, 1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "trying once more" in output
+    assert (frame(home)["state"] == "complete").all()
+
+
+def test_a_tracker_that_is_down_costs_no_result(home: Path, run: Run) -> None:
+    words = ["study=small.yaml", "trial.weights=none", "trial.epochs=1", "study.seeds=[0]"]
+    done = run("sweeps.run", *words, "run.tracking_uri=http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "results are kept in the ledger and sent later" in " ".join(done.stdout.split())
+    assert len(frame(home)) == 2
+    later = run("sweeps.run", *words)
+    assert later.returncode == 0, later.stderr
+    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 4)]
+    assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 2
+
+
+def test_wrong_requests_end_with_status_2_and_write_nothing(home: Path, run: Run) -> None:
+    before = {path.name for path in home.iterdir()}
+    for words in (
+        ["study=smal.yaml"],
+        ["study=small.yaml", "trial.weights=imagnet"],
+        ["study=small.yaml", "data.root=nowhere"],
+        ["study=small.yaml", "trial.lr=nan", "trial.batch_size=-1"],
+    ):
+        refused = run("sweeps.run", *words)
+        assert refused.returncode == 2, (words, refused.stdout, refused.stderr)
+        assert refused.stderr.startswith("error: ")
+        assert "Traceback" not in refused.stderr
+    assert {path.name for path in home.iterdir()} - before <= {"cache", "mlruns"}
+    assert not (home / "studies.db").exists()
+
+
+def test_help_and_list_answer_quickly(home: Path, run: Run) -> None:
+    assert "run.dry_run=true" in run("sweeps.run", "--help").stdout
+    listed = run("sweeps.run", "--list").stdout
+    assert "resnet34_lr\n    Which learning rate" in listed
+    for module in ("sweeps.report", "sweeps.status", "resnet_tl.fit", "resnet_tl.predict", "resnet_tl.pretrain"):
+        done = run(module, "--help")
+        assert done.returncode == 0, (module, done.stderr)
+        assert f"python -m {module}" in done.stdout
