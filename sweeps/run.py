@@ -128,7 +128,7 @@ def _dry_run(definition: Definition) -> int:
             f"{session.num_trainable(trial.config):,} parameters train  "
             f"seeds done {done or 'none'}, to do {lacking or 'none'}"
         )
-        if trial.config.weights == "none" and trial.config.freeze not in ("none", 0, 0.0):
+        if trial.config.weights == "none" and session.num_frozen(trial.config):
             print("  warning: the frozen part has random weights")
     for left_out, kept in plan.coinciding:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")

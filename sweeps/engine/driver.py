@@ -249,6 +249,8 @@ class _Driver:
             workers=workers,
             console=self.console,
         )
+        if any(t.config.weights == "none" and session.num_frozen(t.config) for t in self.trials):
+            self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
         self._get_weights(devices)
         free = list(reversed(devices))
         running: dict[Future[Any], _Running] = {}

@@ -190,7 +190,10 @@ class Recorder:
         if experiment is None:
             place = (self._out / "mlruns" / "artifacts" / self._study).absolute().as_uri() if self._local else None
             self._experiment = client.create_experiment(
-                self._study, artifact_location=place, tags={"mlflow.note.content": self._question}
+                self._study,
+                artifact_location=place,
+                # the second makes the UI open on training runs, not on traces of language models
+                tags={"mlflow.note.content": self._question, "mlflow.experimentKind": "custom_model_development"},
             )
         else:
             self._experiment = experiment.experiment_id
@@ -278,7 +281,7 @@ class Recorder:
         if "test/loss" not in run.metrics:
             for name, value in row.metrics.items():
                 key = name if name.startswith("test/") else f"best/{name}"
-                finals.append(Metric(key, value, stamp, row.best_epoch or 0))
+                finals.append(Metric(key, value, stamp, 0))  # one value at step 0: the UI draws a bar
         finals += [Metric("wall_s", row.wall_s, stamp, 0)] if "wall_s" not in run.metrics else []
         self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals)
         run.metrics |= row.metrics | {"wall_s": row.wall_s}

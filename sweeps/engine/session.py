@@ -132,17 +132,18 @@ class Session:
             return trial.model_copy(update={"weights": str(self.mlflow_checkpoint(trial.weights))})
         return trial
 
+    def num_frozen(self, trial: TrialConfig) -> int:
+        """Parameter tensors that stay fixed."""
+        return freeze_point(
+            trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=self.data.channels
+        )
+
     def num_trainable(self, trial: TrialConfig) -> int:
         """Parameters that train, head included."""
         classes = len(self.data.classes)
         return num_trainable(
             trial.backbone,
-            freeze_point(
-                trial.backbone,
-                trial.freeze,
-                trainable_blocks=trial.trainable_blocks,
-                channels=self.data.channels,
-            ),
+            self.num_frozen(trial),
             bn=trial.bn,
             head=trial.head,
             head_width=trial.head_width,

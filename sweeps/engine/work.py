@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -86,6 +87,7 @@ def run_seed(job: Job) -> FitResult:
     """Trains one network with one seed."""
     from resnet_tl.fit import fit
 
+    warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
     return fit(
         job.trial,
         job.data,
