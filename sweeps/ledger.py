@@ -201,13 +201,17 @@ class Ledger:
 
     # -- seed runs --------------------------------------------------------------------------------------------------
 
-    def seed_runs(self, study: str, *, heavy: bool = False) -> list[SeedRunRow]:
+    def seed_runs(self, study: str, *, fingerprint: str | None = None, heavy: bool = False) -> list[SeedRunRow]:
         """The finished seed runs of a study.
 
         Args:
+            fingerprint: of one trial; None for all.
             heavy: with learning curves and confusion matrices.
         """
-        return self._select(_seed_runs.c.study == study, heavy=heavy)
+        where = _seed_runs.c.study == study
+        if fingerprint is not None:
+            where = where & (_seed_runs.c.fingerprint == fingerprint)
+        return self._select(where, heavy=heavy)
 
     def find(self, fingerprint: str, seed: int) -> SeedRunRow | None:
         """The same seed run in any study, if it is a result."""

@@ -1,6 +1,5 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
-import os
 import signal
 import time
 import traceback
@@ -20,26 +19,16 @@ from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.result import FitResult
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial, describe, exhausted
-from sweeps.engine.execute import LocalExecutor, WorkerDied, answer
+from sweeps.engine.best import BestNetwork, Scored
+from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer
 from sweeps.engine.progress import Display
 from sweeps.engine.record import Recorder, git_commit
 from sweeps.engine.session import Session
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
-from sweeps.engine.work import (
-    Job,
-    PretrainJob,
-    cuda_devices,
-    export_network,
-    fetch_weights,
-    read_progress,
-    run_pretrain,
-    run_seed,
-)
+from sweeps.engine.weights import provide
+from sweeps.engine.work import Job, read_progress, run_seed
 from sweeps.ledger import Ledger, SeedRunRow, TrialRow, now
-
-POLL_S = 0.5
-"""Pause between looks at the progress of running jobs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +107,8 @@ class _Driver:
         self.session, self.ledger, self.console = session, ledger, console
         self.study = session.study
         self.trials: list[Trial] = list(session.plan.trials)
-        self.states = dict(session.known.states)
+        # a failed seed run is tried again, so it counts as not there until then
+        self.states = {key: state for key, state in session.known.states.items() if state in DONE}
         self.todo: deque[tuple[Trial, int, int]] = deque((trial, seed, 0) for trial, seed in session.plan.todo)
         self.to_ask = session.plan.to_ask
         self.work = session.out / "mlruns" / ".work" / self.study.name
@@ -127,6 +117,7 @@ class _Driver:
         ledger.put_study(session.study_row(command, now()))
         ledger.put_trials(self.study.name, [_trial_row(trial) for trial in session.plan.new])
         ledger.set_params(self.study.name, {trial.number: trial.params for trial in session.plan.renamed})
+        self._best = BestNetwork(session.out / "mlruns" / "best" / self.study.name, self.study)
         self.optuna: Study | None = None
         self.recorder: Recorder | None = None
         self.executor: LocalExecutor | None = None
@@ -136,7 +127,7 @@ class _Driver:
 
     def run(self) -> Outcome:
         untracked = any(not row.tracked for row in self.ledger.seed_runs(self.study.name))
-        if not self.todo and not self.to_ask and not untracked and self._best_is_stored():
+        if not self.todo and not self.to_ask and not untracked and self._best.is_stored(self._scored()):
             return self._outcome()
         interrupted = True
         with _terminable():
@@ -146,11 +137,13 @@ class _Driver:
                 if self.todo or self.to_ask:
                     self._execute()
                 self._settle_all()
-                best = self._export_best()
+                assert self.recorder
+                self.recorder.flush()  # which moves checkpoints to where the ledger then says
+                self._best.store(self._scored(), self._pool(1), self.session.data, self._say)
                 interrupted = False
             finally:
                 self._close(interrupted)
-        return self._outcome(best)
+        return self._outcome()
 
     def _open(self) -> None:
         definition, session = self.session.definition, self.session
@@ -189,16 +182,15 @@ class _Driver:
                 trial = by_name[row.fingerprint]
                 yield trial, row, None if row.reused_from else self._folder(trial, row.seed)
 
-    def _outcome(self, best: Path | None = None) -> Outcome:
+    def _outcome(self) -> Outcome:
         wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
         states = [self.states.get(key) for key in wanted]
-        folder = self._best_folder()
         return Outcome(
             done=sum(state in DONE for state in states),
             total=len(wanted),
             failed=sum(state == "failed" for state in states),
             ran=self.ran,
-            best=best or (folder if (folder / "model.json").exists() else None),
+            best=self._best.stored(),
         )
 
     # -- results that exist already ------------------------------------------------------------------------------------
@@ -228,18 +220,9 @@ class _Driver:
     def _execute(self) -> None:
         session, run = self.session, self.session.definition.run
         verify(session.data)
-        gpus = cuda_devices() if session.environment.device == "cuda" else 0
-        if session.environment.device == "cuda" and not gpus:
-            raise ConfigError("`run.device` is cuda, but torch finds no GPU here.")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = run.workers or gpus or max(1, cores // session.environment.threads)
-        if ":" in run.device:
-            devices = [run.device] * workers
-        elif gpus:
-            devices = [f"cuda:{index % gpus}" for index in range(workers)]
-        else:
-            devices = ["cpu"] * workers
-        self._pool(workers)
+        devices = allot(run.device, session.environment, run.workers)
+        workers = len(devices)
+        executor = self._pool(workers)
         seeds = len(self.study.seeds)
         done = sum(self.states.get((t.fingerprint, s)) in DONE for t in self.trials for s in self.study.seeds)
         self.display = Display(
@@ -249,13 +232,16 @@ class _Driver:
             workers=workers,
             console=self.console,
         )
-        if any(t.config.weights == "none" and session.num_frozen(t.config) for t in self.trials):
+        configs = [trial.config for trial in self.trials]
+        if self.to_ask:
+            configs += [session.definition.trial(params) for params in session.definition.space.probes()]
+        if any(config.weights == "none" and session.num_frozen(config) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
-        self._get_weights(devices)
+        provide(session, configs, executor=executor, display=self.display, devices=devices, work=self.work)
         free = list(reversed(devices))
         running: dict[Future[Any], _Running] = {}
         while True:
-            while free and (self.todo or self._ask(running)):
+            while free and (self.todo or self._ask()):
                 if not self.todo:
                     continue  # the proposed trial was taken over whole from another study
                 trial, seed, attempt = self.todo.popleft()
@@ -271,61 +257,6 @@ class _Driver:
             for job in running.values():
                 self._follow(job)
         self.display.stop()
-
-    def _get_weights(self, devices: list[str]) -> None:
-        """Makes or fetches starting weights before any training; weights that cannot be had end the run here."""
-        session = self.session
-        assert self.executor
-        assert self.display
-        wanted: dict[tuple[str, str], Trial] = {}
-        for trial in self.trials:
-            wanted.setdefault((trial.config.weights, trial.config.backbone), trial)
-        if self.to_ask:
-            for params in session.definition.space.probes():
-                config = session.definition.trial(params)
-                wanted.setdefault(
-                    (config.weights, config.backbone),
-                    Trial(number=-1, params={}, config=config, fingerprint=""),
-                )
-        waiting: dict[Future[Any], tuple[str, Path, int]] = {}
-        for (spec, backbone), trial in wanted.items():
-            if spec == "none":
-                continue
-            if spec in session.definition.pretrain:
-                stage = session.stage(trial.config)
-                if (stage.checkpoint / "model.json").exists():
-                    continue
-                folder = self.work / f"pretrain-{stage.name}-{backbone}"
-                job = PretrainJob(
-                    trial=stage.trial, data=stage.data, seed=stage.seed, environment=session.environment,
-                    device=devices[len(waiting) % len(devices)], cache=str(session.cache), folder=str(folder),
-                )  # fmt: skip
-                verify(stage.data)
-                self._say(f"pretraining {stage.name} ({backbone}) …")
-                waiting[self.executor.submit(run_pretrain, job)] = (
-                    f"pretrain {stage.name}",
-                    folder,
-                    stage.trial.epochs,
-                )
-            else:
-                start = session.start_from(trial.config).weights
-                waiting[self.executor.submit(fetch_weights, start, backbone)] = (
-                    f"weights {spec}",
-                    self.work,
-                    0,
-                )
-        clock = time.monotonic()
-        while waiting:
-            finished, _ = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for future in finished:
-                name, _, epochs = waiting.pop(future)
-                answer(future)
-                if epochs:
-                    self.display.finished(name, f"{name}: done", time.monotonic() - clock, counts=False)
-            for name, folder, epochs in waiting.values():
-                met = read_progress(folder)
-                if met:
-                    self.display.running(name, name, met[-1].epoch, epochs, f"{met[-1].metrics['val/accuracy']:.2%}")
 
     def _folder(self, trial: Trial, seed: int) -> Path:
         return self.work / f"{trial.fingerprint}-{seed}"
@@ -451,9 +382,8 @@ class _Driver:
     # -- asking and telling -------------------------------------------------------------------------------------------
 
     def _rows(self, trial: Trial) -> list[SeedRunRow]:
-        wanted = set(self.study.seeds)
-        rows = self.ledger.seed_runs(self.study.name)
-        return [row for row in rows if row.fingerprint == trial.fingerprint and row.seed in wanted]
+        rows = self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint)
+        return [row for row in rows if row.seed in self.study.seeds]
 
     def _value(self, trial: Trial) -> float | None:
         """Mean over all seeds, or None when one of them is no number: never a mean of what is left."""
@@ -461,6 +391,15 @@ class _Driver:
         if len(rows) < len(self.study.seeds) or any(row.state != "complete" for row in rows):
             return None
         return sum(row.metrics[self.study.metric] for row in rows) / len(rows)
+
+    def _scored(self) -> list[Scored]:
+        """Trials that have a value, with their seed runs."""
+        values = [(trial, self._value(trial)) for trial in self.trials]
+        return [
+            Scored(number=trial.number, value=value, rows=tuple(self._rows(trial)))
+            for trial, value in values
+            if value is not None
+        ]
 
     def _settle(self, trial: Trial) -> None:
         assert self.optuna
@@ -471,7 +410,7 @@ class _Driver:
             if all((trial.fingerprint, seed) in self.states for seed in self.study.seeds):
                 self._settle(trial)
 
-    def _ask(self, running: dict["Future[Any]", _Running]) -> bool:
+    def _ask(self) -> bool:
         """Gets one more trial from the sampler; False when there is none, or none yet."""
         assert self.optuna
         assert self.display
@@ -511,52 +450,10 @@ class _Driver:
                 self.todo.append((trial, seed, 0))
         return True
 
-    # -- the best network ---------------------------------------------------------------------------------------------
-
-    def _best_folder(self) -> Path:
-        return self.session.out / "mlruns" / "best" / self.study.name
-
-    def _best(self) -> tuple[Trial, SeedRunRow] | None:
-        """The trial with the best mean, and of its seed runs the best."""
-        sign = 1 if self.study.direction == "maximize" else -1
-        values = [(sign * value, -t.number, t) for t in self.trials if (value := self._value(t)) is not None]
-        if not values:
-            return None
-        trial = max(values, key=lambda item: item[:2])[2]
-        return trial, max(self._rows(trial), key=lambda row: (sign * row.metrics[self.study.metric], -row.seed))
-
-    def _best_is_stored(self) -> bool:
-        found = self._best()
-        mark = self._best_folder() / "origin.txt"
-        return found is None or (mark.exists() and mark.read_text() == _origin(found[1]))
-
-    def _export_best(self) -> Path | None:
-        """Stores the best network as one that needs no other file."""
-        assert self.recorder
-        folder = self._best_folder()
-        if self._best_is_stored():
-            return folder if folder.exists() else None
-        self.recorder.flush()  # which moves checkpoints to where the ledger then says
-        found = self._best()
-        assert found is not None
-        trial, row = found
-        places = [Path(row.checkpoint or ""), self._folder(trial, row.seed) / "checkpoint"]
-        source = next((str(place) for place in places if (place / "model.json").exists()), None)
-        if source is None:
-            self._say(f"The best network ({_origin(row).strip()}) is not on this machine: {row.checkpoint}")
-            return None
-        answer(self._pool(1).submit(export_network, source, str(folder), self.session.data))
-        (folder / "origin.txt").write_text(_origin(row))
-        return folder
-
     def _pool(self, workers: int) -> LocalExecutor:
         if self.executor is None:
             self.executor = LocalExecutor(workers, self.session.environment.threads)
         return self.executor
-
-
-def _origin(row: SeedRunRow) -> str:
-    return f"{row.fingerprint} {row.seed}\n"
 
 
 def _trial_row(trial: Trial) -> TrialRow:

@@ -8,7 +8,12 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from sweeps.engine.work import start_worker
+from resnet_tl.errors import ConfigError
+from resnet_tl.fingerprint import Environment
+from sweeps.engine.work import cuda_devices, start_worker
+
+POLL_S = 0.5
+"""Pause between looks at the progress of running jobs."""
 
 
 class WorkerDied(Exception):
@@ -57,3 +62,25 @@ def answer(future: "Future[Any]") -> Any:
     except ProcessExpired as error:
         how = f"by signal {-error.exitcode}" if error.exitcode < 0 else f"with status {error.exitcode}"
         raise WorkerDied(f"its worker process ended {how} (killed, or out of memory?)") from None
+
+
+def allot(device: str, environment: Environment, workers: int | None) -> list[str]:
+    """The device of each worker; as many workers as the list is long.
+
+    Args:
+        device: `run.device`; an index (`cuda:1`) holds for all workers.
+        workers: as asked for; default: one per GPU, or as many as the cores have room for the threads of a fit.
+
+    Raises:
+        ConfigError: a GPU is asked for where torch finds none.
+    """
+    if environment.device == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return ["cpu"] * (workers or max(1, cores // environment.threads))
+    gpus = cuda_devices()
+    index = int(device.partition(":")[2] or 0)
+    if index >= gpus:
+        raise ConfigError(f"`run.device` needs GPU {index}, but torch finds {gpus} here.")
+    if ":" in device:
+        return [device] * (workers or 1)
+    return [f"cuda:{number % gpus}" for number in range(workers or gpus)]

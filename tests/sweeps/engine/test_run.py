@@ -224,9 +224,12 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(home: Path, run: Run, sen
 def test_a_killed_worker_costs_its_run_one_more_try(home: Path) -> None:
     process = start(home, "trial.epochs=40")
     wait_for_rows(home, 1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")  # any thread may have started them
+    children = [pid for task in tasks for pid in task.read_text().split()]
     workers = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(int(workers[-1]), signal.SIGKILL)
+    assert len(workers) == 2
+    for pid in workers:
+        os.kill(int(pid), signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     assert "trying once more" in output
