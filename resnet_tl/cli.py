@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.data.prepare import Prepared, default_cache, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.fingerprint import Environment
-from resnet_tl.options import nearest, parse_words, validate
+from resnet_tl.options import expand, nearest, parse_words, validate
 
 LITERAL = ("data.root", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""
@@ -26,12 +26,15 @@ def entry(main: Callable[[], int]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = 130
     except BrokenPipeError:  # the reader, `head` say, has gone
         sys.stderr.close()
         status = 0
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
     raise SystemExit(status)
 
 
@@ -43,6 +46,7 @@ class FitRequest:
     data: Prepared
     seed: int
     environment: Environment
+    device: str
     out: str | None
     cache: Path
     export: bool
@@ -51,8 +55,8 @@ class FitRequest:
 class _Plain(BaseModel, extra="forbid", frozen=True):
     """Options of `fit` and `pretrain` that belong neither to `trial` nor to `data`."""
 
-    seed: int = 0
-    threads: int = 1
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, ge=1)
     device: str = "cpu"
     export: bool = False
     out: str | None = None
@@ -94,17 +98,37 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     if problems:
         raise ConfigError(*problems)
     plain = found[""]
+    check_device(plain.device)
     check_together(found["trial"], found["data"])
-    cache = Path(plain.cache).expanduser() if plain.cache else default_cache()
+    cache = expand(plain.cache, "cache") if plain.cache else default_cache()
+    data = prepare(found["data"], cache)
+    check_together(found["trial"], found["data"], len(data.classes))
     return FitRequest(
         trial=found["trial"],
-        data=prepare(found["data"], cache),
+        data=data,
         seed=plain.seed,
-        environment=Environment(device=plain.device, threads=plain.threads),
+        environment=Environment(device=plain.device.split(":")[0], threads=plain.threads),
+        device=plain.device,
         out=plain.out,
         cache=cache,
         export=plain.export,
     )
+
+
+def check_device(device: str) -> None:
+    """Checks that torch can use a device.
+
+    Raises:
+        ConfigError: it is no device, or not there.
+    """
+    kind, _, index = str(device).partition(":")
+    if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
+        raise ConfigError(f"`device` must be cpu, cuda or cuda:N, but got {device!r}.")
+    if kind == "cuda":
+        import torch
+
+        if int(index or 0) >= torch.cuda.device_count():
+            raise ConfigError(f"`device` {device} is not here: torch finds {torch.cuda.device_count()} GPUs.")
 
 
 def describe_options(model: type[BaseModel], group: str) -> str:

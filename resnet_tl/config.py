@@ -93,7 +93,7 @@ class TrialConfig(_Options):
     @field_validator("augment", mode="before")
     @classmethod
     def _augment(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else list(value or ())
+        names = list(value) if isinstance(value, list | tuple) else [value] if value is not None else []
         names = [name for name in names if name != "none"]
         unknown = [str(name) for name in names if name not in AUGMENTATIONS]
         if unknown:
@@ -129,8 +129,14 @@ class TrialConfig(_Options):
             raise ValueError(
                 f"`warmup_epochs < epochs` must hold, but got warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
             )
-        if self.head == "mlp_batchnorm" and self.batch_size == 1:
-            raise ValueError("`batch_size` must be at least 2 for the head mlp_batchnorm, but got 1")
+        if self.batch_size == 1:
+            needs = [f"augment: {name}" for name in ("mixup", "cutmix") if name in self.augment]
+            needs += ["the head mlp_batchnorm"] if self.head == "mlp_batchnorm" else []
+            point = freeze_point(self.backbone, self.freeze, trainable_blocks=self.trainable_blocks)
+            if point < freeze_point(self.backbone, "all") or self.bn == "batch_stats":
+                needs.append("BatchNorm layers that train")
+            if needs:
+                raise ValueError(f"`batch_size` must be at least 2 for {' and '.join(needs)}, but got 1")
         return self
 
     @property
@@ -193,11 +199,16 @@ class DataConfig(_Options):
         return self
 
 
-def check_together(trial: TrialConfig, data: DataConfig) -> None:
+def check_together(trial: TrialConfig, data: DataConfig, num_classes: int | None = None) -> None:
     """Checks what trial and data must agree on.
+
+    Args:
+        num_classes: where it is known already.
 
     Raises:
         ConfigError: they contradict.
     """
+    if trial.criterion == "bce" and num_classes is not None and num_classes != 2:
+        raise ConfigError(f"`trial.criterion: bce` needs two classes, but the data has {num_classes}.")
     if "random_crop" in trial.augment and data.crop is None:
         raise ConfigError("`trial.augment: random_crop` needs `data.crop`, the size to cut out of `data.size`.")

@@ -391,6 +391,7 @@ def main() -> int:
         request.data,
         seed=request.seed,
         environment=request.environment,
+        device=request.device,
         folder=out,
         on_epoch=show,
     )

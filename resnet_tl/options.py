@@ -132,6 +132,18 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
     return list(found.values())
 
 
+def expand(text: str, option: str) -> Path:
+    """A path as the user wrote it, `~` resolved.
+
+    Raises:
+        ConfigError: `~name` of a user that does not exist.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"`{option}` is no path here: {text}: {error}") from None
+
+
 def parse_words(words: Sequence[str], literal: Iterable[str] = ()) -> dict[str, Any]:
     """Reads `key=value` words of a command line; values are YAML, so `freeze=0.8` is a number.
 

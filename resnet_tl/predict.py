@@ -21,7 +21,7 @@ from resnet_tl import checkpoint
 from resnet_tl.data.batches import EVAL_BATCH, centre, to_unit
 from resnet_tl.data.decode import IMAGE_SUFFIXES, BadImage, decode_file, fit_square
 from resnet_tl.errors import DataError, shown
-from resnet_tl.options import load_yaml
+from resnet_tl.options import expand, load_yaml
 from resnet_tl.training import class_logits
 
 
@@ -31,7 +31,7 @@ def find_images(images: str) -> list[Path]:
     Raises:
         DataError: there is none, or a named file does not exist.
     """
-    path = Path(images).expanduser()
+    path = expand(images, "images")
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
         if not found:
@@ -100,10 +100,14 @@ def main() -> int:
         return 0
     values = parse_words(words, literal=cli.LITERAL)
     cli.require(values, ("checkpoint", "images", "out", "device"), ("checkpoint", "images"))
-    given = Path(values["checkpoint"]).expanduser()
+    device = str(values.get("device", "cpu"))
+    cli.check_device(device)
+    if "out" in values and not Path(values["out"]).absolute().parent.is_dir():
+        raise DataError(f"`out` must be in a folder that exists, but got {values['out']}.")
+    given = expand(values["checkpoint"], "checkpoint")
     folder = given.parent if given.suffix in (".json", ".safetensors") else given
     paths = find_images(values["images"])
-    classes, probabilities = predict(folder, paths, device=values.get("device", "cpu"))
+    classes, probabilities = predict(folder, paths, device=device)
     width = max(len(str(path)) for path in paths)
     for path, row in zip(paths, probabilities, strict=True):
         best = int(row.argmax())

@@ -68,6 +68,7 @@ def main() -> int:
         request.data,
         seed=request.seed,
         environment=request.environment,
+        device=request.device,
         cache=request.cache,
         on_epoch=show,
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from resnet_tl.errors import UserError
+
 FORMAT = 1
 
 _metadata = sa.MetaData()
@@ -143,11 +145,22 @@ def create_tables(path: Path) -> None:
     engine.dispose()
 
 
+class LedgerError(UserError):
+    """`studies.db` is damaged, or of another format."""
+
+
 class Ledger:
     """Reads and writes `studies.db`."""
 
     def __init__(self, path: Path) -> None:
         self._engine = create_engine(path)
+        try:
+            with self._begin() as connection:
+                formats = set(connection.execute(sa.select(_studies.c.format)).scalars())
+        except sa.exc.DatabaseError as error:
+            raise LedgerError(f"{path} must be a ledger of this program, but cannot be read: {error.orig}.") from None
+        if formats - {FORMAT}:
+            raise LedgerError(f"{path} must have format {FORMAT}, but has {sorted(formats)}: another version wrote it.")
 
     @contextmanager
     def _begin(self) -> Any:
@@ -175,6 +188,17 @@ class Ledger:
         with self._begin() as connection:
             connection.execute(sa.delete(_studies).where(_studies.c.name == row.name))
             connection.execute(sa.insert(_studies).values(format=FORMAT, **_values(row)))
+
+    def forget(self, study: str) -> None:
+        """Removes the trials and failed runs of a study that has no result.
+
+        Raises:
+            AssertionError: it has one.
+        """
+        assert not any(run.state != "failed" for run in self.seed_runs(study))
+        with self._begin() as connection:
+            for table in (_trials, _seed_runs):
+                connection.execute(sa.delete(table).where(table.c.study == study))
 
     # -- trials -----------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import nearest, parse_words
+from resnet_tl.options import expand, nearest, parse_words
 from sweeps.definition.tables import parse_table
 
 ALLOWED = ("study", "results", "table", "format", "metric", "run.out")
@@ -41,13 +41,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
     form = values.get("format", "markdown")
     specs = [parse_table(values["table"])] if "table" in values else None
-    out = Path(values.get("run.out", ".")).expanduser()
+    out = expand(values.get("run.out", "."), "run.out")
     results: Results
     if "results" in values:
         metric = values.get("metric")
         if metric is not None and metric not in SCORES:
             raise ConfigError(f"`metric` must be a score, but got {metric!r}; {nearest(metric, SCORES)}")
-        path = Path(values["results"]).expanduser()
+        path = expand(values["results"], "results")
         results, name = from_csv(path, metric), path.stem
     else:
         results = _from_ledger(out, values["study"])

@@ -29,6 +29,7 @@ from rich.console import Console
 
 from resnet_tl.cli import describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.plan import DONE, describe
@@ -72,7 +73,7 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.reporting import documents
     from sweeps.reporting.results import from_ledger, write_csv
 
-    out = Path(definition.run.out).expanduser()
+    out = expand(definition.run.out, "run.out")
     name = definition.study.name
     ledger = Ledger(out / "studies.db")
     results = from_ledger(ledger, name)
@@ -103,7 +104,7 @@ def _dry_run(definition: Definition) -> int:
     from sweeps.engine.session import Session
     from sweeps.ledger import Ledger
 
-    path = Path(definition.run.out).expanduser() / "studies.db"
+    path = expand(definition.run.out, "run.out") / "studies.db"
     ledger = Ledger(path) if path.exists() else None
     session = Session(definition, ledger)
     if ledger:

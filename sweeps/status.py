@@ -5,11 +5,10 @@ python -m sweeps.status [study=NAME] [run.out=FOLDER]
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import nearest, parse_words
+from resnet_tl.options import expand, nearest, parse_words
 from sweeps.definition.plan import describe
 from sweeps.ledger import Ledger, StudyRow
 
@@ -22,7 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     values = parse_words(words, literal=("study", "run.out"))
     require(values, ("study", "run.out"), ())
-    path = Path(values.get("run.out", ".")).expanduser() / "studies.db"
+    path = expand(values.get("run.out", "."), "run.out") / "studies.db"
     if not path.exists():
         print(f"No study has run here: there is no {path}.")
         return 0

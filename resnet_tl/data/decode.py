@@ -60,8 +60,9 @@ def decode_file(path: Path, channels: int) -> Image.Image:
         raise BadImage("is not an image of a known format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage(f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels (a decompression bomb?)") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
-        # Pillow's decoders raise all of these for damaged content
+    except BadImage:
+        raise
+    except Exception as error:  # for damaged content Pillow's decoders raise anything, struct.error among them
         raise BadImage(f"cannot be decoded: {error}") from None
 
 

@@ -2,7 +2,7 @@
 
     CACHE/data/FINGERPRINT/images.npy   [N, C, H, W], uint8 or float32
     CACHE/data/FINGERPRINT/data.json    labels, splits, names, what was left out
-    CACHE/data/seen/SIGNATURE           the fingerprint found for files of these paths, sizes and dates
+    CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, what was left out
 
 The fingerprint names content (pixels, labels, splits), so data that moved is the same data.
 """
@@ -12,9 +12,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from resnet_tl.data.sources import BUNDLED, Listing, listing
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.fingerprint import digest
+from resnet_tl.options import expand
 
 FORMAT = 1
 """Raised when the rules of decoding, cutting or storing change."""
@@ -98,15 +100,19 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
         DataError: the images or labels cannot be used; names every offending file.
     """
     base = cache / "data"
-    seen = base / "seen" / _signature(config)
+    seen = base / "seen" / f"{_signature(config)}.json"
     if seen.exists():
-        folder = base / seen.read_text().strip()
+        facts = json.loads(seen.read_text(encoding="utf-8"))
+        folder = base / facts["fingerprint"]
         if (folder / "data.json").exists():
-            return _open(folder)
+            return _open(folder, facts["skipped"], resized=config.size is not None)
     source = listing(config)
     base.mkdir(parents=True, exist_ok=True)
+    for left in base.glob(".making-*"):  # of processes that were killed; a day is longer than any decoding
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
-        name = _make(config, source, Path(making))
+        name, skipped = _make(config, source, Path(making))
         folder = base / name
         if not folder.exists():
             Path(making).chmod(0o755)
@@ -119,9 +125,9 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                 Path(making).mkdir()  # for the context manager to remove
     seen.parent.mkdir(exist_ok=True)
     partial = seen.with_name(f"{seen.name}.{os.getpid()}")
-    partial.write_text(name)
+    partial.write_text(json.dumps({"fingerprint": name, "skipped": skipped}), encoding="utf-8")
     partial.replace(seen)
-    return _open(folder)
+    return _open(folder, skipped, resized=config.size is not None)
 
 
 def verify(data: Prepared) -> None:
@@ -142,18 +148,19 @@ def verify(data: Prepared) -> None:
         )
 
 
-def _open(folder: Path) -> Prepared:
+def _open(folder: Path, skipped: dict[str, str], *, resized: bool) -> Prepared:
+    # what was left out, and whether images had to be fitted, belong to the request: other files may have equal content
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    stored = table["prepared"]
+    stored = table["prepared"] | {"skipped": skipped, "resized": resized, "folder": str(folder.absolute())}
     stored["classes"], stored["size"] = tuple(stored["classes"]), tuple(stored["size"])
-    return Prepared(folder=str(folder.absolute()), **stored)
+    return Prepared(**stored)
 
 
 def _signature(config: DataConfig) -> str:
     """Names the request and the state of the files it reads, without reading them."""
     files: list[tuple[str, int, int]] = []
     if config.root is not None and config.source not in BUNDLED:
-        root = Path(config.root).expanduser().absolute()
+        root = expand(config.root, "data.root").absolute()
         for here, folders, names in os.walk(root, followlinks=True):
             if len(Path(here).relative_to(root).parts) > 32:  # a link that leads back up
                 folders.clear()
@@ -166,8 +173,8 @@ def _signature(config: DataConfig) -> str:
     return digest([FORMAT, config.model_dump(mode="json"), sorted(files), library])
 
 
-def _make(config: DataConfig, source: Listing, folder: Path) -> str:
-    """Decodes, checks and stores; returns the fingerprint."""
+def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[str, str]]:
+    """Decodes, checks and stores; returns the fingerprint, and what was left out."""
     bad = dict(source.bad)
     candidates = [index for index, name in enumerate(source.names) if name not in bad]
 
@@ -235,21 +242,16 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> str:
         "balanced": config.balanced,
     }
     name = digest(identity)
-    prepared = Prepared(
-        folder="",
-        fingerprint=name,
-        classes=source.classes,
-        channels=source.channels,
-        size=(shape[1], shape[2]),
-        resized=config.size is not None,
-        crop=config.crop,
-        balanced=config.balanced,
-        num_images={split: splits.count(split) for split in SPLITS},
-        skipped=bad,
-        num_leaked=sum(h in learnt for h, split in zip(hashes, splits, strict=True) if split != "train"),
-    )
-    stored = asdict(prepared)
-    del stored["folder"]
+    stored = {
+        "fingerprint": name,
+        "classes": list(source.classes),
+        "channels": source.channels,
+        "size": [shape[1], shape[2]],
+        "crop": config.crop,
+        "balanced": config.balanced,
+        "num_images": {split: splits.count(split) for split in SPLITS},
+        "num_leaked": sum(h in learnt for h, split in zip(hashes, splits, strict=True) if split != "train"),
+    }
     table = {
         "prepared": stored,
         "pixels_sha256": pixels_sha256,
@@ -258,7 +260,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> str:
         "names": [source.names[index] for index in kept],
     }
     (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
-    return name
+    return name, bad
 
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:

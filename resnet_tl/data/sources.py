@@ -26,7 +26,7 @@ from resnet_tl.data.decode import (
 )
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError, shown
-from resnet_tl.options import nearest
+from resnet_tl.options import expand, nearest
 
 BUNDLED = {"digits": range(10), "digits_0_4": range(5), "digits_5_9": range(5, 10)}
 IGNORED = frozenset(["Thumbs.db", "desktop.ini"])
@@ -75,7 +75,7 @@ def listing(config: DataConfig) -> Listing:
 def _root(config: DataConfig) -> Path:
     if config.root is None:
         raise DataError(f"`data.root` must be given for data.source={config.source}: the folder that holds it.")
-    root = Path(config.root).expanduser()
+    root = expand(config.root, "data.root")
     if config.source.startswith("torchvision."):
         return root  # torchvision creates it when it downloads
     if not root.is_dir():
@@ -260,11 +260,13 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
 
 def _load_array(path: Path) -> NDArray[Any]:
     try:
-        loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; images and labels come in pairs.") from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} must be an array saved by numpy.save without pickle: {error}.") from None
+    if not isinstance(loaded, np.ndarray):
+        raise DataError(f"{path} must hold one array saved by numpy.save, but holds {type(loaded).__name__}.")
     return loaded
 
 
@@ -328,7 +330,7 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
         except ValueError as error:
             if "split" not in str(error):
                 raise DataError(f"torchvision.{name}({how}): {error}") from None
-        except (OSError, RuntimeError, TypeError) as error:
+        except (OSError, RuntimeError, TypeError) as error:  # NotImplementedError is a RuntimeError
             raise DataError(
                 f"torchvision.{name} cannot be had in {root}: {error}. If this machine is offline, download it "
                 "elsewhere and give the folder as data.root."
@@ -338,7 +340,10 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
     labels: list[int] = []
     for _, part in parts:
         for index in range(len(part)):
-            image, label = part[index]
+            try:
+                image, label = part[index]
+            except NotImplementedError:
+                raise DataError(f"torchvision.{name} is no data set of its own.") from None
             if not isinstance(label, int | np.integer) or not isinstance(image, Image.Image):
                 raise DataError(
                     f"torchvision.{name} must give (image, class) pairs; this one is not for classification."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import CheckpointError, WeightsError
 from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
-from resnet_tl.options import nearest
+from resnet_tl.options import expand, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,11 +47,8 @@ def identity(spec: str, backbone: str) -> str:
     if version := _imagenet_version(spec, backbone):
         return f"torchvision/{backbone}/{version}"
     path = _path(spec)
-    if path.is_dir() or path.suffix == ".json":
-        folder = path if path.is_dir() else path.parent
-        card = _card(folder)
-        base = (card.get("base") or {}).get("sha256", "")
-        return f"sha256:{card['tensors_sha256']}{base}"
+    if folder := _checkpoint_folder(path):
+        return f"sha256:{_content(folder)}"
     return f"sha256:{_sha256(path)}"
 
 
@@ -68,10 +65,10 @@ def load(spec: str, backbone: str) -> Weights:
     if version := _imagenet_version(spec, backbone):
         return _load_torchvision(backbone, version)
     path = _path(spec)
-    if path.is_dir() or path.suffix == ".json" or (path.parent / "model.json").exists():
+    if folder := _checkpoint_folder(path):
         from resnet_tl.checkpoint import read_backbone
 
-        return read_backbone(path if path.is_dir() else path.parent, backbone)
+        return read_backbone(folder, backbone)
     return _load_file(path, backbone)
 
 
@@ -87,7 +84,7 @@ def _imagenet_version(spec: str, backbone: str) -> str | None:
 
 
 def _path(spec: str) -> Path:
-    path = Path(spec).expanduser()
+    path = expand(spec, "trial.weights")
     if path.exists():
         return path
     if path.suffix in SUFFIXES or "/" in spec or "\\" in spec:
@@ -99,15 +96,25 @@ def _path(spec: str) -> Path:
     )
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def _checkpoint_folder(path: Path) -> Path | None:
+    """The checkpoint that a path names: its folder, or one of its two files; any other file stands for itself."""
+    if path.is_dir():
+        return path
+    if path.name == "model.json" or (path.name == "model.safetensors" and path.with_name("model.json").exists()):
+        return path.parent
+    return None
+
+
+def _content(folder: Path) -> str:
+    """Names what a checkpoint holds by the hashes on its card, starting weights included."""
     path = folder / "model.json"
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return str(card["tensors_sha256"]) + str((card["base"] or {}).get("sha256", ""))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: {error}.") from None
-    return card
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__} {error}.") from None
 
 
 def _sha256(path: Path) -> str:

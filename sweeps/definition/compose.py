@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import load_yaml_file, nearest
+from resnet_tl.options import expand, load_yaml_file, nearest
 from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConfig, build
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -65,9 +65,12 @@ def compose(words: Sequence[str]) -> Definition:
         raise ConfigError(*problems, *error.problems) from None
     keys = {key for key, _ in parsed} | set(literal)
     if "study.space" in keys:
-        raw.setdefault("study", {})["space"] = {}  # replaced, where Hydra would merge
+        raw["study"] = (raw.get("study") or {}) | {"space": {}}  # replaced, where Hydra would merge
     raw = _merge(raw, data_word, [text for _, text in parsed])
     _refuse_interpolation(raw, "")
+    wrong = [f"`{group}` must be a mapping, but got {raw[group]!r}." for group in TOP_LEVEL if _no_mapping(raw, group)]
+    if wrong:
+        raise ConfigError(*problems, *wrong)
     for key, value in literal.items():
         group, name = key.split(".")
         raw.setdefault(group, {})[name] = value
@@ -79,6 +82,10 @@ def compose(words: Sequence[str]) -> Definition:
     if problems:
         raise ConfigError(*problems)
     return definition
+
+
+def _no_mapping(raw: dict[str, Any], group: str) -> bool:
+    return not isinstance(raw.get(group, {}), dict)
 
 
 def _sort_words(words: Sequence[str], problems: list[str]) -> tuple[str | None, str | None, dict[str, str], list[str]]:
@@ -116,7 +123,7 @@ def _study_file(name: str) -> dict[str, Any]:
     shipped_path = CONF / "study" / f"{name}.yaml"
     if re.fullmatch(r"[\w\-]+", name) and shipped_path.exists():
         return load_yaml_file(shipped_path)
-    path = Path(name).expanduser()
+    path = expand(name, "study")
     if path.is_file():
         return load_yaml_file(path)
     names = [study.name for study in shipped()]

@@ -45,10 +45,10 @@ class StudyConfig(_Options):
     @field_validator("hypotheses", mode="before")
     @classmethod
     def _prose(cls, value: Any) -> Any:
-        items = [value] if isinstance(value, str) else value
-        if not all(isinstance(item, str) for item in items or ()):
+        items = [value] if isinstance(value, str) else value or []
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise ValueError("must be sentences; hypotheses that are tested (`compare: …`) are not built yet")
-        return tuple(items or ())
+        return tuple(items)
 
     @field_validator("pruner", "confirm", mode="before")
     @classmethod

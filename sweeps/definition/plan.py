@@ -11,7 +11,7 @@ import yaml
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from sweeps.definition.config import Definition
-from sweeps.definition.space import Params, Space
+from sweeps.definition.space import Params
 
 DONE = ("complete", "diverged")
 """States that are results; a failed seed run is tried again at the next start."""
@@ -53,7 +53,7 @@ class Plan:
     coinciding: tuple[tuple[Params, Params], ...]
     """Points that mean the same network as an earlier one: (left out, kept)."""
     to_ask: int
-    """Trials that a sampler has yet to propose."""
+    """Trials that a sampler has yet to propose; no more than a finite space still has."""
 
 
 NameOf = Callable[[TrialConfig], str]
@@ -96,6 +96,16 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
     else:
         assert definition.study.trials is not None
         to_ask = max(0, definition.study.trials - len(trials))
+        if to_ask and definition.space.is_finite():
+            taken = {trial.fingerprint for trial in trials}
+            fresh: set[str] = set()
+            for params in definition.space.grid():
+                name = name_of(definition.trial(params))
+                if name not in taken:
+                    fresh.add(name)
+                if len(fresh) == to_ask:
+                    break
+            to_ask = len(fresh)
     return Plan(
         trials=tuple(trials),
         new=tuple(new),
@@ -132,14 +142,6 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
             f"`study.trials` is a total and must be at least {len(known.trials)}, which the ledger holds, "
             f"but got {definition.study.trials}."
         )
-
-
-def exhausted(space: Space, names: Iterable[str], name_of: Callable[[Params], str]) -> bool:
-    """Whether every network of a finite space is among the given fingerprints."""
-    if not space.is_finite():
-        return False
-    names = set(names)
-    return all(name_of(params) in names for params in space.grid())
 
 
 def describe(params: Mapping[str, Any]) -> str:

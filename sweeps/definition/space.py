@@ -96,7 +96,10 @@ class Dimension:
             return self.choices[names.index(trial.suggest_categorical(self.label, names))]
         if self.integer:
             return trial.suggest_int(self.label, int(self.low), int(self.high))
-        return trial.suggest_float(self.label, self.low, self.high, step=self.step, log=self.log)
+        value = trial.suggest_float(self.label, self.low, self.high, step=self.step, log=self.log)
+        listed = self.enumerate()
+        # Optuna's 0.30000000000000004 is our 0.3, or a resumed study would not know its own trials
+        return value if listed is None else min(listed, key=lambda known: abs(known - value))
 
     def stored(self, value: Any) -> tuple[Any, "optuna.distributions.BaseDistribution"]:
         """A value and its distribution as Optuna stores them."""
@@ -197,7 +200,8 @@ class Space:
     def _active(self, params: Mapping[str, Any]) -> Iterator[tuple[Dimension, Any]]:
         known = self._known()
         for dimension in self.dimensions:
-            if dimension.name in params and dimension.applies(known):
+            # of alternatives whose conditions overlap the first one holds, here as in `_walk`
+            if dimension.name in params and dimension.name not in known and dimension.applies(known):
                 known[dimension.name] = params[dimension.name]
                 yield dimension, params[dimension.name]
 

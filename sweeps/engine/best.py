@@ -45,17 +45,23 @@ class BestNetwork:
         return mark.exists() and mark.read_text() == _origin(self._choose(trials))
 
     def store(
-        self, trials: Sequence[Scored], executor: LocalExecutor, data: Prepared, say: Callable[[str], None]
+        self,
+        trials: Sequence[Scored],
+        network_of: Callable[[SeedRunRow], Path | None],
+        executor: LocalExecutor,
+        data: Prepared,
+        say: Callable[[str], None],
     ) -> None:
         """Exports the best of these trials; what goes wrong is said, since no result depends on it."""
         if self.is_stored(trials):
             return
         row = self._choose(trials)
-        if row.checkpoint is None or not (Path(row.checkpoint) / "model.json").exists():
-            say(f"The best network is not on this machine, but at {row.checkpoint}.")
-            return
         try:
-            answer(executor.submit(export_network, row.checkpoint, str(self._folder), data))
+            checkpoint = network_of(row)
+            if checkpoint is None:
+                say(f"The best network is not on this machine, but at {row.checkpoint}.")
+                return
+            answer(executor.submit(export_network, str(checkpoint), str(self._folder), data))
         except (UserError, WorkerDied, OSError) as error:
             say(f"The best network could not be stored in {self._folder}: {error}")
             return

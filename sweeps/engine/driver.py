@@ -1,5 +1,6 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
+import shutil
 import signal
 import time
 import traceback
@@ -7,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from rich.console import Console
 
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.options import expand
 from resnet_tl.result import FitResult
 from sweeps.definition.config import Definition
-from sweeps.definition.plan import DONE, Trial, describe, exhausted
+from sweeps.definition.plan import DONE, Trial, describe
 from sweeps.engine.best import BestNetwork, Scored
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer
 from sweeps.engine.progress import Display
-from sweeps.engine.record import Recorder, git_commit
+from sweeps.engine.record import Done, Recorder, git_commit
 from sweeps.engine.session import Session
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
@@ -63,9 +65,9 @@ def study_lock(out: Path, name: str) -> Iterator[None]:
     Raises:
         ConfigError: another driver runs this study.
     """
-    folder = out / "mlruns" / ".work"
+    folder = out / "mlruns" / ".work" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
+    lock = FileLock(folder / f"study-{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -88,7 +90,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
         UserError: the request cannot be carried out; nothing was trained.
         KeyboardInterrupt: the user stopped it; what was finished is in the ledger.
     """
-    out = Path(definition.run.out).expanduser().absolute()
+    out = expand(definition.run.out, "run.out").absolute()
     with study_lock(out, definition.study.name):
         # the definition is checked against what there is before anything is created
         path = out / "studies.db"
@@ -111,10 +113,14 @@ class _Driver:
         self.states = {key: state for key, state in session.known.states.items() if state in DONE}
         self.todo: deque[tuple[Trial, int, int]] = deque((trial, seed, 0) for trial, seed in session.plan.todo)
         self.to_ask = session.plan.to_ask
-        self.work = session.out / "mlruns" / ".work" / self.study.name
+        self.work = session.out / "mlruns" / ".work" / "studies" / self.study.name
         self.ran = 0
+        self.shown: dict[Path, int] = {}
         self.commit = git_commit()
-        ledger.put_study(session.study_row(command, now()))
+        if not session.known.trials:
+            ledger.forget(self.study.name)  # trials of a start that came to no result
+        self._row_of_study = session.study_row(command, now())
+        ledger.put_study(self._row_of_study)
         ledger.put_trials(self.study.name, [_trial_row(trial) for trial in session.plan.new])
         ledger.set_params(self.study.name, {trial.number: trial.params for trial in session.plan.renamed})
         self._best = BestNetwork(session.out / "mlruns" / "best" / self.study.name, self.study)
@@ -139,7 +145,7 @@ class _Driver:
                 self._settle_all()
                 assert self.recorder
                 self.recorder.flush()  # which moves checkpoints to where the ledger then says
-                self._best.store(self._scored(), self._pool(1), self.session.data, self._say)
+                self._best.store(self._scored(), self._network_of, self._pool(1), self.session.data, self._say)
                 interrupted = False
             finally:
                 self._close(interrupted)
@@ -147,7 +153,8 @@ class _Driver:
 
     def _open(self) -> None:
         definition, session = self.session.definition, self.session
-        self.optuna = Study(session.out / "studies.db", self.study, definition.space)
+        fresh = not session.known.trials
+        self.optuna = Study(session.out / "studies.db", self.study, definition.space, fresh=fresh)
         self.optuna.drop_unknown({trial.number for trial in self.trials})
         self.recorder = Recorder(
             out=session.out,
@@ -168,6 +175,14 @@ class _Driver:
             self.recorder.close(self._untracked(), interrupted=interrupted)
         if self.optuna:
             self.optuna.close()
+        self._clear_work()
+
+    def _clear_work(self) -> None:
+        """Removes work folders whose content is stored; a kill may have left some behind."""
+        for row in self.ledger.seed_runs(self.study.name):
+            folder = self.work / f"{row.fingerprint}-{row.seed}"
+            if row.tracked and row.state in DONE and folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _say(self, line: str) -> None:
         if self.display:
@@ -175,12 +190,20 @@ class _Driver:
         else:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _untracked(self) -> Iterator[tuple[Trial, SeedRunRow, Path | None]]:
-        by_name = {trial.fingerprint: trial for trial in self.trials}
-        for row in self.ledger.seed_runs(self.study.name, heavy=True):
-            if not row.tracked and row.fingerprint in by_name:
-                trial = by_name[row.fingerprint]
-                yield trial, row, None if row.reused_from else self._folder(trial, row.seed)
+    def _untracked(self) -> Iterator[Done]:
+        for trial in self.trials:
+            for row in self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint, heavy=True):
+                if not row.tracked:
+                    yield self._done(trial, row)
+
+    def _done(self, trial: Trial, row: SeedRunRow) -> Done:
+        rows = self._rows(trial)
+        return Done(
+            trial=trial,
+            row=row,
+            folder=None if row.reused_from else self._folder(trial, row.seed),
+            whole_trial=tuple(rows) if len(rows) == len(self.study.seeds) else (),
+        )
 
     def _outcome(self) -> Outcome:
         wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
@@ -213,7 +236,7 @@ class _Driver:
     def _take_over(self, trial: Trial, row: SeedRunRow) -> None:
         values = {name: getattr(row, name) for name in row.__dataclass_fields__}
         values |= {"study": self.study.name, "reused_from": row.reused_from or row.study, "tracked": False}
-        self._write(trial, SeedRunRow(**values), None)
+        self._write(trial, SeedRunRow(**values))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -235,6 +258,8 @@ class _Driver:
         configs = [trial.config for trial in self.trials]
         if self.to_ask:
             configs += [session.definition.trial(params) for params in session.definition.space.probes()]
+        if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
+            self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
         if any(config.weights == "none" and session.num_frozen(config) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
         provide(session, configs, executor=executor, display=self.display, devices=devices, work=self.work)
@@ -296,7 +321,8 @@ class _Driver:
         assert self.recorder
         assert self.display
         epochs = read_progress(job.folder)
-        if epochs:
+        if len(epochs) > self.shown.get(job.folder, 0):
+            self.shown[job.folder] = len(epochs)
             self.recorder.epochs(job.trial, job.seed, epochs)
         name = f"trial {job.trial.number} seed {job.seed}"
         note = f"{self.study.metric} {epochs[-1].metrics[self.study.metric]:.4f}" if epochs else "starting"
@@ -304,6 +330,7 @@ class _Driver:
 
     def _collect(self, job: _Running, future: "Future[Any]") -> None:
         """Writes down what a finished job says."""
+        self.shown.pop(job.folder, None)
         assert self.display
         try:
             row = self._row(job, answer(future))
@@ -319,7 +346,7 @@ class _Driver:
         except Exception as error:  # whatever a seed run raises fails that seed run, visibly
             row = self._failed(job, "".join(traceback.format_exception(error)).strip())
         self.ran += 1
-        self._write(job.trial, row, job.folder)
+        self._write(job.trial, row)
         name = f"trial {job.trial.number} seed {job.seed} ({describe(job.trial.params)})"
         if row.state == "complete":
             value = row.metrics[self.study.metric]
@@ -368,16 +395,15 @@ class _Driver:
             commit=self.commit,
         )
 
-    def _write(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+    def _write(self, trial: Trial, row: SeedRunRow) -> None:
         """Ledger first: it is the truth. Then MLflow, which may be late."""
         assert self.recorder
         self.ledger.put(row)
         self.states[row.fingerprint, row.seed] = row.state
-        self.recorder.finished(trial, row, folder)
-        if all((trial.fingerprint, seed) in self.states for seed in self.study.seeds):
-            self.recorder.trial_done(trial, self._rows(trial))
-            if self.study.method != "bayes":
-                self._settle(trial)
+        done = self._done(trial, row)
+        self.recorder.finished(done)
+        if done.whole_trial and self.study.method != "bayes":  # which hears of trials in order; see `_ask`
+            self._settle(trial)
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 
@@ -429,12 +455,13 @@ class _Driver:
         def name_of(params: dict[str, Any]) -> str:
             return self.session.name_of(definition.trial(params))
 
-        params = None
-        if not exhausted(definition.space, taken, name_of):
-            params = self.optuna.propose(number, taken, name_of)
+        params = self.optuna.propose(number, taken, name_of)
         if params is None:
-            self._say(f"The space has no more than {len(self.trials)} different trials.")
+            self._say(f"No other trial was found; the study ends with {len(self.trials)}.")
             self.to_ask = 0
+            about = self._row_of_study
+            self._row_of_study = replace(about, description=about.description | {"trials": len(self.trials)})
+            self.ledger.put_study(self._row_of_study)
             self.display.grow(len(self.trials) * len(self.study.seeds))
             return False
         config = definition.trial(params)
@@ -449,6 +476,21 @@ class _Driver:
             else:
                 self.todo.append((trial, seed, 0))
         return True
+
+    def _network_of(self, row: SeedRunRow) -> Path | None:
+        """Where the network of a seed run is on this machine.
+
+        Raises:
+            UserError: the tracker that has it does not give it.
+        """
+        if row.reused_from:  # it moves with the run that it belongs to
+            own = self.ledger.seed_runs(row.reused_from, fingerprint=row.fingerprint)
+            row = next((other for other in own if other.seed == row.seed), row)
+        if row.checkpoint is None:
+            return None
+        if row.checkpoint.startswith("runs:/"):
+            return self.session.mlflow_checkpoint(row.checkpoint)
+        return Path(row.checkpoint) if (Path(row.checkpoint) / "model.json").exists() else None
 
     def _pool(self, workers: int) -> LocalExecutor:
         if self.executor is None:

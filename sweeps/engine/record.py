@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -69,7 +70,22 @@ class _Run:
     last_step: int = 0
     """The last epoch whose metrics are there."""
     status: str = "RUNNING"
+    described: bool = True
+    """Whether its parameters are there; a kill may come between a run's making and them."""
     metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """A seed run that is in the ledger."""
+
+    trial: Trial
+    row: SeedRunRow
+    """With its learning curve and confusion matrix."""
+    folder: Path | None
+    """Of its work, removed once its network is stored; None for one taken over from another study."""
+    whole_trial: tuple[SeedRunRow, ...] = ()
+    """All seed runs of the trial, when this was the last of them."""
 
 
 class Recorder:
@@ -120,17 +136,9 @@ class Recorder:
         """A running seed run has finished epochs."""
         self._events.put(lambda: self._log_epochs(self._ensure_child(trial, seed), epochs))
 
-    def finished(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
-        """A seed run is in the ledger.
-
-        Args:
-            folder: of its work, which is removed once its network is stored.
-        """
-        self._events.put(lambda: self._finish(trial, row, folder))
-
-    def trial_done(self, trial: Trial, rows: Sequence[SeedRunRow]) -> None:
-        """All seeds of a trial are in the ledger."""
-        self._events.put(lambda: self._finish_trial(trial, rows))
+    def finished(self, done: Done) -> None:
+        """A seed run is in the ledger."""
+        self._events.put(lambda: self._finish(done))
 
     def flush(self) -> None:
         """Waits until all that was said so far is written, or has failed."""
@@ -139,7 +147,7 @@ class Recorder:
         self._events.put(reached.set)
         reached.wait()
 
-    def close(self, missing: Iterable[tuple[Trial, SeedRunRow, Path | None]], *, interrupted: bool) -> None:
+    def close(self, missing: Iterable[Done], *, interrupted: bool) -> None:
         """Sends what is left, ends all runs, and waits for it.
 
         Args:
@@ -148,8 +156,8 @@ class Recorder:
         """
 
         def catch_up() -> None:
-            for trial, row, folder in missing:
-                self._finish(trial, row, folder)
+            for done in missing:
+                self._finish(done)
             self._end_running("KILLED" if interrupted else "FINISHED")
 
         self._down_until = 0.0
@@ -172,6 +180,8 @@ class Recorder:
                 event()
             except Exception as error:  # whatever a tracker raises, training goes on
                 self._down_until = time.monotonic() + RETRY_S
+                # what was written before the failure is not known: look again before writing more
+                self._client = None
                 if not self._warned:
                     self._warned = True
                     self._warn(
@@ -189,7 +199,8 @@ class Recorder:
         client = MlflowClient(self._uri)
         experiment = client.get_experiment_by_name(self._study)
         if experiment is None:
-            place = (self._out / "mlruns" / "artifacts" / self._study).absolute().as_uri() if self._local else None
+            here = self._uri.startswith("sqlite:")
+            place = (self._out / "mlruns" / "artifacts" / self._study).absolute().as_uri() if here else None
             self._experiment = client.create_experiment(
                 self._study,
                 artifact_location=place,
@@ -198,6 +209,8 @@ class Recorder:
             )
         else:
             self._experiment = experiment.experiment_id
+        tracked = {(row.fingerprint, row.seed) for row in self._ledger.seed_runs(self._study) if row.tracked}
+        self._parents, self._children = {}, {}
         for run in self._search(client, ""):
             tags = run.data.tags
             found = _Run(
@@ -205,13 +218,15 @@ class Recorder:
                 artifact_uri=run.info.artifact_uri,
                 status=run.info.status,
                 metrics=run.data.metrics,
+                described=bool(run.data.params),
             )
             if tags.get("kind") == "trial":
                 self._parents[tags["fingerprint"]] = found
             elif tags.get("kind") == "seed run":
-                if "val/loss" in found.metrics and found.status != "FINISHED":
+                key = (tags["fingerprint"], int(tags["seed"]))
+                if "val/loss" in found.metrics and key not in tracked:
                     found.last_step = max(m.step for m in client.get_metric_history(found.run_id, "val/loss"))
-                self._children[tags["fingerprint"], int(tags["seed"])] = found
+                self._children[key] = found
         self._client = client
 
     def _search(self, client: Any, query: str) -> list[Any]:
@@ -228,6 +243,7 @@ class Recorder:
         if run is None:
             run = self._create(f"trial {trial.number}: {describe(trial.params)}", trial, {"kind": "trial"}, None)
             self._parents[trial.fingerprint] = run
+        self._describe(run, trial, None)
         return run
 
     def _ensure_child(self, trial: Trial, seed: int, started: str | None = None) -> _Run:
@@ -240,11 +256,20 @@ class Recorder:
         elif run.status not in ("RUNNING", "FINISHED"):
             self._client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
+        self._describe(run, trial, seed)
         return run
 
-    def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
+    def _describe(self, run: _Run, trial: Trial, seed: int | None) -> None:
+        if run.described:
+            return
         from mlflow.entities import Param
 
+        params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
+        params += [Param("seed", str(seed))] if seed is not None else []
+        self._client.log_batch(run.run_id, params=params)
+        run.described = True
+
+    def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
         tags = tags | {
             "study": self._study,
             "fingerprint": trial.fingerprint,
@@ -254,55 +279,59 @@ class Recorder:
         run = self._client.create_run(
             self._experiment, start_time=_milliseconds(started) if started else None, tags=tags, run_name=name
         )
-        params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
-        params += [Param("seed", tags["seed"])] if "seed" in tags else []
-        self._client.log_batch(run.info.run_id, params=params)
-        return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri)
+        return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri, described=False)
 
     def _log_epochs(self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = ()) -> None:
+        """Logs the epochs that are not there yet, whole ones in each batch: a second point would bend the curve."""
         from mlflow.entities import Metric
 
         stamp = int(time.time() * 1000)
-        # logging a step again would add a second point to the curve
-        fresh = [epoch for epoch in epochs if epoch.epoch > run.last_step]
-        metrics = [Metric(name, value, stamp, epoch.epoch) for epoch in fresh for name, value in epoch.metrics.items()]
-        metrics += [Metric("lr", epoch.lr, stamp, epoch.epoch) for epoch in fresh]
-        metrics += extra
-        for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(run.run_id, metrics=metrics[start : start + MOST_METRICS])
-        if fresh:
-            run.last_step = fresh[-1].epoch
+        batch: list[Any] = []
+        for epoch in epochs:
+            if epoch.epoch <= run.last_step:
+                continue
+            points = [Metric(name, value, stamp, epoch.epoch) for name, value in epoch.metrics.items()]
+            points.append(Metric("lr", epoch.lr, stamp, epoch.epoch))
+            if len(batch) + len(points) + len(extra) > MOST_METRICS:
+                self._client.log_batch(run.run_id, metrics=batch)
+                batch = []
+            batch += points
+        if batch or extra:
+            self._client.log_batch(run.run_id, metrics=[*batch, *extra])
+        run.last_step = max([run.last_step, *(epoch.epoch for epoch in epochs)])
 
-    def _finish(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+    def _finish(self, done: Done) -> None:
         from mlflow.entities import Metric, RunTag
 
+        trial, row, folder = done.trial, done.row, done.folder
         run = self._ensure_child(trial, row.seed, row.started)
         stamp = _milliseconds(row.finished)
         finals = []
-        if "test/loss" not in run.metrics:
-            for name, value in row.metrics.items():
-                key = name if name.startswith("test/") else f"best/{name}"
+        if row.state != "failed" and "wall_s" not in run.metrics:
+            for name, value in (row.metrics | {"wall_s": row.wall_s}).items():
+                key = f"best/{name}" if name.startswith(("train/", "val/")) else name
                 finals.append(Metric(key, value, stamp, 0))  # one value at step 0: the UI draws a bar
-        finals += [Metric("wall_s", row.wall_s, stamp, 0)] if "wall_s" not in run.metrics else []
         self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals)
-        run.metrics |= row.metrics | {"wall_s": row.wall_s}
+        run.metrics |= {metric.key: metric.value for metric in finals}
         checkpoint = row.checkpoint
         if row.confusion:
             self._client.log_dict(run.run_id, row.confusion, "confusion.json")
         if folder is not None and (folder / "checkpoint").exists():
             self._client.log_artifacts(run.run_id, str(folder / "checkpoint"), "checkpoint")
-            checkpoint = _local_path(run.artifact_uri, "checkpoint") or f"runs:/{run.run_id}/checkpoint"
+            checkpoint = _local_path(run.artifact_uri, "checkpoint") or f"runs:/{run.run_id}"
+        # every tag is written, so that those of a failure do not outlive it; MLflow cuts longer ones without a word
         tags = {
             "state": row.state,
-            "reason": row.reason,
-            "best_epoch": row.best_epoch,
-            "reused_from": row.reused_from,
+            "reason": row.reason or "",
+            "best_epoch": row.best_epoch or "",
+            "reused_from": row.reused_from or "",
         }
-        # MLflow cuts longer tags without a word
-        written = [RunTag(key, str(value)[:5000]) for key, value in tags.items() if value is not None]
-        self._client.log_batch(run.run_id, tags=written)
+        self._client.log_batch(run.run_id, tags=[RunTag(key, str(value)[:5000]) for key, value in tags.items()])
         run.status = "FAILED" if row.state == "failed" else "FINISHED"
         self._client.set_terminated(run.run_id, run.status, end_time=stamp)
+        if done.whole_trial:
+            self._finish_trial(trial, done.whole_trial)
+        # last: whatever a kill leaves undone before here is done again at the next start
         self._ledger.mark_tracked(row.study, row.fingerprint, row.seed, checkpoint)
         if folder is not None and row.state != "failed":
             shutil.rmtree(folder, ignore_errors=True)
@@ -337,7 +366,7 @@ def _milliseconds(stamp: str) -> int:
 
 def _local_path(uri: str, below: str) -> str | None:
     parsed = urllib.parse.urlparse(uri)
-    if parsed.scheme != "file":
+    if parsed.scheme not in ("file", ""):
         return None
     return str(Path(urllib.request.url2pathname(parsed.path)) / below)
 
@@ -349,7 +378,8 @@ def _make_database(out: Path) -> None:
         return
     work = out / "mlruns" / ".work"
     work.mkdir(parents=True, exist_ok=True)
-    with FileLock(work / "mlflow.lock"):
+    (work / "locks").mkdir(exist_ok=True)
+    with FileLock(work / "locks" / "mlflow.lock"):
         if path.exists():
             return
         making = work / f"mlflow.{os.getpid()}.db"
@@ -373,21 +403,27 @@ def _make_database(out: Path) -> None:
         making.replace(path)
 
 
-def fetch_checkpoint(uri: str, tracking_uri: str, destination: Path) -> Path:
-    """Copies the checkpoint of a run, `runs:/ID` or `runs:/ID/checkpoint`, to this machine.
+def fetch_checkpoint(uri: str, out: Path, tracking_uri: str | None, destination: Path) -> None:
+    """Copies the checkpoint of a run, `runs:/ID`, into a folder of this machine; all of it or nothing.
 
     Raises:
-        OSError: the run or its checkpoint does not exist.
+        OSError: there is no such run, or it has no checkpoint.
     """
+    if tracking_uri is None and not (out / "mlruns" / "mlflow.db").exists():
+        raise OSError(f"there is no {out / 'mlruns' / 'mlflow.db'}")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     run_id = uri.removeprefix("runs:/").split("/")[0]
-    destination.mkdir(parents=True, exist_ok=True)
-    try:
-        return Path(MlflowClient(tracking_uri).download_artifacts(run_id, "checkpoint", str(destination)))
-    except MlflowException as error:
-        raise OSError(str(error).splitlines()[0]) from None
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent) as making:
+        try:
+            client = MlflowClient(tracking_uri or default_uri(out))
+            fetched = client.download_artifacts(run_id, "checkpoint", making)
+        except MlflowException as error:
+            raise OSError(str(error).splitlines()[0]) from None
+        shutil.rmtree(destination, ignore_errors=True)
+        Path(fetched).rename(destination)
 
 
 def git_commit() -> str | None:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, check_together
 from resnet_tl.data.prepare import Prepared, default_cache, prepare
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.fingerprint import Environment, criterion_for, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.model.architecture import freeze_point, num_trainable
+from resnet_tl.options import expand
 from sweeps.definition.config import Definition
-from sweeps.definition.plan import Known, Plan, Trial, identity, plan, refuse_change
+from sweeps.definition.plan import DONE, Known, Plan, Trial, identity, plan, refuse_change
 from sweeps.ledger import Ledger, StudyRow
 
 
@@ -39,14 +40,18 @@ class Session:
     def __init__(self, definition: Definition, ledger: Ledger | None) -> None:
         self.definition = definition
         self.study = definition.study
-        self.out = Path(definition.run.out).expanduser().absolute()
-        self.cache = (Path(definition.run.cache).expanduser() if definition.run.cache else default_cache()).absolute()
-        self.stored = ledger.study(self.study.name) if ledger else None
+        self.out = expand(definition.run.out, "run.out").absolute()
+        cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
+        self.cache = cache.absolute()
+        self.known = _known(ledger, self.study.name)
+        # a definition that has no result yet binds nobody
+        self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
         self.environment = self._environment()
         self.data = prepare(definition.data, self.cache)
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
-        self.known = _known(ledger, self.study.name)
+        for params in definition.space.probes():
+            check_together(definition.trial(params), definition.data, len(self.data.classes))
         self.identity = identity(
             definition,
             self.data.fingerprint,
@@ -94,16 +99,15 @@ class Session:
 
     def mlflow_checkpoint(self, uri: str) -> Path:
         """A network that MLflow holds, copied into the cache."""
-        from sweeps.engine.record import default_uri, fetch_checkpoint
+        from sweeps.engine.record import fetch_checkpoint
 
-        run_id = uri.removeprefix("runs:/").split("/")[0]
-        folder = self.cache / "runs" / run_id
-        if not (folder / "checkpoint" / "model.json").exists():
+        folder = self.cache / "runs" / uri.removeprefix("runs:/").split("/")[0]
+        if not folder.exists():
             try:
-                fetch_checkpoint(uri, self.definition.run.tracking_uri or default_uri(self.out), folder)
+                fetch_checkpoint(uri, self.out, self.definition.run.tracking_uri, folder)
             except OSError as error:
                 raise WeightsError(f"`trial.weights` names {uri}, whose checkpoint cannot be had: {error}") from None
-        return folder / "checkpoint"
+        return folder
 
     def stage(self, trial: TrialConfig) -> Stage:
         """The pretrain stage that a trial starts from."""
@@ -191,7 +195,7 @@ class Session:
                 "question": study.question,
                 "hypotheses": list(study.hypotheses),
                 "tables": [table.written() for table in study.tables],
-                "trials": study.trials,
+                "trials": len(self.plan.trials) + self.plan.to_ask,
                 "command": command,
                 "num_images": self.data.num_images,
                 "skipped": self.data.skipped,
@@ -204,7 +208,8 @@ class Session:
 
 
 def _known(ledger: Ledger | None, study: str) -> Known:
-    if ledger is None:
+    states = {(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study)} if ledger else {}
+    if ledger is None or not any(state in DONE for state in states.values()):
         return Known()
     trials = tuple(
         Trial(
@@ -215,7 +220,7 @@ def _known(ledger: Ledger | None, study: str) -> Known:
         )
         for row in ledger.trials(study)
     )
-    return Known(trials=trials, states={(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study)})
+    return Known(trials=trials, states=states)
 
 
 def _found_device() -> str:

@@ -18,7 +18,8 @@ def open_storage(out: Path) -> Ledger:
     if not path.exists():
         work = out / "mlruns" / ".work"
         work.mkdir(parents=True, exist_ok=True)
-        with FileLock(work / "storage.lock"):
+        (work / "locks").mkdir(exist_ok=True)
+        with FileLock(work / "locks" / "storage.lock"):
             if not path.exists():
                 making = work / f"studies.{os.getpid()}.db"
                 making.unlink(missing_ok=True)

@@ -35,24 +35,29 @@ def create_tables(path: Path) -> None:
 
 
 class Study:
-    """One study in Optuna's storage."""
+    """One study in Optuna's storage.
 
-    def __init__(self, path: Path, config: StudyConfig, space: Space) -> None:
+    Args:
+        fresh: the ledger holds no trial of it, so whatever Optuna holds is left over.
+    """
+
+    def __init__(self, path: Path, config: StudyConfig, space: Space, *, fresh: bool) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = optuna.storages.RDBStorage(url_of(path), engine_kwargs={"connect_args": {"timeout": 60}})
         self._config = config
         self._space = space
-        self._study = self._open(digest([config.method, [repr(d) for d in space.dimensions]]))
+        self._study = self._open(digest([config.method, [repr(d) for d in space.dimensions]]), fresh=fresh)
         self._ids: dict[int, int] = {}
         for trial in self._study.get_trials(deepcopy=False):
             if "trial" in trial.user_attrs:
                 self._ids[trial.user_attrs["trial"]] = trial.number
 
-    def _open(self, space: str) -> optuna.Study:
+    def _open(self, space: str, *, fresh: bool) -> optuna.Study:
         name, direction = self._config.name, self._config.direction
         if name in optuna.get_all_study_names(self._storage):
             study = optuna.load_study(study_name=name, storage=self._storage)
-            if study.user_attrs.get("space") == space and study.direction.name.lower() == direction:
+            same = study.user_attrs.get("space") == space and study.direction.name.lower() == direction
+            if same and not fresh:
                 return study
             # Optuna refuses to change the choices of a parameter; all that it knew is in the ledger
             optuna.delete_study(study_name=name, storage=self._storage)

@@ -107,7 +107,8 @@ def _footer(results: Results) -> str:
 
 def to_json(results: Results) -> str:
     """Every seed run and the study's definition."""
-    rows = json.loads(results.frame.to_json(orient="records"))
+    frame = results.frame.astype(object)
+    rows = frame.where(frame.notna(), None).to_dict(orient="records")
     content: dict[str, Any] = {
         "study": results.study,
         "metric": results.metric,
@@ -115,7 +116,7 @@ def to_json(results: Results) -> str:
     }
     if results.about:
         content |= {"definition": results.about.identity, "about": results.about.description}
-    return json.dumps(content | {"seed_runs": rows}, indent=1) + "\n"
+    return json.dumps(content | {"seed_runs": rows}, indent=1, allow_nan=False) + "\n"
 
 
 def write(text: str, path: Path) -> None:

@@ -18,6 +18,7 @@ SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in ME
 COLUMNS = (
     ["study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint"]
 )  # fmt: skip
+WHOLE = ("trial", "seed", "max_epoch", "best_epoch")
 STATES = ("complete", "failed", "diverged", "pruned")
 
 
@@ -177,6 +178,10 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
             needed = frame["state"].iloc[index] == "complete" and name in SCORES
             if (text != "" or needed) and (value is None or not math.isfinite(value)):
                 wrong.append(f"line {index + 2}, {name}: {text!r} must be a finite number")
+            elif name in WHOLE and value is not None and value != int(value):
+                wrong.append(f"line {index + 2}, {name}: {text} must be a whole number")
+            elif name in ("trial", "seed") and value is None:
+                wrong.append(f"line {index + 2}, {name}: must not be empty where the column is there")
             elif name in SCORES and not name.endswith("loss") and value is not None and not 0 <= value <= 1:
                 wrong.append(f"line {index + 2}, {name}: {text} must be a fraction in [0, 1], not percent")
             parsed.append(value)
@@ -193,6 +198,8 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         frame.insert(0, "trial", [order[key] for key in keys])
     frame["trial"] = frame["trial"].astype(int)
+    if "seed" not in frame and frame.duplicated("trial").any():
+        raise DataError(f"{path}: a column `seed` must tell the rows of a trial apart, since some have several.")
     if "seed" in frame:
         frame = frame.sort_values(["trial", "seed"], kind="stable")
         twice = frame.duplicated(["trial", "seed"])

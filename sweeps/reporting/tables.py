@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.model.architecture import BACKBONES
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import summarise
@@ -127,7 +128,18 @@ def _label(metric: str) -> str:
     return f"{split.capitalize()} {SHORT.get(name, name)}"
 
 
-def _number(value: float) -> str:
+def _mean_of(trial: Trial, column: str) -> float | None:
+    """Mean over the seed runs, or None when one of them lacks it."""
+    values = list(trial.rows[column]) if column in trial.rows else []
+    if not values or any(value is None or value != value for value in values):
+        return None
+    return summarise([float(value) for value in values]).mean
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return MISSING
+
     return f"{value:g}" if value == round(value) else f"{value:.1f}"
 
 
@@ -276,10 +288,7 @@ def _epochs(trial: Trial) -> str:
     if trial.rows.empty:
         most = trial.values.get("epochs")
         return MISSING if most is None else f"{most} ({MISSING})"
-    most = _number(float(trial.rows["max_epoch"].iloc[0])) if "max_epoch" in trial.rows else MISSING
-    if "best_epoch" not in trial.rows or trial.rows["best_epoch"].isna().any():
-        return f"{most} ({MISSING})"
-    return f"{most} ({_number(float(trial.rows['best_epoch'].astype(float).mean()))})"
+    return f"{_number(_mean_of(trial, 'max_epoch'))} ({_number(_mean_of(trial, 'best_epoch'))})"
 
 
 def _entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tuple[str, float | None]]:
@@ -313,7 +322,7 @@ def _lists(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[T
     columns = _parameters(results, trials, without=("epochs", spec.by))
     if _expects(results, "max_epoch"):
         most = [
-            _number(float(t.rows["max_epoch"].iloc[0])) if not t.rows.empty else str(t.values.get("epochs", MISSING))
+            _number(_mean_of(t, "max_epoch")) if not t.rows.empty else str(t.values.get("epochs", MISSING))
             for t in trials
         ]
         columns.append(_Column(header="Max epoch", cells=most))
@@ -338,9 +347,8 @@ def _summary(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list
     if _expects(results, own):
         columns.append(_Column(header=f"{_label(own)} 95% CI", cells=[_interval(trial, own) for trial in trials]))
     if _expects(results, "wall_s"):
-        seconds = [
-            f"{summarise(trial.scores('wall_s')).mean:.1f}" if not trial.rows.empty else MISSING for trial in trials
-        ]
+        means = [_mean_of(trial, "wall_s") for trial in trials]
+        seconds = [MISSING if mean is None else f"{mean:.1f}" for mean in means]
         columns.append(_Column(header="Seconds", cells=seconds))
     return [_assemble(columns, None, _notes(results, trials))]
 
@@ -426,10 +434,7 @@ def _best(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Ta
         cells = [show(name, t.values.get(name)) if t.state == "complete" else MISSING for t in chosen]
         columns.append(_Column(header=name_of(name), cells=cells))
     if _expects(results, "best_epoch"):
-        cells = [
-            _number(float(t.rows["best_epoch"].astype(float).mean())) if t.state == "complete" else MISSING
-            for t in chosen
-        ]
+        cells = [_number(_mean_of(t, "best_epoch")) if t.state == "complete" else MISSING for t in chosen]
         columns.append(_Column(header="Best epoch", cells=cells))
     columns += [_mean_column(results, chosen, metric, spread=False) for metric in _test_scores(results)]
     notes = [
@@ -441,8 +446,6 @@ def _best(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Ta
 
 def _resnet(values: dict[str, Any]) -> str:
     """`18 v.1`: depth and version of the ImageNet weights."""
-    from resnet_tl.model.architecture import BACKBONES
-
     backbone, weights = str(values["backbone"]), str(values.get("weights"))
     depth = backbone.removeprefix("resnet")
     if weights == "imagenet":
@@ -454,6 +457,8 @@ def _imagenet(results: Results) -> Table:
     import torchvision.models
 
     rows = []
+    if not all(trial.values.get("backbone") in BACKBONES for trial in results.trials):
+        raise ConfigError(f"The table imagenet needs a column `backbone` with values of {', '.join(BACKBONES)}.")
     for backbone in _distinct(trial.values["backbone"] for trial in results.trials):
         for version in torchvision.models.get_model_weights(backbone):
             meta = version.meta

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy.exc
 
 from sweeps.engine.storage import open_storage
-from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow
+from sweeps.ledger import Ledger, LedgerError, SeedRunRow, StudyRow, TrialRow
 
 ROW = SeedRunRow(
     study="s", fingerprint="f", seed=0, state="complete", max_epoch=3, best_epoch=2, metrics={"val/accuracy": 0.5},
@@ -53,6 +53,23 @@ def test_studies_and_trials_come_back_as_they_were(ledger: Ledger) -> None:
     ledger.set_params("s", {0: {"lr": 1e-3, "momentum": 0.9}})
     assert ledger.trials("s") == [dataclasses.replace(trial, params={"lr": 1e-3, "momentum": 0.9})]
     assert ledger.trials("t") == []
+
+
+def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_bytes(b"nonsense" * 100)
+    with pytest.raises(LedgerError, match="must be a ledger of this program"):
+        Ledger(tmp_path / "studies.db")
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(LedgerError, match="must be a ledger of this program"):
+        Ledger(tmp_path / "empty.db")
+    open_storage(tmp_path / "other").put_study(
+        StudyRow(name="s", created="", identity={}, description={}, threads=1, device="cpu")
+    )
+    connection = sqlite3.connect(tmp_path / "other" / "studies.db")
+    connection.execute("update sweeps_studies set format = 99")
+    connection.commit()
+    with pytest.raises(LedgerError, match="must have format 1"):
+        Ledger(tmp_path / "other" / "studies.db")
 
 
 def test_the_file_is_made_whole_and_in_wal_mode(tmp_path: Path) -> None:

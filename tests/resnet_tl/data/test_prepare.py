@@ -88,6 +88,17 @@ def test_every_broken_file_is_named_and_may_be_skipped(folder: Path, tmp_path: P
     assert sum(data.num_images.values()) == 36
 
 
+def test_what_was_left_out_belongs_to_the_request(folder: Path, tmp_path: Path) -> None:
+    clean = prepare(config(folder, size=None), tmp_path / "cache")
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (copy / "dots" / "empty.png").write_bytes(b"")
+    for _ in range(2):
+        broken = prepare(config(copy, skip_bad=True), tmp_path / "cache")
+        assert broken.fingerprint == clean.fingerprint
+        assert [Path(name).name for name in broken.skipped] == ["empty.png"]
+        assert (broken.resized, clean.resized) == (True, False)
+
+
 def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(DataError, match="`data.root` must be a folder, but .* does not exist"):

@@ -8,7 +8,7 @@ import torch
 import torchvision.models
 from safetensors.torch import save_file
 
-from resnet_tl.errors import WeightsError
+from resnet_tl.errors import CheckpointError, WeightsError
 from resnet_tl.model import weights
 from tests.conftest import trial
 
@@ -74,6 +74,16 @@ def test_plain_state_dicts_are_read(tmp_path: Path, suffix: str, state: dict[str
     loaded = weights.load(str(path), "resnet18")
     assert torch.equal(loaded.state["conv1.weight"], state["conv1.weight"])
     assert weights.identity(str(path), "resnet18") == f"sha256:{loaded.sha256}"
+
+
+def test_a_file_beside_a_checkpoint_stands_for_itself(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    torch.save(state, tmp_path / "other.pth")
+    loaded = weights.load(str(tmp_path / "other.pth"), "resnet18")
+    assert weights.identity(str(tmp_path / "other.pth"), "resnet18") == f"sha256:{loaded.sha256}"
+    for spec in (tmp_path, tmp_path / "model.json"):
+        with pytest.raises(CheckpointError, match=r"model.json is damaged"):
+            weights.identity(str(spec), "resnet18")
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:

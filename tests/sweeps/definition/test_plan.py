@@ -112,6 +112,12 @@ def test_samplers_are_asked_for_the_rest_of_the_total() -> None:
         plan(definition({"lr": {"min": 1e-4, "max": 1e-1}}, method="bayes", trials=1), after(first), name_of)
 
 
+def test_a_finite_space_is_asked_for_no_more_than_it_has() -> None:
+    space = {"freeze": {"values": [0.7, 0.8, 0.9]}}
+    made = plan(definition(space, trial={"lr": 1e-3}, method="random", trials=50), Known(), name_of)
+    assert made.to_ask == 2, "0.8 and 0.9 are one network"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -34,6 +34,10 @@ run: {cache: cache, workers: 2}
 """
 
 
+TWICE = "select count(*) from (select 1 from metrics group by run_uuid, key, step having count(*) > 1)"
+"""Points of a curve that stand there more than once."""
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     write_images(tmp_path / "images")
@@ -83,6 +87,15 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
     assert predicted.returncode == 0, predicted.stderr
     assert pd.read_csv(home / "p.csv").shape == (3, 5)
     (home / "p.csv").unlink()
+
+    # MLflow lost sight of a run: it is completed, and no curve gets a second point
+    connection = sqlite3.connect(home / "studies.db")
+    connection.execute("update sweeps_seed_runs set tracked = 0")
+    connection.commit()
+    connection.close()
+    again = run("sweeps.run", "study=small.yaml")
+    assert again.returncode == 0, again.stderr
+    assert query(home, TWICE) == [(0,)]
 
     # a second start trains nothing, and a report is rebuilt from the ledger alone
     again = run("sweeps.run", "study=small.yaml")
@@ -193,8 +206,7 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing(home: Path, run: Run) ->
         frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
     )
     assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 6)]
-    twice = "select count(*) from (select 1 from metrics group by run_uuid, key, step having count(*) > 1)"
-    assert query(home, twice) == [(0,)]
+    assert query(home, TWICE) == [(0,)]
 
 
 def test_a_second_driver_of_the_same_study_is_refused(home: Path, run: Run) -> None:
@@ -246,6 +258,18 @@ def test_a_tracker_that_is_down_costs_no_result(home: Path, run: Run) -> None:
     assert later.returncode == 0, later.stderr
     assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 4)]
     assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 2
+    parents = "select count(*) from latest_metrics where key = 'n'"
+    assert query(home, parents) == [(2,)], "trials get their means too"
+
+
+def test_names_of_studies_are_free_and_a_start_without_result_binds_nobody(home: Path, run: Run) -> None:
+    words = ["study=small.yaml", "study.seeds=[0]", "trial.lr=1e-3", "trial.epochs=1", "study.name=mlflow"]
+    refused = run("sweeps.run", *words, "trial.weights=imagenet", "data.size=40")
+    assert refused.returncode == 2, refused.stdout
+    assert "must be downloaded once" in refused.stderr
+    done = run("sweeps.run", *words, "trial.weights=none")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run("sweeps.run", *words, "trial.weights=none", "trial.criterion=bce").returncode == 2
 
 
 def test_wrong_requests_end_with_status_2_and_write_nothing(home: Path, run: Run) -> None:

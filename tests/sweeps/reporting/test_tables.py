@@ -161,6 +161,14 @@ def test_columns_that_the_data_lacks_are_left_out(tmp_path: Path) -> None:
     assert got.splitlines()[0] == "| Learning rate | Test acc |"
 
 
+def test_cells_that_another_tool_left_empty_are_shown_as_missing(tmp_path: Path) -> None:
+    header = "lr,max_epoch,best_epoch,wall_s,val/accuracy,test/accuracy"
+    rows = "1e-3,,,,0.8,0.9\n1e-2,5,3,1.5,0.7,0.8"
+    assert "| 1e-3 | / (/) | **90.00%** |" in markdown(tmp_path, rows, "flat", header=header)
+    assert markdown(tmp_path, rows, "summary", header=header).splitlines()[2].endswith("| / |")
+    assert "| 1e-3 | / | **90.00%** |" in markdown(tmp_path, rows, {"best": {"group": "lr"}}, header=header)
+
+
 def test_percent_signs_in_another_tools_csv_are_refused(tmp_path: Path) -> None:
     for header, row, message in (
         ("lr,test/accuracy", "1e-3,81", r"line 2, test/accuracy: 81 must be a fraction"),
@@ -172,6 +180,15 @@ def test_percent_signs_in_another_tools_csv_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             markdown(tmp_path, row, "flat", header=header)
+    for header, row, message in (
+        ("trial,test/accuracy", "1.2,0.5", "trial: 1.2 must be a whole number"),
+        ("trial,seed,test/accuracy", "0,0,0.5\n0,,0.6", "line 3, seed: must not be empty"),
+        ("trial,test/accuracy", "0,0.5\n0,0.6", "a column `seed` must tell"),
+    ):
+        with pytest.raises(DataError, match=message):
+            markdown(tmp_path, row, "flat", header=header)
+    with pytest.raises(ConfigError, match="needs a column `backbone`"):
+        markdown(tmp_path, "1,0.5", "imagenet", header="lr,test/accuracy")
     with pytest.raises(DataError, match="each seed once"):
         markdown(tmp_path, "0,0,0.5\n0,0,0.6", "flat", header="trial,seed,test/accuracy")
     with pytest.raises(DataError, match="must have the same lr"):
