@@ -88,7 +88,9 @@ def read_card(folder: Path) -> Card:
             content[name] = tuple(content[name])
         return Card(**content)
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
+        inner = folder / "checkpoint"
+        hint = f" Did you mean {inner}?" if (inner / "model.json").exists() else ""
+        raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.{hint}") from None
     except CheckpointError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:

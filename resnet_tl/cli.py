@@ -1,10 +1,11 @@
 """What the entry points of this package share: `key=value` words in, exit status out."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
@@ -52,15 +53,21 @@ class FitRequest:
     export: bool
 
 
-class _Plain(BaseModel, extra="forbid", frozen=True):
+class _Plain(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """Options of `fit` and `pretrain` that belong neither to `trial` nor to `data`."""
 
     seed: int = Field(0, ge=0)
+    """Decides head weights, sample order, augmentation and dropout."""
     threads: int = Field(1, ge=1)
+    """CPU threads."""
     device: str = "cpu"
+    """cpu, cuda or cuda:1."""
     export: bool = False
+    """Store a network that needs no other file, even where something was frozen."""
     out: str | None = None
+    """Folder for the result; fit: `run` unless given; pretrain: a copy beside the one in the cache."""
     cache: str | None = None
+    """Folder for decoded images and pretrained weights; default: the user's cache folder."""
 
 
 def fit_request(program: str, help_text: str, words: Sequence[str] | None = None) -> FitRequest:
@@ -132,12 +139,31 @@ def check_device(device: str) -> None:
 
 
 def describe_options(model: type[BaseModel], group: str) -> str:
-    """One line per option: name, default."""
-    lines = [f"{group + '.*' if group else 'others'}:"]
+    """Each option with its default, what it means, and the values it takes."""
+    lines = [f"{group + '.*' if group else 'others'}"]
     for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        lines.append(f"  {group + '.' if group else ''}{name:22} {default}")
-    return "\n".join(lines)
+        default = (
+            "required"
+            if field.is_required()
+            else f"default {_shown_default(field.get_default(call_default_factory=True))}"
+        )
+        lines.append(f"  {group + '.' if group else ''}{name}  ({default})")
+        meaning = " ".join((field.description or "").split())
+        values = [value for part in (field.annotation, *get_args(field.annotation)) for value in _literals(part)]
+        if values:
+            meaning += f" [{' | '.join(dict.fromkeys(map(str, values)))}]"
+        lines += textwrap.wrap(meaning.replace("`", ""), 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines) + "\n"
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _shown_default(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else str(value)
 
 
 def require(values: dict[str, Any], allowed: Sequence[str], required: Sequence[str]) -> None:

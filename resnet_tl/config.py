@@ -16,7 +16,12 @@ METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # --help shows them
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -39,6 +44,7 @@ class TrialConfig(_Options):
     """Starting weights: `imagenet`, a version of it (`IMAGENET1K_V2`), `none`, a file, a checkpoint folder, or,
     inside a study, `runs:/ID` of MLflow or the name of a `pretrain` stage."""
     head: Literal["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"] = "linear"
+    """The classifier on the pooled features: one layer, or a hidden one with its activation."""
     head_width: int = Field(256, ge=1)
     """Hidden units of the `mlp_…` heads."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -51,11 +57,13 @@ class TrialConfig(_Options):
     """BatchNorm of the frozen part: its stored statistics (`frozen_eval`), those of the batch (`batch_stats`), or
     the stored ones with trained scale and shift (`train_affine`)."""
     optimizer: Literal["sgd", "adam", "adamw"]
+    """Stochastic gradient descent with momentum, Adam, or AdamW."""
     lr: float = Field(gt=0)
     """Peak learning rate of the head."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of SGD; Adam and AdamW use betas (0.9, 0.999)."""
     weight_decay: float = Field(0.0, ge=0)
+    """L2 penalty; decoupled for AdamW."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """`cosine` falls to zero at the last step; `step` divides by ten after each third of the epochs."""
     warmup_epochs: int = Field(0, ge=0)
@@ -65,14 +73,17 @@ class TrialConfig(_Options):
     criterion: Literal["bce", "cross_entropy"] | None = None
     """Default: `bce` on one logit for two classes, else `cross_entropy`."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread evenly over all classes."""
     epochs: int = Field(ge=1)
     """The most epochs to train; `patience` may stop earlier."""
     batch_size: int = Field(ge=1)
+    """Images per step; a single left-over image joins the batch before it."""
     patience: int | None = Field(None, ge=1)
     """Epochs without improvement of `monitor` after which training stops; `off` never stops it."""
     monitor: str = "val/accuracy"
     """The metric that selects the epoch; in a study, the study's own metric unless it is set."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the network: full, or bfloat16 autocast."""
     augment: tuple[str, ...] = ()
     """`none`, or any of hflip, vflip, rotation (within 15 degrees), random_crop, mixup, cutmix."""
 
@@ -168,8 +179,9 @@ class DataConfig(_Options):
     split_seed: int = Field(0, ge=0)
     """Decides the splits that are cut; belongs to the data, so that all runs share them."""
     val_fraction: float = Field(0.15, gt=0, lt=1)
+    """Share of the images cut from train where the data brings no `val`."""
     test_fraction: float = Field(0.15, gt=0, lt=1)
-    """Share of the images cut from train where the data brings no such split."""
+    """The same for `test`."""
     group_key: str | None = None
     """For folders: a regular expression searched in each image's path below its class; its first group names the
     patient or object, none of whom stands in two splits."""

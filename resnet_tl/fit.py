@@ -1,6 +1,7 @@
 """One seed run: fine-tunes one network on one data set with one seed.
 
-    python -m resnet_tl.fit trial.backbone=resnet18 trial.lr=1e-3 … data.source=image_folder data.root=images out=run
+    python -m resnet_tl.fit trial.backbone=resnet18 trial.optimizer=sgd trial.lr=1e-3 trial.epochs=10 \\
+        trial.batch_size=32 data.source=image_folder data.root=my_images data.size=224 out=run
 
 Axes: B images of a batch, H hidden units, K classes, N images of a split.
 """
@@ -29,10 +30,12 @@ from resnet_tl.data.batches import (
     train_batches,
 )
 from resnet_tl.data.prepare import Images, Prepared
+from resnet_tl.errors import ConfigError
 from resnet_tl.fingerprint import Environment, criterion_for, digest
 from resnet_tl.metrics import evaluate
 from resnet_tl.model import weights as starting
 from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.options import expand
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training import balanced_weights_K, class_logits, loss_of, lr_factor, optimizer_for, set_lr
@@ -380,7 +383,9 @@ def main() -> int:
     from resnet_tl import cli
 
     request = cli.fit_request("fit", __doc__ or "")
-    out = Path(request.out or "run")
+    out = expand(request.out or "run", "out")
+    if (out / "result.json").exists():
+        raise ConfigError(f"`out` must not hold a result already, but {out / 'result.json'} is there; give out=FOLDER.")
 
     def show(epoch: Epoch) -> None:
         values = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())

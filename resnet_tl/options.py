@@ -77,8 +77,12 @@ def load_yaml_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}.") from None
     content = load_yaml(text, str(path))
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold a mapping (`key: value` lines), but holds {type(content).__name__}.")
+        raise ConfigError(f"{path}: must hold a mapping (`key: value` lines), but holds {_kind(content)}.")
     return content
+
+
+def _kind(content: Any) -> str:
+    return "nothing" if content is None else f"a {type(content).__name__}"
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
@@ -122,6 +126,11 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             # for a union pydantic reports one problem per alternative under the option's own name
             name = ".".join([where, *parts[:1]]) if where else ".".join(parts[:1])
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if message.startswith("`"):  # a sentence of ours, complete
+                found.setdefault(message, f"{message}.".replace("..", "."))
+                continue
+            if kind in ("tuple_type", "list_type"):
+                message = "must be a list such as [0, 1, 2]"
             text = f"{message}, but got {value!r}" if not isinstance(value, dict) else message
             if kind == "literal_error" and isinstance(value, str):
                 allowed = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))

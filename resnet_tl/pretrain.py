@@ -1,6 +1,7 @@
 """Trains a network from nothing, once, as starting weights for fine-tuning elsewhere.
 
-    python -m resnet_tl.pretrain trial.backbone=resnet18 trial.weights=none … data.source=image_folder data.root=images
+    python -m resnet_tl.pretrain trial.backbone=resnet18 trial.weights=none trial.optimizer=sgd trial.lr=1e-2 \\
+        trial.epochs=10 trial.batch_size=32 data.source=image_folder data.root=other_images data.size=64 out=weights
 
 The network is stored under its fingerprint in the cache, so that asking again finds it.
 """

@@ -82,7 +82,8 @@ def _run(definition: Definition, command: str) -> int:
     write_csv(results, out / "reports" / f"{name}.csv")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
-    print("\n" + documents.markdown_table(documents.tables_of(results)[0]) + "\n")
+    tables = documents.tables_of(results)
+    print("\n" + documents.markdown_table(tables[0]) + "\n")
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
     if outcome.best:
@@ -90,7 +91,8 @@ def _run(definition: Definition, command: str) -> int:
         print(f"Best network   {best}")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
-    print(f"Report         {out / 'reports' / (name + '.md')}  (and {name}.csv)")
+    more = f"with {len(tables) - 1} more table{'s' if len(tables) > 2 else ''}; " if len(tables) > 1 else ""
+    print(f"Report         {out / 'reports' / (name + '.md')}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(out, definition.run.tracking_uri)}")
     return 1 if outcome.failed else 0
@@ -109,6 +111,7 @@ def _dry_run(definition: Definition) -> int:
     session = Session(definition, ledger)
     if ledger:
         ledger.close()
+    session.require_start()
     plan, study = session.plan, definition.study
     images = session.data.num_images
     print(f"{study.name}: {study.question}")
@@ -121,6 +124,8 @@ def _dry_run(definition: Definition) -> int:
         print(f"{len(session.data.skipped)} broken images are left out: {', '.join(sorted(session.data.skipped))}")
     if session.data.num_leaked:
         print(f"warning: {session.data.num_leaked} images of val and test stand in train too, pixel by pixel")
+    if session.data.num_contradicting:
+        print(f"warning: {session.data.num_contradicting} images stand in two classes, pixel by pixel")
     for trial in plan.trials:
         done = [s for s in study.seeds if session.known.states.get((trial.fingerprint, s)) in DONE]
         lacking = session.known.lacks(trial, study.seeds)

@@ -53,6 +53,8 @@ class Prepared:
     """Images in each split."""
     skipped: dict[str, str]
     """Broken images left out under `skip_bad`, with the reason."""
+    num_contradicting: int
+    """Images whose very pixels stand in another class too."""
     num_leaked: int
     """Images of val and test whose very pixels stand in train too."""
 
@@ -201,12 +203,15 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
                 content = np.ascontiguousarray(pixels, dtype=source.dtype).tobytes()
                 hashes.append(hashlib.sha256(content).hexdigest())
                 stream.write(content)
+    problems = list(source.problems)
     if bad and not config.skip_bad:
         reasons = [f"{name} {reason}" for name, reason in sorted(bad.items())]
-        raise DataError(
+        problems.append(
             f"{len(bad)} of {len(source.names)} images cannot be used; repair or remove them, "
             f"or leave them out with data.skip_bad=true:\n{shown(reasons, most=1000)}"
         )
+    if problems:
+        raise DataError(*problems)
     if not kept:
         raise DataError("No usable image is left.")
     if len(sizes) > 1:
@@ -229,6 +234,9 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
         groups=[source.groups[index] for index in kept] if source.groups is not None else None,
     )
     pixels_sha256 = _store(raw, folder / "images.npy", (len(kept), *shape), source.dtype)
+    classes_of: dict[str, set[int]] = {}
+    for h, label in zip(hashes, labels, strict=True):
+        classes_of.setdefault(h, set()).add(label)
     learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
     identity: dict[str, Any] = {
         "format": FORMAT,
@@ -250,6 +258,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
         "crop": config.crop,
         "balanced": config.balanced,
         "num_images": {split: splits.count(split) for split in SPLITS},
+        "num_contradicting": sum(len(classes_of[h]) > 1 for h in hashes),
         "num_leaked": sum(h in learnt for h, split in zip(hashes, splits, strict=True) if split != "train"),
     }
     table = {

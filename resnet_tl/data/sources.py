@@ -52,6 +52,8 @@ class Listing:
     """Whether `load` may be called from several threads."""
     bad: dict[str, str] = field(default_factory=dict)
     """Names that cannot be images, with the reason, known without decoding."""
+    problems: Sequence[str] = ()
+    """What else is wrong, to be reported together with what decoding finds."""
 
 
 def listing(config: DataConfig) -> Listing:
@@ -130,16 +132,15 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
         problems.append(
             f"At least two class folders must stand in {root}{'/train' if stated else ''}, but found {len(learnt)}."
         )
-    if problems:
-        raise DataError(*problems)
     classes = tuple(sorted(learnt))
+    places_of_classes = {name: label for label, name in enumerate(classes)}
     groups = None
     if config.group_key is not None:
         groups = _groups(config.group_key, names, [Path(n).relative_to(root).as_posix() for n in names])
     channels = config.channels or 3
     return Listing(
         names=names,
-        labels=[classes.index(name) for name in class_names],
+        labels=[places_of_classes.get(name, -1) for name in class_names],
         given=given,
         classes=classes,
         channels=channels,
@@ -147,6 +148,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
         load=lambda index: fit_square(decode_file(files[index], channels), config.size),
         groups=groups,
         bad=bad,
+        problems=problems,
     )
 
 
@@ -264,7 +266,9 @@ def _load_array(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; images and labels come in pairs.") from None
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} must be an array saved by numpy.save without pickle: {error}.") from None
+        raise DataError(
+            f"{path} must be an array saved by numpy.save, without pickled objects: {str(error).split('.')[0]}."
+        ) from None
     if not isinstance(loaded, np.ndarray):
         raise DataError(f"{path} must hold one array saved by numpy.save, but holds {type(loaded).__name__}.")
     return loaded

@@ -163,7 +163,9 @@ def _load_file(path: Path, backbone: str) -> Weights:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format raises its own kinds, SafetensorError among them
-        raise WeightsError(f"{path} must be a state dict (.pth or .safetensors), but cannot be read: {error}") from None
+        raise WeightsError(
+            f"{path} must be a state dict (.pth or .safetensors), but cannot be read: {type(error).__name__} {error}"
+        ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

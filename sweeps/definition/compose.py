@@ -58,6 +58,8 @@ def compose(words: Sequence[str]) -> Definition:
     problems: list[str] = []
     study_word, data_word, literal, overrides = _sort_words(words, problems)
     parsed = _parse_overrides(overrides, problems)
+    if study_word is None and (data_word or {"data.root", "data.source"} & ({key for key, _ in parsed} | set(literal))):
+        problems.append(f"`study=` must be given with data of your own; {DEFAULT_STUDY} is about its own images.")
     try:
         raw = _study_file(study_word if study_word is not None else DEFAULT_STUDY)
         _refuse_interpolation(raw, "")
@@ -71,6 +73,9 @@ def compose(words: Sequence[str]) -> Definition:
     wrong = [f"`{group}` must be a mapping, but got {raw[group]!r}." for group in TOP_LEVEL if _no_mapping(raw, group)]
     if wrong:
         raise ConfigError(*problems, *wrong)
+    space = (raw.get("study") or {}).get("space")
+    if isinstance(space, dict) and set(space) == {"parameters"}:  # a block of W&B, pasted with its heading
+        raw["study"]["space"] = space["parameters"]
     for key, value in literal.items():
         group, name = key.split(".")
         raw.setdefault(group, {})[name] = value

@@ -1,5 +1,6 @@
 """The options `study.*`, `run.*` and `pretrain.*`, checked. Past this module no raw dictionary travels."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,15 +17,22 @@ NOT_BUILT = "is not built yet; leave it out"
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,  # --help shows them
+    )
 
 
 class StudyConfig(_Options):
     """One question and how it is put."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=100)
+    name: str
     """Names the study in the ledger, in MLflow and in `reports/`."""
     question: str
+    """What the study is to answer; stands at the head of its report."""
     hypotheses: tuple[str, ...] = ()
     """What is expected, in prose; stands above the report's tables."""
     method: Literal["grid", "random", "bayes"]
@@ -38,9 +46,18 @@ class StudyConfig(_Options):
     metric: str = "val/accuracy"
     """What is optimised, as the mean over seeds at the selected epoch."""
     direction: Literal["maximize", "minimize"]
-    tables: tuple[Any, ...] = ("summary",)
+    """maximize, or minimize for val/loss."""
+    tables: tuple[Any, ...] = Field(("summary",), validate_default=True)
+    """Of flat, lists, pivot, summary, best, imagenet; with options: {pivot: {rows: lr, columns: batch_size}}."""
     pruner: None = None
     confirm: None = None
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}", value):
+            raise ValueError("must be letters, digits, `_`, `-` and `.`, at most 100, the first a letter or digit")
+        return value
 
     @field_validator("hypotheses", mode="before")
     @classmethod
@@ -103,6 +120,7 @@ class RunConfig(_Options):
     tracking_uri: str | None = None
     """An MLflow server or database; default: `mlruns/mlflow.db` under `out`."""
     dry_run: bool = False
+    """Shows the trials and what is done; runs nothing."""
     cache: str | None = None
     """What studies share: decoded images and pretrained weights. Default: the user's cache folder."""
     executor: Literal["local"] = "local"

@@ -146,11 +146,16 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
 
 def describe(params: Mapping[str, Any]) -> str:
     """A point in one line: `lr=0.001 head=linear`."""
-    return " ".join(f"{name}={value}" for name, value in params.items()) or "(base)"
+    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
+    return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
 
 
 def identity(
-    definition: Definition, data: str, classes: Iterable[str], environment: Mapping[str, Any]
+    definition: Definition,
+    data: str,
+    classes: Iterable[str],
+    num_images: Mapping[str, int],
+    environment: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What of a study decides its numbers, as it is stored and compared.
 
@@ -164,7 +169,7 @@ def identity(
         "trial": definition.base,
         "space": study.space,
         "seeds": list(study.seeds),
-        "data": {"fingerprint": data, "classes": list(classes)}
+        "data": {"fingerprint": data, "images": dict(num_images), "classes": list(classes)}
         | definition.data.model_dump(mode="json", exclude={"root", "skip_bad"}),
         "pretrain": {
             name: {

@@ -59,7 +59,7 @@ class BestNetwork:
         try:
             checkpoint = network_of(row)
             if checkpoint is None:
-                say(f"The best network is not on this machine, but at {row.checkpoint}.")
+                say(f"The best network cannot be stored: {row.checkpoint} is not there. Its results are in the ledger.")
                 return
             answer(executor.submit(export_network, str(checkpoint), str(self._folder), data))
         except (UserError, WorkerDied, OSError) as error:

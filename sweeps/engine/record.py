@@ -391,7 +391,7 @@ def _make_database(out: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            cwd=work,
+            cwd=out,
         )
         if made.returncode != 0:
             raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")

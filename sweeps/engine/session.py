@@ -50,12 +50,14 @@ class Session:
         self.data = prepare(definition.data, self.cache)
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
+        self._loaded: set[tuple[str, str]] = set()
         for params in definition.space.probes():
             check_together(definition.trial(params), definition.data, len(self.data.classes))
         self.identity = identity(
             definition,
             self.data.fingerprint,
             self.data.classes,
+            self.data.num_images,
             self.environment.identity() | self._fixed_weights(),
         )
         self.plan = self._plan()
@@ -136,6 +138,24 @@ class Session:
             return trial.model_copy(update={"weights": str(self.mlflow_checkpoint(trial.weights))})
         return trial
 
+    def require_start(self) -> None:
+        """Checks what can be checked of a start without training or downloading.
+
+        Raises:
+            UserError: the device is not here, or a weights file does not fit.
+        """
+        from sweeps.engine.execute import allot
+
+        run = self.definition.run
+        allot(run.device, self.environment, run.workers)
+        for params in self.definition.space.probes():
+            trial = self.definition.trial(params)
+            key = (trial.weights, trial.backbone)
+            local = self.weights_identity(trial).startswith("sha256:")
+            if local and key not in self._loaded:
+                weights.load(self.start_from(trial).weights, trial.backbone)
+                self._loaded.add(key)
+
     def num_frozen(self, trial: TrialConfig) -> int:
         """Parameter tensors that stay fixed."""
         return freeze_point(
@@ -200,6 +220,7 @@ class Session:
                 "num_images": self.data.num_images,
                 "skipped": self.data.skipped,
                 "num_leaked": self.data.num_leaked,
+                "num_contradicting": self.data.num_contradicting,
                 "out": "." if self.out == Path.cwd() else os.path.relpath(self.out),
             },
             threads=self.environment.threads,

@@ -1,5 +1,6 @@
 """Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
 
+import shutil
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def provide(
                 raise WeightsError(f"The {source.name} could not be made: {type(error).__name__}: {error}") from error
             else:
                 if source.job:
+                    shutil.rmtree(source.folder, ignore_errors=True)
                     display.finished(source.name, f"{source.name}: done", time.monotonic() - clock, counts=False)
         for source in waiting.values():
             met = read_progress(source.folder) if source.job else []

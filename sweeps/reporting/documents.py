@@ -9,6 +9,9 @@ from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, to_csv
 from sweeps.reporting.tables import Table, make
 
+MADE_BY = "Made by `"
+"""Stands before the command in the report of a study."""
+
 FORMATS = ("markdown", "csv", "json")
 
 
@@ -71,6 +74,8 @@ def _about(results: Results) -> list[str]:
         )
     if description["num_leaked"]:
         facts.append(f"{description['num_leaked']} images of val and test stand in train too, pixel by pixel.")
+    if description["num_contradicting"]:
+        facts.append(f"{description['num_contradicting']} images stand in two classes, pixel by pixel.")
     planned = len(results.trials) if description["trials"] is None else description["trials"]
     total, done = (
         planned * len(identity["seeds"]),
@@ -80,7 +85,7 @@ def _about(results: Results) -> list[str]:
         f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
         f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
     )
-    facts.append(f"Made by `{description['command']}`.")
+    facts.append(f"{MADE_BY}{description['command']}`.")
     parts.append("\n".join(f"{fact}  " for fact in facts[:-1]) + f"\n{facts[-1]}")
     return parts
 

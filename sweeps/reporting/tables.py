@@ -101,7 +101,7 @@ def scientific(value: float) -> str:
     """`1e-6`, `2.5e-4`; zero is `0`."""
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.6e}".split("e")
+    mantissa, exponent = f"{value:.3e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 

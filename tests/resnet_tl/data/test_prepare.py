@@ -88,6 +88,20 @@ def test_every_broken_file_is_named_and_may_be_skipped(folder: Path, tmp_path: P
     assert sum(data.num_images.values()) == 36
 
 
+def test_an_empty_class_and_broken_files_are_reported_together(folder: Path, tmp_path: Path) -> None:
+    (folder / "void").mkdir()
+    (folder / "dots" / "fake.png").write_text("hello")
+    with pytest.raises(DataError) as caught:
+        prepare(config(folder), tmp_path / "cache")
+    assert "void" in str(caught.value)
+    assert "fake.png" in str(caught.value)
+
+
+def test_an_image_in_two_classes_is_counted(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "dots" / "03.png", folder / "bars" / "also.png")
+    assert prepare(config(folder), tmp_path / "cache").num_contradicting == 2
+
+
 def test_what_was_left_out_belongs_to_the_request(folder: Path, tmp_path: Path) -> None:
     clean = prepare(config(folder, size=None), tmp_path / "cache")
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))

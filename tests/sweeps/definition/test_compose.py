@@ -80,6 +80,21 @@ def test_a_given_space_replaces_the_files(study: str) -> None:
     assert [dict(p) for p in definition.space.grid()] == [{"lr": 1e-2}]
 
 
+def test_a_block_of_wandb_may_be_pasted_with_its_heading(study: str) -> None:
+    assert [dict(p) for p in compose([study, "study.space={parameters: {lr: {values: [1e-2]}}}"]).space.grid()] == [
+        {"lr": 1e-2}
+    ]
+
+
+def test_tables_have_a_default(study: str) -> None:
+    assert [table.kind for table in compose([study]).study.tables] == ["summary"]
+
+
+def test_the_default_study_is_not_run_on_other_images(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`study=` must be given with data of your own"):
+        compose(["data=image_folder", f"data.root={tmp_path}"])
+
+
 def test_off_is_a_word(study: str) -> None:
     assert compose([study, "trial.patience=off"]).trial({"head": "linear", "lr": 1e-3}).patience is None
 

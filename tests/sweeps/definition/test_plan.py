@@ -171,7 +171,7 @@ def test_options_without_effect_are_not_in_the_fingerprint() -> None:
 
 class TestRefusal:
     def identity(self, made: Definition, data: str = "d") -> dict[str, Any]:
-        return identity(made, data, ["a", "b"], CPU.identity())
+        return identity(made, data, ["a", "b"], {"train": 3}, CPU.identity())
 
     def test_removed_seeds_metrics_and_methods_are_refused_with_a_diff(self) -> None:
         before = self.identity(definition())

@@ -107,6 +107,12 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
     assert report.stdout == (home / "reports" / "small.md").read_text()
     pd.testing.assert_frame_equal(frame(home), first, check_exact=True)
 
+    # single tables do not replace the report
+    assert run("sweeps.report", "study=small", "table=[lists,summary]").returncode == 0
+    assert (home / "reports" / "small.md").read_text() == report.stdout
+    assert run("sweeps.report", "results=reports/small.csv").returncode == 2
+    assert (home / "reports" / "small.md").read_text() == report.stdout
+
     # what would change numbers is refused, with a difference and a way on
     for words in (["trial.epochs=3"], ["study.seeds=[0]"], ["data.split_seed=5"], ["run.threads=2"], ["trial.lr=1e-3"]):
         refused = run("sweeps.run", "study=small.yaml", *words)
