@@ -20,12 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from resnet_tl.config import TrialConfig
-from resnet_tl.data.batches import Normalisation
-from resnet_tl.errors import CheckpointError, WeightsError
-from resnet_tl.model import weights as starting
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters
-from resnet_tl.model.network import Head, Network, build_backbone, fit_first_layer
+from resnet_tl.errors import CheckpointError
 
 FORMAT = 1
 
@@ -116,85 +111,6 @@ def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is missing.") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from None
-
-
-def _whole_state(folder: Path, card: Card) -> dict[str, Tensor]:
-    """All tensors of the network, frozen ones from the starting weights that the card names."""
-    tensors = read_tensors(folder, card)
-    if card.base is None:
-        return tensors
-    address = card.base["address"]
-    try:
-        base = starting.load(address, card.trial["backbone"])
-    except (WeightsError, CheckpointError) as error:
-        raise CheckpointError(
-            f"{folder} holds what was trained, on top of the weights {address}, which cannot be had: {error} "
-            "A network stored with export=true needs no other file."
-        ) from None
-    if base.sha256 != card.base["sha256"]:
-        raise CheckpointError(
-            f"{folder} was trained on top of {address} with sha256 {card.base['sha256'][:12]}…, but that is now "
-            f"{base.sha256[:12]}…; bring the old file back."
-        )
-    state = {f"backbone.{name}": tensor for name, tensor in base.state.items()}
-    state["backbone.conv1.weight"] = fit_first_layer(state["backbone.conv1.weight"], card.channels)
-    return state | tensors
-
-
-def rebuild(folder: Path) -> tuple[Network, Card]:
-    """The stored network in eval mode, ready to predict.
-
-    Raises:
-        CheckpointError: it is damaged, or its starting weights cannot be had.
-    """
-    card = read_card(folder)
-    state = _whole_state(folder, card)
-    trial = TrialConfig.model_validate(card.trial)
-    backbone = build_backbone(
-        trial.backbone,
-        card.channels,
-        state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
-    )
-    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
-    head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
-    return Network(backbone, head, num_frozen=card.num_frozen, bn=trial.bn).eval(), card
-
-
-def export(folder: Path, destination: Path) -> None:
-    """Writes the network of a checkpoint as one that needs no other file."""
-    card = read_card(folder)
-    state = _whole_state(folder, card)
-    fields = {f: getattr(card, f) for f in card.__dataclass_fields__} | {"base": None}
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    save(destination, state, Card(**fields))
-
-
-def read_backbone(folder: Path, backbone: str) -> starting.Weights:
-    """The backbone of a checkpoint, as starting weights for another fit.
-
-    Raises:
-        WeightsError: it is of another depth.
-        CheckpointError: it is damaged.
-    """
-    card = read_card(folder)
-    if card.trial["backbone"] != backbone:
-        raise WeightsError(f"{folder} holds a {card.trial['backbone']}, but `trial.backbone` is {backbone}.")
-    state = _whole_state(folder, card)
-    state = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
-    assert set(dict(backbone_parameters(backbone, card.channels))) <= set(state)
-    base_sha256 = card.base["sha256"] if card.base else ""
-    return starting.Weights(
-        state=state,
-        mean=card.mean,
-        std=card.std,
-        sha256=card.tensors_sha256 + base_sha256,
-        address=str(folder.absolute()),
-    )
-
-
-def normalisation_of(card: Card) -> Normalisation:
-    """How pixels are fed to the stored network."""
-    return Normalisation(mean=card.mean, std=card.std)
 
 
 def versions() -> dict[str, str]:

@@ -406,7 +406,9 @@ def main() -> int:
         print(f"Diverged: {result.reason}.")
         return 0
     if request.export:
-        checkpoint.export(out / "checkpoint", out / "checkpoint")
+        from resnet_tl import rebuild
+
+        rebuild.export(out / "checkpoint", out / "checkpoint")
     print(f"Best epoch {result.best_epoch} of {len(result.history)}, {result.wall_s:.1f} s")
     for name, value in result.metrics.items():
         print(f"  {name:16} {value:.4f}")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_tl import checkpoint
+from resnet_tl import rebuild
 from resnet_tl.data.batches import EVAL_BATCH, centre, to_unit
 from resnet_tl.data.decode import IMAGE_SUFFIXES, BadImage, decode_file, fit_square
 from resnet_tl.errors import DataError, shown
@@ -62,9 +62,9 @@ def predict(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> tupl
         CheckpointError: the network cannot be rebuilt.
         DataError: images cannot be read or have another size than the network was trained on; names all of them.
     """
-    network, card = checkpoint.rebuild(folder)
+    network, card = rebuild.rebuild(folder)
     network.to(device)
-    normalise = checkpoint.normalisation_of(card)
+    normalise = rebuild.normalisation_of(card)
     bad = []
     probabilities = []
     for start in range(0, len(paths), EVAL_BATCH):

@@ -13,6 +13,8 @@ from resnet_tl.options import expand, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from resnet_tl.checkpoint import Card
+
 SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,9 +68,7 @@ def load(spec: str, backbone: str) -> Weights:
         return _load_torchvision(backbone, version)
     path = _path(spec)
     if folder := _checkpoint_folder(path):
-        from resnet_tl.checkpoint import read_backbone
-
-        return read_backbone(folder, backbone)
+        return _load_checkpoint(folder, backbone)
     return _load_file(path, backbone)
 
 
@@ -149,6 +149,56 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
         )
     state = _without_classifier(torch.load(path, map_location="cpu", weights_only=True), backbone, str(path))
     return Weights(state=state, mean=IMAGENET_MEAN, std=IMAGENET_STD, sha256=sha256, address=version)
+
+
+def _load_checkpoint(folder: Path, backbone: str) -> Weights:
+    """The backbone of a checkpoint, as starting weights for another fit."""
+    from resnet_tl.checkpoint import read_card
+
+    card = read_card(folder)
+    if card.trial["backbone"] != backbone:
+        raise WeightsError(f"{folder} holds a {card.trial['backbone']}, but `trial.backbone` is {backbone}.")
+    state = whole_state(folder, card)
+    state = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
+    assert set(dict(backbone_parameters(backbone, card.channels))) <= set(state)
+    base_sha256 = card.base["sha256"] if card.base else ""
+    return Weights(
+        state=state,
+        mean=card.mean,
+        std=card.std,
+        sha256=card.tensors_sha256 + base_sha256,
+        address=str(folder.absolute()),
+    )
+
+
+def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
+    """All tensors of the network in a checkpoint, frozen ones from the starting weights that its card names.
+
+    Raises:
+        CheckpointError: it is damaged, or its starting weights cannot be had.
+    """
+    from resnet_tl.checkpoint import read_tensors
+    from resnet_tl.model.network import fit_first_layer
+
+    tensors = read_tensors(folder, card)
+    if card.base is None:
+        return tensors
+    address = card.base["address"]
+    try:
+        base = load(address, card.trial["backbone"])
+    except (WeightsError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{folder} holds what was trained, on top of the weights {address}, which cannot be had: {error} "
+            "A network stored with export=true needs no other file."
+        ) from None
+    if base.sha256 != card.base["sha256"]:
+        raise CheckpointError(
+            f"{folder} was trained on top of {address} with sha256 {card.base['sha256'][:12]}…, but that is now "
+            f"{base.sha256[:12]}…; bring the old file back."
+        )
+    state = {f"backbone.{name}": tensor for name, tensor in base.state.items()}
+    state["backbone.conv1.weight"] = fit_first_layer(state["backbone.conv1.weight"], card.channels)
+    return state | tensors
 
 
 def _load_file(path: Path, backbone: str) -> Weights:

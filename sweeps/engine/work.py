@@ -127,7 +127,7 @@ def export_network(checkpoint: str, destination: str, data: Prepared) -> None:
     import numpy as np
     from PIL import Image
 
-    from resnet_tl.checkpoint import export
+    from resnet_tl.rebuild import export
 
     folder = Path(destination)
     export(Path(checkpoint), folder)

@@ -1,0 +1,43 @@
+"""From a checkpoint back to a network: to predict with, or to store whole."""
+
+from pathlib import Path
+
+from resnet_tl.checkpoint import Card, read_card, save
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.batches import Normalisation
+from resnet_tl.model.architecture import BACKBONES
+from resnet_tl.model.network import Head, Network, build_backbone
+from resnet_tl.model.weights import whole_state
+
+
+def rebuild(folder: Path) -> tuple[Network, Card]:
+    """The stored network in eval mode, ready to predict.
+
+    Raises:
+        CheckpointError: it is damaged, or its starting weights cannot be had.
+    """
+    card = read_card(folder)
+    state = whole_state(folder, card)
+    trial = TrialConfig.model_validate(card.trial)
+    backbone = build_backbone(
+        trial.backbone,
+        card.channels,
+        state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
+    )
+    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
+    head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
+    return Network(backbone, head, num_frozen=card.num_frozen, bn=trial.bn).eval(), card
+
+
+def export(folder: Path, destination: Path) -> None:
+    """Writes the network of a checkpoint as one that needs no other file."""
+    card = read_card(folder)
+    state = whole_state(folder, card)
+    fields = {f: getattr(card, f) for f in card.__dataclass_fields__} | {"base": None}
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    save(destination, state, Card(**fields))
+
+
+def normalisation_of(card: Card) -> Normalisation:
+    """How pixels are fed to the stored network."""
+    return Normalisation(mean=card.mean, std=card.std)
