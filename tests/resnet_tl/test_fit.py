@@ -16,6 +16,7 @@ from resnet_tl.errors import CheckpointError, DataError, WeightsError
 from resnet_tl.fit import fit
 from resnet_tl.pretrain import pretrain
 from resnet_tl.result import Epoch, FitResult
+from resnet_tl.seeding import derive, uniforms_BW
 from tests.conftest import CPU, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
@@ -256,3 +257,16 @@ def test_evaluating_more_does_not_shift_training(prepared: Prepared, monkeypatch
 
     monkeypatch.setattr(_Run, "_scores", twice)
     assert numbers(fit(config, prepared, seed=0, environment=CPU)) == numbers(plain)
+
+
+def test_dropout_is_drawn_for_each_sample_and_epoch(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[int, list[int]] = {}
+
+    def spy(key: int, samples: np.ndarray, width: int) -> np.ndarray:
+        drawn.setdefault(key, []).extend(samples.tolist())
+        return uniforms_BW(key, samples, width)
+
+    monkeypatch.setattr("resnet_tl.fit.uniforms_BW", spy)
+    fit(trial(epochs=3, head="mlp_leaky_dropout"), prepared, seed=5, environment=CPU)
+    assert list(drawn) == [derive(5, "dropout", epoch) for epoch in (1, 2, 3)]
+    assert all(len(set(samples)) == prepared.num_images["train"] for samples in drawn.values())
