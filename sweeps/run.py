@@ -95,6 +95,8 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {out / 'reports' / (name + '.md')}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(out, definition.run.tracking_uri)}")
+    if not (definition.run.tracking_uri or "").startswith("http"):
+        print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
     return 1 if outcome.failed else 0
 
 

@@ -204,8 +204,7 @@ class Recorder:
             self._experiment = client.create_experiment(
                 self._study,
                 artifact_location=place,
-                # the second makes the UI open on training runs, not on traces of language models
-                tags={"mlflow.note.content": self._question, "mlflow.experimentKind": "custom_model_development"},
+                tags={"mlflow.note.content": self._question},
             )
         else:
             self._experiment = experiment.experiment_id
