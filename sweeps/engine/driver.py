@@ -1,7 +1,6 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
 import shutil
-import signal
 import time
 import traceback
 from collections import deque
@@ -23,6 +22,7 @@ from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial, describe
 from sweeps.engine.best import BestNetwork, Scored
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer
+from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.progress import Display
 from sweeps.engine.record import Done, Recorder, git_commit
 from sweeps.engine.session import Session
@@ -124,6 +124,7 @@ class _Driver:
         ledger.put_trials(self.study.name, [_trial_row(trial) for trial in session.plan.new])
         ledger.set_params(self.study.name, {trial.number: trial.params for trial in session.plan.renamed})
         self._best = BestNetwork(session.out / "mlruns" / "best" / self.study.name, self.study)
+        self.interrupt = Interrupt()
         self.optuna: Study | None = None
         self.recorder: Recorder | None = None
         self.executor: LocalExecutor | None = None
@@ -136,7 +137,7 @@ class _Driver:
         if not self.todo and not self.to_ask and not untracked and self._best.is_stored(self._scored()):
             return self._outcome()
         interrupted = True
-        with _terminable():
+        with self.interrupt:
             try:
                 self._open()
                 self._reuse()
@@ -262,7 +263,15 @@ class _Driver:
             self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
         if any(config.weights == "none" and session.num_frozen(config) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
-        provide(session, configs, executor=executor, display=self.display, devices=devices, work=self.work)
+        provide(
+            session,
+            configs,
+            executor=executor,
+            display=self.display,
+            devices=devices,
+            work=self.work,
+            interrupt=self.interrupt,
+        )
         free = list(reversed(devices))
         running: dict[Future[Any], _Running] = {}
         while True:
@@ -272,6 +281,7 @@ class _Driver:
                 trial, seed, attempt = self.todo.popleft()
                 job = self._start(trial, seed, free.pop(), attempt)
                 running[self._submit(job)] = job
+            self.interrupt.check()
             if not running:
                 break
             finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -505,17 +515,3 @@ def _trial_row(trial: Trial) -> TrialRow:
         params=trial.params,
         config=trial.config.model_dump(mode="json"),
     )
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: workers stopped, runs closed, nothing lost."""
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -11,6 +11,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError, WeightsError
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, answer
+from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.progress import Display
 from sweeps.engine.session import Session
 from sweeps.engine.work import PretrainJob, fetch_weights, read_progress, run_pretrain
@@ -36,12 +37,14 @@ def provide(
     display: Display,
     devices: list[str],
     work: Path,
+    interrupt: Interrupt,
 ) -> None:
     """Runs the pretrain stages that have not run yet, and loads every other source once.
 
     Args:
         configs: of all trials that may be run.
         work: folder for the progress of stages.
+        interrupt: asked between two looks.
 
     Raises:
         UserError: weights cannot be had.
@@ -78,6 +81,7 @@ def provide(
         submit(_Source(name=f"pretrain {stage.name}", folder=folder, job=job, spec=spec, backbone=backbone))
     clock = time.monotonic()
     while waiting:
+        interrupt.check()
         finished, _ = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
         for future in finished:
             source = waiting.pop(future)
