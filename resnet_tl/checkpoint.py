@@ -7,11 +7,10 @@ A fit that froze something stores only the tensors that could move, and names it
 sha256: a whole ResNet-18 would be 45 MB per seed run. `complete` checkpoints need nothing else.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from resnet_tl.errors import CheckpointError
+from resnet_tl.fingerprint import sha256_of
 
 FORMAT = 1
 
@@ -60,9 +60,7 @@ def save(folder: Path, tensors: dict[str, Tensor], card: Card) -> None:
         {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
         making / "model.safetensors",
     )
-    with (making / "model.safetensors").open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    content = {"format": FORMAT} | {f: getattr(card, f) for f in card.__dataclass_fields__} | {"tensors_sha256": sha256}
+    content = {"format": FORMAT} | asdict(replace(card, tensors_sha256=sha256_of(making / "model.safetensors")))
     (making / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     making.rename(folder)
@@ -100,8 +98,7 @@ def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
     """
     path = folder / "model.safetensors"
     try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256_of(path)
         if found != card.tensors_sha256:
             raise CheckpointError(
                 f"{path} must have sha256 {card.tensors_sha256[:12]}…, but has {found[:12]}…: it is damaged."

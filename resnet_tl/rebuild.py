@@ -1,5 +1,6 @@
 """From a checkpoint back to a network: to predict with, or to store whole."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from resnet_tl.checkpoint import Card, read_card, save
@@ -33,9 +34,8 @@ def export(folder: Path, destination: Path) -> None:
     """Writes the network of a checkpoint as one that needs no other file."""
     card = read_card(folder)
     state = whole_state(folder, card)
-    fields = {f: getattr(card, f) for f in card.__dataclass_fields__} | {"base": None}
     destination.parent.mkdir(parents=True, exist_ok=True)
-    save(destination, state, Card(**fields))
+    save(destination, state, replace(card, base=None))
 
 
 def normalisation_of(card: Card) -> Normalisation:

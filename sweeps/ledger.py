@@ -6,7 +6,6 @@ One process writes, the driver; anything may read. Values are JSON where they ar
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,17 +154,12 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._engine = create_engine(path)
         try:
-            with self._begin() as connection:
+            with self._engine.begin() as connection:
                 formats = set(connection.execute(sa.select(_studies.c.format)).scalars())
         except sa.exc.DatabaseError as error:
             raise LedgerError(f"{path} must be a ledger of this program, but cannot be read: {error.orig}.") from None
         if formats - {FORMAT}:
             raise LedgerError(f"{path} must have format {FORMAT}, but has {sorted(formats)}: another version wrote it.")
-
-    @contextmanager
-    def _begin(self) -> Any:
-        with self._engine.begin() as connection:
-            yield connection
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -175,7 +169,7 @@ class Ledger:
 
     def studies(self) -> list[StudyRow]:
         """All studies, in order of creation."""
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             rows = connection.execute(sa.select(_studies).order_by(_studies.c.created, _studies.c.name)).mappings()
             return [StudyRow(**{k: v for k, v in row.items() if k != "format"}) for row in rows]
 
@@ -185,7 +179,7 @@ class Ledger:
 
     def put_study(self, row: StudyRow) -> None:
         """Adds a study, or replaces what is stored of it."""
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(sa.delete(_studies).where(_studies.c.name == row.name))
             connection.execute(sa.insert(_studies).values(format=FORMAT, **_values(row)))
 
@@ -196,7 +190,7 @@ class Ledger:
             AssertionError: it has one.
         """
         assert not any(run.state != "failed" for run in self.seed_runs(study))
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             for table in (_trials, _seed_runs):
                 connection.execute(sa.delete(table).where(table.c.study == study))
 
@@ -205,7 +199,7 @@ class Ledger:
     def trials(self, study: str) -> list[TrialRow]:
         """The trials of a study, by number."""
         query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             rows = connection.execute(query).mappings()
             return [TrialRow(**{k: v for k, v in row.items() if k != "study"}) for row in rows]
 
@@ -213,12 +207,12 @@ class Ledger:
         """Adds trials."""
         values = [{"study": study, **_values(row)} for row in rows]
         if values:
-            with self._begin() as connection:
+            with self._engine.begin() as connection:
                 connection.execute(sa.insert(_trials), values)
 
     def set_params(self, study: str, params: Mapping[int, dict[str, Any]]) -> None:
         """Describes trials by their number anew, after the space has gained a parameter."""
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             for number, values in params.items():
                 where = (_trials.c.study == study) & (_trials.c.number == number)
                 connection.execute(sa.update(_trials).where(where).values(params=values))
@@ -254,20 +248,20 @@ class Ledger:
             & (_seed_runs.c.seed == row.seed)
         )
         values = _values(row) | {"confusion": row.confusion or {}, "history": row.history or []}
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(sa.delete(_seed_runs).where(key & (_seed_runs.c.state == "failed")))
             connection.execute(sa.insert(_seed_runs).values(values))
 
     def mark_tracked(self, study: str, fingerprint: str, seed: int, checkpoint: str | None) -> None:
         """Remembers that MLflow has a seed run, and where its network is now."""
         key = (_seed_runs.c.study == study) & (_seed_runs.c.fingerprint == fingerprint) & (_seed_runs.c.seed == seed)
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(sa.update(_seed_runs).where(key).values(tracked=True, checkpoint=checkpoint))
 
     def _select(self, where: Any, *, heavy: bool) -> list[SeedRunRow]:
         columns = [column for column in _seed_runs.c if heavy or column.name not in _heavy]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        with self._begin() as connection:
+        with self._engine.begin() as connection:
             return [SeedRunRow(**row) for row in connection.execute(query).mappings()]
 
 

@@ -18,8 +18,6 @@ from resnet_tl.seeding import uniforms_BW
 MAX_ROTATION_DEG = 15.0
 MIXUP_ALPHA = 0.2
 """Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", section 4.1: alpha in [0.1, 0.4] for ImageNet."""
-CUTMIX_ALPHA = 1.0
-"""Yun et al. 2019, "CutMix", section 3.1: the share is uniform."""
 
 # columns of the table of draws; a new augmentation takes a new column, so that the others keep theirs
 _TOP, _LEFT, _HFLIP, _VFLIP, _ANGLE, _SHARE, _ROW, _COLUMN, _WHICH = range(9)
@@ -106,7 +104,7 @@ def mix(
         mixed_BCHW = weight * images_BCHW + (1 - weight) * partner_BCHW
     height, width = images_BCHW.shape[2:]
     for index in np.flatnonzero(pasted_B).tolist():
-        side = math.sqrt(1 - draws_BW[index, _SHARE])  # CUTMIX_ALPHA = 1: the share itself is uniform
+        side = math.sqrt(1 - draws_BW[index, _SHARE])  # the share is uniform: Yun et al. 2019, "CutMix", 3.1
         row, column = draws_BW[index, _ROW] * height, draws_BW[index, _COLUMN] * width
         top, bottom = (int(np.clip(round(row + s * side * height / 2), 0, height)) for s in (-1, 1))
         left, right = (int(np.clip(round(column + s * side * width / 2), 0, width)) for s in (-1, 1))

@@ -40,7 +40,6 @@ class Batch:
     """float32, normalised."""
     targets_BK: Tensor
     """Shares of each class; one-hot unless images were mixed."""
-    labels_B: Tensor
     samples_B: NDArray[np.int64]
     """Numbers that key the random draws; an oversampled image has one for each time it is drawn."""
 
@@ -130,7 +129,7 @@ def train_batches(
         images_BCHW = augment_BCHW(images_BCHW, samples_B, key=key, names=augment, crop=crop)
         images_BCHW = normalisation(images_BCHW)
         images_BCHW, targets_BK = mix(images_BCHW, targets_BK, samples_B, key=key, names=augment)
-        yield Batch(images_BCHW=images_BCHW, targets_BK=targets_BK, labels_B=labels_B, samples_B=samples_B)
+        yield Batch(images_BCHW=images_BCHW, targets_BK=targets_BK, samples_B=samples_B)
 
 
 def eval_batches(

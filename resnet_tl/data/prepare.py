@@ -28,7 +28,7 @@ from resnet_tl.data.decode import BadImage, Pixels
 from resnet_tl.data.sources import BUNDLED, Listing, listing
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
-from resnet_tl.fingerprint import digest
+from resnet_tl.fingerprint import digest, sha256_of
 from resnet_tl.options import expand
 
 FORMAT = 1
@@ -140,8 +140,7 @@ def verify(data: Prepared) -> None:
     """
     folder = Path(data.folder)
     stated = json.loads((folder / "data.json").read_text(encoding="utf-8"))["pixels_sha256"]
-    with (folder / "images.npy").open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256_of(folder / "images.npy")
     if found != stated:
         shutil.rmtree(folder)
         raise DataError(
@@ -274,7 +273,6 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:
     """Puts an array header before the raw pixels; returns the sha256 of the whole file."""
-    hashed = hashlib.sha256()
     with path.open("wb") as stream:
         header = {
             "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
@@ -287,6 +285,4 @@ def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:
         stream.flush()
         os.fsync(stream.fileno())
     raw.unlink()
-    with path.open("rb") as stream:
-        hashed = hashlib.file_digest(stream, "sha256")
-    return hashed.hexdigest()
+    return sha256_of(path)

@@ -1,12 +1,12 @@
 """Where a backbone's starting weights come from. Weights that cannot be had are an error, never a fallback."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import CheckpointError, WeightsError
+from resnet_tl.fingerprint import sha256_of
 from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.options import expand, nearest
 
@@ -51,7 +51,7 @@ def identity(spec: str, backbone: str) -> str:
     path = _path(spec)
     if folder := _checkpoint_folder(path):
         return f"sha256:{_content(folder)}"
-    return f"sha256:{_sha256(path)}"
+    return f"sha256:{sha256_of(path)}"
 
 
 def load(spec: str, backbone: str) -> Weights:
@@ -117,11 +117,6 @@ def _content(folder: Path) -> str:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__} {error}.") from None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _load_torchvision(backbone: str, version: str) -> Weights:
     import torch
     import torchvision.models
@@ -139,7 +134,7 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
                 f'with a connection, run  python -c "import torchvision.models as m; '
                 f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {name} into {path.parent}."
             ) from None
-    sha256 = _sha256(path)
+    sha256 = sha256_of(path)
     prefix = name.rsplit("-", 1)[1].split(".")[0]
     if not sha256.startswith(prefix):
         # torchvision itself checks this only while downloading
@@ -222,7 +217,7 @@ def _load_file(path: Path, backbone: str) -> Weights:
         raise WeightsError(f"{path} must be a plain state dict of tensors, but holds {type(state).__name__}.")
     state = _without_classifier(state, backbone, str(path))
     mean, std = normalisation_for(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD)
-    return Weights(state=state, mean=mean, std=std, sha256=_sha256(path), address=str(path.absolute()))
+    return Weights(state=state, mean=mean, std=std, sha256=sha256_of(path), address=str(path.absolute()))
 
 
 def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -> "dict[str, Tensor]":

@@ -181,7 +181,7 @@ class _Driver:
     def _clear_work(self) -> None:
         """Removes work folders whose content is stored; a kill may have left some behind."""
         for row in self.ledger.seed_runs(self.study.name):
-            folder = self.work / f"{row.fingerprint}-{row.seed}"
+            folder = self._folder(row.fingerprint, row.seed)
             if row.tracked and row.state in DONE and folder.exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -202,7 +202,7 @@ class _Driver:
         return Done(
             trial=trial,
             row=row,
-            folder=None if row.reused_from else self._folder(trial, row.seed),
+            folder=None if row.reused_from else self._folder(trial.fingerprint, row.seed),
             whole_trial=tuple(rows) if len(rows) == len(self.study.seeds) else (),
         )
 
@@ -235,9 +235,8 @@ class _Driver:
             self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
 
     def _take_over(self, trial: Trial, row: SeedRunRow) -> None:
-        values = {name: getattr(row, name) for name in row.__dataclass_fields__}
-        values |= {"study": self.study.name, "reused_from": row.reused_from or row.study, "tracked": False}
-        self._write(trial, SeedRunRow(**values))
+        origin = row.reused_from or row.study
+        self._write(trial, replace(row, study=self.study.name, reused_from=origin, tracked=False))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -248,11 +247,10 @@ class _Driver:
         workers = len(devices)
         executor = self._pool(workers)
         seeds = len(self.study.seeds)
-        done = sum(self.states.get((t.fingerprint, s)) in DONE for t in self.trials for s in self.study.seeds)
         self.display = Display(
             self.study.name,
             total=(len(self.trials) + self.to_ask) * seeds,
-            done=done,
+            done=self._outcome().done,
             workers=workers,
             console=self.console,
         )
@@ -293,15 +291,15 @@ class _Driver:
                 self._follow(job)
         self.display.stop()
 
-    def _folder(self, trial: Trial, seed: int) -> Path:
-        return self.work / f"{trial.fingerprint}-{seed}"
+    def _folder(self, fingerprint: str, seed: int) -> Path:
+        return self.work / f"{fingerprint}-{seed}"
 
     def _start(self, trial: Trial, seed: int, device: str, attempt: int) -> _Running:
         assert self.recorder
         assert self.optuna
         self.optuna.record(trial, None, finished=False)
         self.recorder.started(trial, seed)
-        folder = self._folder(trial, seed)
+        folder = self._folder(trial.fingerprint, seed)
         (folder / "progress.jsonl").unlink(missing_ok=True)
         return _Running(
             trial=trial,

@@ -1,6 +1,5 @@
 """What a person sees while a study runs: a bar and a line per running seed run, or plain lines without a terminal."""
 
-import time
 from collections.abc import Hashable
 from typing import Any
 
@@ -37,7 +36,6 @@ class Display:
         self._spent_s = 0.0
         self._lines: dict[Hashable, TaskID] = {}
         self._progress: Progress | None = None
-        self._started = time.monotonic()
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),

@@ -3,7 +3,7 @@
 import shutil
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def provide(
             except WorkerDied as error:
                 if source.attempt:
                     raise WeightsError(f"The {source.name} could not be made: {error}.") from None
-                submit(_Source(**{f: getattr(source, f) for f in source.__slots__} | {"attempt": 1}))
+                submit(replace(source, attempt=1))
             except UserError:
                 raise
             except Exception as error:

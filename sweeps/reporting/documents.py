@@ -12,8 +12,6 @@ from sweeps.reporting.tables import Table, make
 MADE_BY = "Made by `"
 """Stands before the command in the report of a study."""
 
-FORMATS = ("markdown", "csv", "json")
-
 
 def markdown_table(table: Table) -> str:
     """One table, its notes below it."""
@@ -36,7 +34,7 @@ def tables_of(results: Results, specs: Sequence[TableSpec] | None = None) -> lis
 
 
 def render(results: Results, form: str, specs: Sequence[TableSpec] | None = None) -> str:
-    """A report in one of FORMATS."""
+    """A report as `markdown`, `csv` or `json`."""
     if form == "csv":
         return to_csv(results)
     if form == "json":

@@ -6,7 +6,7 @@ a mean; a planned result that is not there yet is `/`.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resnet_tl.errors import ConfigError
@@ -70,9 +70,7 @@ def make(results: Results, spec: TableSpec) -> list[Table]:
         part = [trial for trial in results.trials if trial.values.get(spec.by) == value]
         for table in build(results, part, spec):
             title = f"{name_of(spec.by)}: {show(spec.by, value)}"
-            tables.append(
-                Table(title=_join(title, table.title), header=table.header, rows=table.rows, notes=table.notes)
-            )
+            tables.append(replace(table, title=_join(title, table.title)))
     return tables
 
 
