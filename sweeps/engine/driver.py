@@ -419,25 +419,25 @@ class _Driver:
         rows = self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint)
         return [row for row in rows if row.seed in self.study.seeds]
 
-    def _value(self, trial: Trial) -> float | None:
+    def _mean(self, rows: list[SeedRunRow]) -> float | None:
         """Mean over all seeds, or None when one of them is no number: never a mean of what is left."""
-        rows = self._rows(trial)
         if len(rows) < len(self.study.seeds) or any(row.state != "complete" for row in rows):
             return None
         return sum(row.metrics[self.study.metric] for row in rows) / len(rows)
 
     def _scored(self) -> list[Scored]:
         """Trials that have a value, with their seed runs."""
-        values = [(trial, self._value(trial)) for trial in self.trials]
-        return [
-            Scored(number=trial.number, value=value, rows=tuple(self._rows(trial)))
-            for trial, value in values
-            if value is not None
-        ]
+        found = []
+        for trial in self.trials:
+            rows = self._rows(trial)
+            value = self._mean(rows)
+            if value is not None:
+                found.append(Scored(number=trial.number, value=value, rows=tuple(rows)))
+        return found
 
     def _settle(self, trial: Trial) -> None:
         assert self.optuna
-        self.optuna.record(trial, self._value(trial), finished=True)
+        self.optuna.record(trial, self._mean(self._rows(trial)), finished=True)
 
     def _settle_all(self) -> None:
         for trial in self.trials:
