@@ -10,7 +10,7 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.model.architecture import freeze_point
 
-NUMERICS = 1
+NUMERICS = 2
 """Raised whenever a change of this package's code changes any number that a run produces."""
 
 
@@ -69,6 +69,8 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
     all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)
     if all_frozen and trial.bn != "train_affine":
         del values["backbone_lr_factor"]
+        if trial.bn == "frozen_eval":
+            del values["fused_optimizer"]  # heads on fixed features have an optimiser of their own
     return values
 
 

@@ -1,60 +1,87 @@
 """What a network's outputs are worth. Averages over classes are macro: every class counts the same.
 
-Axes: N images, K classes.
+All in float64 and over the last axis of each array, or in whole numbers, so that a network's figures are the same
+bits whether it is scored alone or beside others.
+
+Axes: K classes, M networks, N images.
 """
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-
-def confusion_KK(predicted_N: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
-    """Counts: row = true class, column = predicted class; int64 [K, K]."""
-    return torch.bincount(labels_N * num_classes + predicted_N, minlength=num_classes**2).view(num_classes, num_classes)
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def auroc_K(scores_NK: Tensor, labels_N: Tensor) -> Tensor:
-    """Area under the ROC curve of each class against the rest, float64 [K].
+def confusion_MKK(predicted_MN: Ints, labels_N: Ints, num_classes: int) -> Ints:
+    """Counts [M, K, K]: row = true class, column = predicted class."""
+    M = len(predicted_MN)
+    cell_MN = (np.arange(M)[:, None] * num_classes + labels_N) * num_classes + predicted_MN
+    return np.bincount(cell_MN.ravel(), minlength=M * num_classes**2).reshape(M, num_classes, num_classes)
+
+
+def auroc_MK(scores_MKN: Floats, labels_N: Ints) -> Floats:
+    """Area under the ROC curve of each class against the rest, [M, K].
 
     Source: the Mann-Whitney statistic with average ranks for ties (Hanley and McNeil 1982, section II).
     """
-    areas = []
-    for label in range(scores_NK.shape[1]):
-        positive_N = labels_N == label
-        num_positive = int(positive_N.sum())
-        num_negative = len(labels_N) - num_positive
-        _, inverse, counts = scores_NK[:, label].double().unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
-        ends = counts.cumsum(0)
-        rank_N = (ends - (counts - 1) / 2.0)[inverse]
-        total = rank_N[positive_N].double().sum() - num_positive * (num_positive + 1) / 2
-        areas.append(total / (num_positive * num_negative))
-    return torch.stack(areas)
+    N = len(labels_N)
+    order_MKN = np.argsort(scores_MKN, axis=-1, kind="stable")
+    sorted_MKN = np.take_along_axis(scores_MKN, order_MKN, -1)
+    # twice the average rank of each place: the sum of the first and the last place of its run of equal scores
+    new_MKN = np.ones(sorted_MKN.shape, dtype=bool)
+    new_MKN[..., 1:] = sorted_MKN[..., 1:] != sorted_MKN[..., :-1]
+    places_N = np.arange(N)
+    first_MKN = np.maximum.accumulate(np.where(new_MKN, places_N, 0), axis=-1)
+    last_MKN = np.ones(sorted_MKN.shape, dtype=bool)
+    last_MKN[..., :-1] = new_MKN[..., 1:]
+    end_MKN = np.minimum.accumulate(np.where(last_MKN, places_N, N)[..., ::-1], axis=-1)[..., ::-1]
+    twice_rank_MKN = first_MKN + end_MKN + 2
+    positive_MKN = labels_N[order_MKN] == np.arange(scores_MKN.shape[1])[:, None]
+    num_positive_K = np.bincount(labels_N, minlength=scores_MKN.shape[1])
+    # ranks are halves, so these sums are exact
+    total_MK = np.where(positive_MKN, twice_rank_MKN, 0).sum(-1) / 2
+    area_MK: Floats = (total_MK - num_positive_K * (num_positive_K + 1) / 2) / (num_positive_K * (N - num_positive_K))
+    return area_MK
 
 
-def evaluate(logits_NK: Tensor, labels_N: Tensor) -> tuple[dict[str, float], list[list[int]]]:
-    """All metrics of one split.
+def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints]:
+    """All metrics of one split, for each of several networks.
 
     Args:
-        logits_NK: one logit per class; a binary network's single logit z as [0, z].
+        logits_MNK: one logit per class; a binary network's single logit z as [0, z].
         labels_N: true classes; each class occurs.
 
     Returns:
-        loss (mean negative log-likelihood, unweighted), accuracy, precision, recall, f1, auroc as fractions, and the
-        confusion matrix. A class that is never predicted has precision 0.
+        loss (mean negative log-likelihood, unweighted), accuracy, precision, recall, f1, auroc as fractions, each [M],
+        and the confusion matrices [M, K, K]. A class that is never predicted has precision 0.
     """
-    logits_NK, labels_N = logits_NK.double().cpu(), labels_N.cpu()
-    log_p_NK = logits_NK.log_softmax(1)
-    counts_KK = confusion_KK(logits_NK.argmax(1), labels_N, logits_NK.shape[1])
-    hits_K = counts_KK.diagonal().double()
-    predicted_K, true_K = counts_KK.sum(0), counts_KK.sum(1)
-    precision_K = hits_K / predicted_K.clamp_min(1)
-    recall_K = hits_K / true_K.clamp_min(1)
-    f1_K = 2 * hits_K / (predicted_K + true_K).clamp_min(1)
+    top_MN = logits_MNK.max(-1)
+    shifted_MNK = logits_MNK - top_MN[..., None]
+    log_sum_MN = np.log(np.exp(shifted_MNK).sum(-1))
+    log_p_MNK = shifted_MNK - log_sum_MN[..., None]
+    counts_MKK = confusion_MKK(logits_MNK.argmax(-1), labels_N, logits_MNK.shape[-1])
+    hits_MK = np.diagonal(counts_MKK, axis1=1, axis2=2)
+    predicted_MK, true_MK = counts_MKK.sum(1), counts_MKK.sum(2)
+    log_p_true_MN = np.ascontiguousarray(log_p_MNK[:, np.arange(len(labels_N)), labels_N])
     values = {
-        "loss": torch.nn.functional.nll_loss(log_p_NK, labels_N),
-        "accuracy": hits_K.sum() / len(labels_N),
-        "precision": precision_K.mean(),
-        "recall": recall_K.mean(),
-        "f1": f1_K.mean(),
-        "auroc": auroc_K(log_p_NK, labels_N).mean(),
+        "loss": -log_p_true_MN.mean(-1),
+        "accuracy": hits_MK.sum(-1) / len(labels_N),
+        "precision": _mean(hits_MK / np.maximum(predicted_MK, 1)),
+        "recall": _mean(hits_MK / true_MK),
+        "f1": _mean(2 * hits_MK / np.maximum(predicted_MK + true_MK, 1)),
+        "auroc": _mean(auroc_MK(np.ascontiguousarray(log_p_MNK.swapaxes(1, 2)), labels_N)),
     }
-    return {name: float(value) for name, value in values.items()}, counts_KK.tolist()
+    return values, counts_MKK
+
+
+def _mean(values_MK: Floats) -> Floats:
+    mean_M: Floats = np.ascontiguousarray(values_MK).mean(-1)
+    return mean_M
+
+
+def evaluate(logits_NK: Tensor, labels_N: Tensor) -> tuple[dict[str, float], list[list[int]]]:
+    """The metrics of one network, and its confusion matrix; see `evaluate_many`."""
+    values, counts_MKK = evaluate_many(logits_NK.double().cpu().numpy()[None], labels_N.cpu().numpy())
+    return {name: float(value_M[0]) for name, value_M in values.items()}, counts_MKK[0].tolist()

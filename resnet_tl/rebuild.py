@@ -6,7 +6,7 @@ from pathlib import Path
 from resnet_tl.checkpoint import Card, read_card, save
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation
-from resnet_tl.model.architecture import BACKBONES
+from resnet_tl.model.architecture import BACKBONES, channels_last_blocks
 from resnet_tl.model.network import Head, Network, build_backbone
 from resnet_tl.model.weights import whole_state
 
@@ -27,7 +27,15 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
     )
     head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
     head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
-    return Network(backbone, head, num_frozen=card.num_frozen, bn=trial.bn).eval(), card
+    size = (card.crop, card.crop) if card.crop else card.size
+    network = Network(
+        backbone,
+        head,
+        num_frozen=card.num_frozen,
+        bn=trial.bn,
+        channels_last=channels_last_blocks(trial.backbone, size, trial.memory_format),
+    )
+    return network.eval(), card
 
 
 def export(folder: Path, destination: Path) -> None:

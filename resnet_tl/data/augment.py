@@ -1,6 +1,6 @@
 """Random changes of training images; every draw belongs to (seed, epoch, sample).
 
-Applied in this order: random_crop, hflip, vflip, rotation; then mixup or cutmix across the batch.
+Applied in this order: random_crop or five_crop, hflip, vflip, rotation; then mixup or cutmix across the batch.
 
 Axes: B images of a batch, C channels, H W pixels, K classes.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from resnet_tl.data.views import PLACES, View
 from resnet_tl.seeding import uniforms_BW
 
 MAX_ROTATION_DEG = 15.0
@@ -20,7 +21,7 @@ MIXUP_ALPHA = 0.2
 """Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization", section 4.1: alpha in [0.1, 0.4] for ImageNet."""
 
 # columns of the table of draws; a new augmentation takes a new column, so that the others keep theirs
-_TOP, _LEFT, _HFLIP, _VFLIP, _ANGLE, _SHARE, _ROW, _COLUMN, _WHICH = range(9)
+_TOP, _LEFT, _HFLIP, _VFLIP, _ANGLE, _SHARE, _ROW, _COLUMN, _WHICH, _PLACE = range(10)
 _WIDTH = 16
 
 
@@ -43,8 +44,9 @@ def augment_BCHW(
             tops = np.floor(draws_BW[:, _TOP] * (room_h + 1)).astype(int)
             lefts = np.floor(draws_BW[:, _LEFT] * (room_w + 1)).astype(int)
         else:
-            tops = np.full(len(samples_B), room_h // 2)
-            lefts = np.full(len(samples_B), room_w // 2)
+            place_B = _place(draws_BW) if "five_crop" in names else np.zeros(len(samples_B), dtype=int)
+            corners = np.array([_corner(place, room_h, room_w) for place in PLACES])
+            tops, lefts = corners[place_B].T
         images_BCHW = torch.stack(
             [
                 image[:, top : top + crop, left : left + crop]
@@ -58,6 +60,35 @@ def augment_BCHW(
     if "rotation" in names:
         images_BCHW = _rotate(images_BCHW, (2 * draws_BW[:, _ANGLE] - 1) * MAX_ROTATION_DEG)
     return images_BCHW
+
+
+def _place(draws_BW: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.floor(draws_BW[:, _PLACE] * len(PLACES)).astype(np.int64)
+
+
+def _corner(place: str, room_h: int, room_w: int) -> tuple[int, int]:
+    if place == "centre":
+        return room_h // 2, room_w // 2
+    return (room_h if place.startswith("bottom") else 0), (room_w if place.endswith("right") else 0)
+
+
+def views_B(samples_B: NDArray[np.int64], *, key: int, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Which of `finite_views(names)` each sample gets: the face that `augment_BCHW` would give it."""
+    draws_BW = uniforms_BW(key, samples_B, _WIDTH)
+    number_B = _place(draws_BW) if "five_crop" in names else np.zeros(len(samples_B), dtype=np.int64)
+    for name, column in (("hflip", _HFLIP), ("vflip", _VFLIP)):
+        if name in names:
+            number_B = 2 * number_B + (draws_BW[:, column] < 0.5)
+    return number_B
+
+
+def render(images_BCHW: Tensor, view: View, crop: int | None) -> Tensor:
+    """The same face of every image."""
+    if crop is not None:
+        top, left = _corner(view.place, images_BCHW.shape[2] - crop, images_BCHW.shape[3] - crop)
+        images_BCHW = images_BCHW[:, :, top : top + crop, left : left + crop]
+    flipped = [dim for dim, wanted in ((3, view.hflip), (2, view.vflip)) if wanted]
+    return images_BCHW.flip(flipped) if flipped else images_BCHW
 
 
 def _flip(images_BCHW: Tensor, chosen_B: NDArray[np.bool_], dim: int) -> Tensor:

@@ -36,8 +36,8 @@ class Normalisation:
 class Batch:
     """Training images with what the loss and the dropout need."""
 
-    images_BCHW: Tensor
-    """float32, normalised."""
+    inputs_B: Tensor
+    """Images [B, C, H, W], float32, normalised; or what a frozen front makes of them."""
     targets_BK: Tensor
     """Shares of each class; one-hot unless images were mixed."""
     samples_B: NDArray[np.int64]
@@ -129,7 +129,7 @@ def train_batches(
         images_BCHW = augment_BCHW(images_BCHW, samples_B, key=key, names=augment, crop=crop)
         images_BCHW = normalisation(images_BCHW)
         images_BCHW, targets_BK = mix(images_BCHW, targets_BK, samples_B, key=key, names=augment)
-        yield Batch(images_BCHW=images_BCHW, targets_BK=targets_BK, samples_B=samples_B)
+        yield Batch(inputs_B=images_BCHW, targets_BK=targets_BK, samples_B=samples_B)
 
 
 def eval_batches(

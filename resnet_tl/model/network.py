@@ -1,20 +1,33 @@
-"""Backbone, head and freeze policy as one module.
+"""Backbone, head and freeze policy as one module, which may be cut in two: a frozen front, and the tail that trains.
 
 Axes: B images, C channels, H W pixels, F features, H hidden units of the head, K outputs.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, freeze_point, is_norm
+from resnet_tl.front import cut_of
+from resnet_tl.model.architecture import (
+    BACKBONES,
+    backbone_parameters,
+    blocks,
+    channels_last_blocks,
+    freeze_point,
+    is_norm,
+)
 from resnet_tl.seeding import derive
 
 LEAKY_SLOPE = 0.01
+
+FRONT_BATCH = 32
+"""Images in one forward pass of a frozen front, always: the last bits of a convolution can depend on how many there
+are (of a ResNet-50 in fp32 they did, below 16), but not on which the others are. So an image has the same features
+whatever batch asks for them."""
 
 
 class Head(nn.Module):
@@ -69,9 +82,20 @@ class Network(nn.Module):
     Args:
         num_frozen: parameter tensors of the backbone, in order, that stay fixed.
         bn: what BatchNorm layers of the frozen part do; see `TrialConfig.bn`.
+        cut: leading blocks that make up the front; all of them frozen.
+        channels_last: for each block whether its feature maps are laid out so.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head, *, num_frozen: int, bn: str) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: Head,
+        *,
+        num_frozen: int,
+        bn: str,
+        cut: int = 0,
+        channels_last: Sequence[bool] | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -85,11 +109,57 @@ class Network(nn.Module):
         )
         self.still_norms = [backbone.get_submodule(name) for name in sorted(stored_statistics)]
         self._still_names = stored_statistics
+        self.cut = cut
+        self._steps = _steps(backbone)
+        self.channels_last = tuple(channels_last or (False,) * len(self._steps))
+        for (module, _), last in zip(self._steps, self.channels_last, strict=True):
+            if last:
+                module.to(memory_format=torch.channels_last)
 
     def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K]."""
-        logits: Tensor = self.head(self.backbone(images_BCHW), keep_BH)
+        return self.tail(self.front(images_BCHW), keep_BH)
+
+    def front(self, images_BCHW: Tensor) -> Tensor:
+        """What the tail is fed: outputs of the blocks before the cut, or the images themselves."""
+        if self.cut == 0:
+            return images_BCHW
+        with torch.no_grad():
+            parts = []
+            for part in torch.split(images_BCHW, FRONT_BATCH):
+                count = len(part)
+                if count < FRONT_BATCH:
+                    part = torch.cat([part, part[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
+                parts.append(self._through(part, 0, self.cut)[:count])
+            return torch.cat(parts)
+
+    def tail(self, inputs_B: Tensor, keep_BH: Tensor | None = None) -> Tensor:
+        """Logits [B, K] from what `front` gives."""
+        logits: Tensor = self.head(self._through(inputs_B, self.cut, len(self._steps)), keep_BH)
         return logits
+
+    def _through(self, inputs_B: Tensor, first: int, end: int) -> Tensor:
+        for (_, step), last in zip(self._steps[first:end], self.channels_last[first:end], strict=True):
+            if inputs_B.dim() == 4:
+                inputs_B = inputs_B.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+            inputs_B = step(inputs_B)
+        return inputs_B
+
+    def front_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
+        """Outputs at several cuts in one pass over exactly `FRONT_BATCH` images."""
+        assert len(images_BCHW) == FRONT_BATCH
+        outputs, before = {}, 0
+        with torch.no_grad():
+            for cut in sorted(cuts):
+                images_BCHW = self._through(images_BCHW, before, cut)
+                outputs[cut], before = images_BCHW, cut
+        return outputs
+
+    def lower_frozen(self) -> None:
+        """Keeps frozen convolutions in bfloat16: autocast would convert them anew in every step, to the same bits."""
+        for name, parameter in self.backbone.named_parameters():
+            if not parameter.requires_grad and not is_norm(name):
+                parameter.data = parameter.data.bfloat16()
 
     def train(self, mode: bool = True) -> "Network":
         """As usual, but BatchNorm of the frozen part stays in eval mode, so that its statistics do not move."""
@@ -111,6 +181,24 @@ class Network(nn.Module):
     def num_trainable(self) -> int:
         """Parameters that train, head included."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def _steps(backbone: Any) -> list[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
+    """A ResNet's forward pass as `architecture.blocks` names it: each step with the module whose weights it uses."""
+
+    def stem(images_BCHW: Tensor) -> Tensor:
+        maps_BCHW: Tensor = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images_BCHW))))
+        return maps_BCHW
+
+    def pool(maps_BCHW: Tensor) -> Tensor:
+        return torch.flatten(backbone.avgpool(maps_BCHW), 1)
+
+    layers = [block for number in (1, 2, 3, 4) for block in getattr(backbone, f"layer{number}")]
+    return [
+        (nn.ModuleList([backbone.conv1, backbone.bn1]), stem),
+        *((block, block) for block in layers),
+        (backbone.avgpool, pool),
+    ]
 
 
 def build_backbone(
@@ -154,19 +242,29 @@ def assemble(
     channels: int,
     seed: int,
     state: dict[str, Tensor] | None,
+    input_size: tuple[int, int],
 ) -> Network:
     """Builds the network of one seed run on the CPU.
 
     Args:
         num_outputs: logits K (1 with binary cross-entropy).
         state: backbone weights that fit `channels`, or None to draw them from `seed`.
+        input_size: pixels H, W.
     """
     backbone = build_backbone(trial.backbone, channels, state=state, seed=seed)
     head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, num_outputs, trial.dropout)
     init_head(head, seed)
     assert [n for n, _ in backbone.named_parameters()] == [n for n, _ in backbone_parameters(trial.backbone, channels)]
     num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
-    return Network(backbone, head, num_frozen=num_frozen, bn=trial.bn)
+    assert len(blocks(trial.backbone)) == len(_steps(backbone))
+    return Network(
+        backbone,
+        head,
+        num_frozen=num_frozen,
+        bn=trial.bn,
+        cut=cut_of(trial, channels),
+        channels_last=channels_last_blocks(trial.backbone, input_size, trial.memory_format),
+    )
 
 
 def fit_first_layer(weight: Tensor, channels: int) -> Tensor:

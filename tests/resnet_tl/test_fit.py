@@ -246,16 +246,16 @@ def test_backbones_without_weights_are_drawn_from_the_seed(prepared: Prepared) -
 def test_evaluating_more_does_not_shift_training(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     config = trial(head="mlp_leaky_dropout", augment=["rotation"])
     plain = fit(config, prepared, seed=0, environment=CPU)
-    from resnet_tl.fit import _Run
+    from resnet_tl.fit import Run
 
-    scores = _Run._scores
+    scores = Run._scores
 
-    def twice(self: _Run, split: str, when: str) -> object:
+    def twice(self: Run, split: str, when: str) -> object:
         torch.rand(7)  # draws of somebody else
         scores(self, "train", when)
         return scores(self, split, when)
 
-    monkeypatch.setattr(_Run, "_scores", twice)
+    monkeypatch.setattr(Run, "_scores", twice)
     assert numbers(fit(config, prepared, seed=0, environment=CPU)) == numbers(plain)
 
 

@@ -106,6 +106,6 @@ def test_batches_are_normalised_by_the_training_pixels(prepared: Prepared) -> No
             seed=0, epoch=1, device=torch.device("cpu"),
         )
     )  # fmt: skip
-    everything = torch.cat([batch.images_BCHW for batch in batches])
+    everything = torch.cat([batch.inputs_B for batch in batches])
     assert torch.allclose(everything.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
     assert torch.allclose(everything.std((0, 2, 3)), torch.ones(3), atol=1e-2)

@@ -8,7 +8,7 @@ from tests.conftest import trial
 
 
 def network(seed: int = 0, **changes: object) -> Network:
-    return assemble(trial(**changes), num_outputs=3, channels=3, seed=seed, state=None)
+    return assemble(trial(**changes), num_outputs=3, channels=3, seed=seed, state=None, input_size=(32, 32))
 
 
 def step(net: Network, **changes: object) -> None:

@@ -1,0 +1,116 @@
+"""Where a fit starts: its images, its weights, and the numbers that follow from both."""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resnet_tl import checkpoint
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.batches import Normalisation, measured
+from resnet_tl.data.prepare import Images, Prepared
+from resnet_tl.fingerprint import Environment, criterion_for
+from resnet_tl.front import num_frozen
+from resnet_tl.model import weights as starting
+from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.training import balanced_weights_K
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What trials on the same images from the same weights have in common."""
+
+    data: Prepared
+    images: Images
+    normalisation: Normalisation
+    state: dict[str, Tensor] | None
+    """Of the backbone; None when each run draws its own."""
+    base: dict[str, str] | None
+    """Address and sha256 of the weights."""
+    num_outputs: int
+    """Logits O: 1 with binary cross-entropy, else one per class."""
+
+    def network(self, trial: TrialConfig, seed: int, device: torch.device) -> Network:
+        """The whole network of one run."""
+        network = assemble(
+            trial,
+            num_outputs=self.num_outputs,
+            channels=self.data.channels,
+            seed=seed,
+            state=None if self.state is None else dict(self.state),
+            input_size=self.data.input_size,
+        )
+        if self.state is not None and trial.precision == "bf16":
+            network.lower_frozen()  # the starting weights have them in full, for whoever stores the network
+        if self.state is None and network.num_frozen:
+            warnings.warn("the frozen part of the backbone has random weights (trial.weights: none)", stacklevel=3)
+        return network.to(device)
+
+    def class_weights_K(self) -> Tensor | None:
+        """Weight of each class in the loss, where the data asks for it."""
+        if self.data.balanced != "class_weights":
+            return None
+        labels = torch.from_numpy(self.images.labels_N[self.images.splits["train"]])
+        return balanced_weights_K(labels, len(self.data.classes))
+
+    def card(self, trial: TrialConfig, *, seed: int, epoch: int, metrics: dict[str, float]) -> checkpoint.Card:
+        """What stands beside the tensors of a stored network."""
+        frozen = num_frozen(trial, self.data.channels)
+        return checkpoint.Card(
+            trial=trial.model_dump(mode="json"),
+            classes=self.data.classes,
+            channels=self.data.channels,
+            num_outputs=self.num_outputs,
+            num_frozen=frozen,
+            size=self.data.size,
+            resized=self.data.resized,
+            crop=self.data.crop,
+            mean=self.normalisation.mean,
+            std=self.normalisation.std,
+            seed=seed,
+            epoch=epoch,
+            metrics=metrics,
+            base=self.base if frozen else None,
+            versions=checkpoint.versions(),
+        )
+
+
+def start(trial: TrialConfig, data: Prepared) -> Start:
+    """Loads images and weights.
+
+    Raises:
+        WeightsError: the starting weights cannot be had.
+    """
+    images = data.load()
+    num_classes = len(data.classes)
+    num_outputs = 1 if criterion_for(trial, num_classes) == "bce" else num_classes
+    if trial.weights == "none":
+        return Start(
+            data=data,
+            images=images,
+            normalisation=measured(images),
+            state=None,
+            base=None,
+            num_outputs=num_outputs,
+        )
+    loaded = starting.load(trial.weights, trial.backbone)
+    mean, std = starting.normalisation_for(data.channels, loaded.mean, loaded.std)
+    state = loaded.state | {"conv1.weight": fit_first_layer(loaded.state["conv1.weight"], data.channels)}
+    return Start(
+        data=data,
+        images=images,
+        normalisation=Normalisation(mean=mean, std=std),
+        state=state,
+        base={"address": loaded.address, "sha256": loaded.sha256},
+        num_outputs=num_outputs,
+    )
+
+
+def prepare_torch(environment: Environment) -> None:
+    """Makes this process compute the bits that the environment stands for."""
+    torch.set_num_threads(environment.threads)
+    if environment.device == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
