@@ -1,21 +1,10 @@
-"""Outputs of a frozen front, computed once and mapped into memory by every run that can use them.
-
-    CACHE/features/KEY/outputs.bin      one array of outputs: every image for the plain view, else those of train
-    CACHE/features/KEY/features.json    what they are of, their shape, sha256
-
-KEY names all that decides them (see `front.Front`), one face of the images (`data.views.View`) and the cut, so that
-studies with other faces and other cuts share what they have in common.
+"""Outputs of a frozen front: computed once, mapped into memory by every run that can use them.
 
 Axes: B images of a batch, N images.
 """
 
 import json
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +17,9 @@ from resnet_tl.data.augment import render
 from resnet_tl.data.batches import Normalisation, to_unit
 from resnet_tl.data.prepare import Images
 from resnet_tl.data.views import PLAIN, View
-from resnet_tl.errors import DataError
-from resnet_tl.fingerprint import sha256_of
-from resnet_tl.front import Front
-from resnet_tl.model.network import FRONT_BATCH, Network
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
-    """Outputs on disk, for some faces of the images; small, so that it travels to workers."""
-
-    front: Front
-    folders: Mapping[View, str]
-
-
-def stored(front: Front, views: Sequence[View], cache: Path) -> Stored:
-    """Names outputs that are there, or will be."""
-    return Stored(front=front, folders={view: str(front.folder(view, cache)) for view in views})
-
-
-def num_rows(view: View, num_images: Mapping[str, int]) -> int:
-    """Outputs for one face of the images: evaluation sees the plain one only."""
-    return sum(num_images.values()) if view == PLAIN else num_images["train"]
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
+from resnet_tl.front import FRONT_BATCH, Front
+from resnet_tl.model.network import Network
+from resnet_tl.store import Making, Stored, dtype_of, shape_of
 
 
 class Features:
@@ -111,38 +78,6 @@ def _bytes(outputs_B: Tensor, front: Front) -> NDArray[Any]:
     return (outputs_B.view(torch.int16) if front.precision == "bf16" else outputs_B).numpy()
 
 
-# -- making -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Making:
-    """Outputs that are being computed: one pass over the images for a face of them, whatever the number of cuts."""
-
-    view: View
-    fronts: tuple[Front, ...]
-    """Alike but for their cut."""
-    folders: tuple[str, ...]
-    """Of unfinished outputs, one for each front."""
-    rows: int
-
-
-def begin(fronts: Sequence[Front], view: View, rows: int, cache: Path) -> Making:
-    """Makes room for outputs."""
-    base = cache / "features"
-    base.mkdir(parents=True, exist_ok=True)
-    for left in base.glob(".making-*"):  # of drivers that were killed
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
-    folders = []
-    for front in fronts:
-        folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))
-        folder.chmod(0o755)
-        with (folder / "outputs.bin").open("wb") as stream:
-            stream.truncate(rows * front.num_bytes)
-        folders.append(str(folder))
-    return Making(view=view, fronts=tuple(fronts), folders=tuple(folders), rows=rows)
-
-
 def compute(
     making: Making,
     images: Images,
@@ -163,7 +98,7 @@ def compute(
     index = np.arange(making.rows) if making.view == PLAIN else images.splits["train"]
     arrays = {
         front.cut: np.memmap(
-            Path(folder) / "outputs.bin", dtype=_dtype(front), mode="r+", shape=_stored_shape(front, making.rows)
+            Path(folder) / "outputs.bin", dtype=dtype_of(front), mode="r+", shape=shape_of(front, making.rows)
         )
         for front, folder in zip(making.fronts, making.folders, strict=True)
     }
@@ -188,62 +123,3 @@ def compute(
 def _chunks(first: int, end: int) -> Iterator[NDArray[np.int64]]:
     for start in range(first, end, FRONT_BATCH):
         yield np.arange(start, min(start + FRONT_BATCH, end))
-
-
-def _dtype(front: Front) -> str:
-    return "<i2" if front.precision == "bf16" else "<f4"
-
-
-def _stored_shape(front: Front, rows: int) -> tuple[int, ...]:
-    shape = front.shape
-    if len(shape) == 3 and front.channels_last:
-        shape = (shape[1], shape[2], shape[0])
-    return (rows, *shape)
-
-
-def finish(making: Making, cache: Path) -> None:
-    """Gives complete outputs their name; until then nobody can take them for such."""
-    for front, made in zip(making.fronts, making.folders, strict=True):
-        folder = Path(made)
-        path = folder / "outputs.bin"
-        table = {
-            "front": asdict(front) | {"environment": front.environment.identity()},
-            "view": asdict(making.view),
-            "shape": _stored_shape(front, making.rows),
-            "dtype": _dtype(front),
-            "sha256": sha256_of(path),
-        }
-        (folder / "features.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-        final = front.folder(making.view, cache)
-        try:
-            folder.rename(final)
-        except OSError:
-            if not final.exists():
-                raise
-            shutil.rmtree(folder)  # another driver was first, with the same content
-
-
-def abandon(making: Making) -> None:
-    """Removes unfinished outputs."""
-    for folder in making.folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def verify(place: Stored) -> None:
-    """Compares stored outputs with their hash.
-
-    Raises:
-        DataError: they differ; the damaged ones are removed, so that the next start computes them anew.
-    """
-    for name in place.folders.values():
-        folder = Path(name)
-        stated = json.loads((folder / "features.json").read_text(encoding="utf-8"))["sha256"]
-        found = sha256_of(folder / "outputs.bin")
-        if found != stated:
-            shutil.rmtree(folder)
-            raise DataError(
-                f"The features in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or "
-                "another program changed them. They were removed; start again to compute them anew."
-            )

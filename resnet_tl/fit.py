@@ -24,7 +24,7 @@ from resnet_tl.course import Course
 from resnet_tl.data.batches import Batch, cut_batches, epoch_order
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import ConfigError
-from resnet_tl.features import Features, Stored
+from resnet_tl.features import Features
 from resnet_tl.fingerprint import Environment, digest
 from resnet_tl.front import is_head_only
 from resnet_tl.inputs import FromStore, Inputs, ThroughFront
@@ -33,6 +33,7 @@ from resnet_tl.options import expand
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.start import Start, prepare_torch, start
+from resnet_tl.store import Stored
 from resnet_tl.training import class_logits, loss_of, lr_factor, optimizer_for, set_lr
 
 SAVE_EVERY_S = 30.0

@@ -15,6 +15,11 @@ from resnet_tl.model.architecture import block_costs, blocks, channels_last_bloc
 FORMAT = 1
 """Raised when the way of storing features changes."""
 
+FRONT_BATCH = 32
+"""Images in one forward pass of a frozen front, always: the last bits of a convolution can depend on how many there
+are (of a ResNet-50 in fp32 they did, below 16), but not on which the others are. So an image has the same features
+whatever batch asks for them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Front:

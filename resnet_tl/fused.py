@@ -24,7 +24,7 @@ from resnet_tl.data.augment import views_B
 from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import finite_views
-from resnet_tl.features import Features, Stored
+from resnet_tl.features import Features
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import SAVE_EVERY_S, identity, load_state
 from resnet_tl.front import head_group, num_frozen
@@ -36,6 +36,7 @@ from resnet_tl.model.network import Head, init_head
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.start import Start, prepare_torch, start
+from resnet_tl.store import Stored
 from resnet_tl.training import lr_factor
 
 

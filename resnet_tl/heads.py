@@ -186,6 +186,10 @@ def class_logits(outputs_MBO: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(outputs_MBO), outputs_MBO], dim=-1)
 
 
+Scalars = Sequence[float] | NDArray[np.float64]
+"""One number for each member."""
+
+
 class Optimizer:
     """One optimiser for all members, with each member's own scalars; the same rules as torch.optim's.
 
@@ -247,5 +251,5 @@ class Optimizer:
         self.steps_M = self.steps_M[members.cpu()]
 
 
-def _per_member(values_M: Sequence[float] | NDArray[np.float64], like: Tensor) -> Tensor:
+def _per_member(values_M: Scalars, like: Tensor) -> Tensor:
     return torch.as_tensor(values_M, dtype=torch.float64).to(like.dtype).to(like.device).view(-1, 1, 1)

@@ -38,7 +38,8 @@ class Start:
             num_outputs=self.num_outputs,
             channels=self.data.channels,
             seed=seed,
-            state=None if self.state is None else dict(self.state),
+            # copies: a network trains its weights in place, and others start from the same ones
+            state=None if self.state is None else {name: tensor.clone() for name, tensor in self.state.items()},
             input_size=self.data.input_size,
         )
         if self.state is not None and trial.precision == "bf16":

@@ -231,6 +231,20 @@ class Ledger:
             where = where & (_seed_runs.c.fingerprint == fingerprint)
         return self._select(where, heavy=heavy)
 
+    def seed_run(self, study: str, fingerprint: str, seed: int) -> SeedRunRow:
+        """One finished seed run, with its learning curve and confusion matrix."""
+        where = (_seed_runs.c.study == study) & (_seed_runs.c.fingerprint == fingerprint) & (_seed_runs.c.seed == seed)
+        (row,) = self._select(where, heavy=True)
+        return row
+
+    def has_others(self, study: str) -> bool:
+        """Whether the ledger holds seed runs of another study."""
+        with self._engine.begin() as connection:
+            return (
+                connection.execute(sa.select(_seed_runs.c.seed).where(_seed_runs.c.study != study).limit(1)).first()
+                is not None
+            )
+
     def find(self, fingerprint: str, seed: int) -> SeedRunRow | None:
         """The same seed run in any study, if it is a result."""
         where = (
@@ -240,29 +254,41 @@ class Ledger:
         )
         return next(iter(self._select(where, heavy=True)), None)
 
-    def put(self, row: SeedRunRow) -> None:
-        """Adds a finished seed run; a failed one is replaced."""
-        key = (
-            (_seed_runs.c.study == row.study)
-            & (_seed_runs.c.fingerprint == row.fingerprint)
-            & (_seed_runs.c.seed == row.seed)
-        )
-        values = _values(row) | {"confusion": row.confusion or {}, "history": row.history or []}
+    def put(self, rows: Iterable[SeedRunRow]) -> None:
+        """Adds finished seed runs, all or none; failed ones are replaced."""
+        values = [_values(row) | {"confusion": row.confusion or {}, "history": row.history or []} for row in rows]
+        if not values:
+            return
+        keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
+        failed = sa.delete(_seed_runs).where(_key(), _seed_runs.c.state == "failed")
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(_seed_runs).where(key & (_seed_runs.c.state == "failed")))
-            connection.execute(sa.insert(_seed_runs).values(values))
+            connection.execute(failed, keys)
+            connection.execute(sa.insert(_seed_runs), values)
 
-    def mark_tracked(self, study: str, fingerprint: str, seed: int, checkpoint: str | None) -> None:
-        """Remembers that MLflow has a seed run, and where its network is now."""
-        key = (_seed_runs.c.study == study) & (_seed_runs.c.fingerprint == fingerprint) & (_seed_runs.c.seed == seed)
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(_seed_runs).where(key).values(tracked=True, checkpoint=checkpoint))
+    def mark_tracked(self, study: str, checkpoints: Mapping[tuple[str, int], str | None]) -> None:
+        """Remembers that MLflow has seed runs, given by fingerprint and seed, and where their networks are now."""
+        keys = [
+            {"b_study": study, "b_fingerprint": fingerprint, "b_seed": seed, "b_checkpoint": checkpoint}
+            for (fingerprint, seed), checkpoint in checkpoints.items()
+        ]
+        if keys:
+            query = sa.update(_seed_runs).where(_key()).values(tracked=True, checkpoint=sa.bindparam("b_checkpoint"))
+            with self._engine.begin() as connection:
+                connection.execute(query, keys)
 
     def _select(self, where: Any, *, heavy: bool) -> list[SeedRunRow]:
         columns = [column for column in _seed_runs.c if heavy or column.name not in _heavy]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
         with self._engine.begin() as connection:
             return [SeedRunRow(**row) for row in connection.execute(query).mappings()]
+
+
+def _key() -> Any:
+    return (
+        (_seed_runs.c.study == sa.bindparam("b_study"))
+        & (_seed_runs.c.fingerprint == sa.bindparam("b_fingerprint"))
+        & (_seed_runs.c.seed == sa.bindparam("b_seed"))
+    )
 
 
 def _values(row: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.front import cut_of
+from resnet_tl.front import FRONT_BATCH, cut_of
 from resnet_tl.model.architecture import (
     BACKBONES,
     backbone_parameters,
@@ -23,11 +23,6 @@ from resnet_tl.model.architecture import (
 from resnet_tl.seeding import derive
 
 LEAKY_SLOPE = 0.01
-
-FRONT_BATCH = 32
-"""Images in one forward pass of a frozen front, always: the last bits of a convolution can depend on how many there
-are (of a ResNet-50 in fp32 they did, below 16), but not on which the others are. So an image has the same features
-whatever batch asks for them."""
 
 
 class Head(nn.Module):

@@ -122,10 +122,13 @@ class RunConfig(_Options):
     dry_run: bool = False
     """Shows the trials and what is done; runs nothing."""
     cache: str | None = None
-    """What studies share: decoded images and pretrained weights. Default: the user's cache folder."""
+    """What studies share: decoded images, features and pretrained weights. Default: the user's cache folder."""
     executor: Literal["local"] = "local"
     storage: None = None
-    reuse: Literal["auto"] = "auto"
+    reuse: Literal["auto", "off"] = "auto"
+    """auto computes what cannot change once for all seed runs, where that pays; off never. The results are the same."""
+    cache_gb: float = Field(50.0, gt=0)
+    """Room for what studies share; the least recently used images and features go first."""
     max_hours: None = None
 
     @field_validator("storage", "max_hours", mode="before")
@@ -135,11 +138,10 @@ class RunConfig(_Options):
             raise ValueError(NOT_BUILT)
         return value
 
-    @field_validator("executor", "reuse", mode="before")
+    @field_validator("executor", mode="before")
     @classmethod
-    def _one(cls, value: Any, info: Any) -> Any:
-        only = {"executor": "local", "reuse": "auto"}[info.field_name]
-        if value != only:
+    def _one(cls, value: Any) -> Any:
+        if value != "local":
             raise ValueError(f"{value} {NOT_BUILT}")
         return value
 

@@ -3,8 +3,8 @@
 import shutil
 import time
 import traceback
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,22 +14,30 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from resnet_tl import cache
+from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
+from resnet_tl.data.views import finite_views
 from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.front import Front, head_group, is_head_only
 from resnet_tl.options import expand
 from resnet_tl.result import FitResult
+from resnet_tl.store import Stored, stored
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial, describe
+from sweeps.engine.batch import ALONE, Todo, take
 from sweeps.engine.best import BestNetwork, Scored
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer
+from sweeps.engine.features import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.progress import Display
 from sweeps.engine.record import Done, Recorder, git_commit
+from sweeps.engine.reuse import Reuse, decide, planned
 from sweeps.engine.session import Session
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
 from sweeps.engine.weights import provide
-from sweeps.engine.work import Job, read_progress, run_seed
+from sweeps.engine.work import CheckJob, Job, SeedRun, read_progress, run_check, run_job, warm_up
 from sweeps.ledger import Ledger, SeedRunRow, TrialRow, now
 
 
@@ -49,13 +57,17 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Running:
-    trial: Trial
-    seed: int
-    device: str
-    folder: Path
+    """What a worker is at: one seed run, or heads side by side."""
+
+    runs: tuple[Todo, ...]
+    job: Job
     started: str
     clock: float
-    attempt: int
+
+    @property
+    def front(self) -> Front | None:
+        """Whose stored outputs it uses."""
+        return self.job.features.front if self.job.features else None
 
 
 @contextmanager
@@ -111,11 +123,14 @@ class _Driver:
         self.trials: list[Trial] = list(session.plan.trials)
         # a failed seed run is tried again, so it counts as not there until then
         self.states = {key: state for key, state in session.known.states.items() if state in DONE}
-        self.todo: deque[tuple[Trial, int, int]] = deque((trial, seed, 0) for trial, seed in session.plan.todo)
+        self.todo = deque(Todo(trial=trial, seed=seed) for trial, seed in session.plan.todo)
         self.to_ask = session.plan.to_ask
         self.work = session.out / "mlruns" / ".work" / "studies" / self.study.name
         self.ran = 0
-        self.shown: dict[Path, int] = {}
+        self.others = ledger.has_others(self.study.name)
+        self.shown: dict[str, int] = {}
+        self.reuse = Reuse(decisions=())
+        self.proven: set[Front] = set()
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result
@@ -140,7 +155,7 @@ class _Driver:
         with self.interrupt:
             try:
                 self._open()
-                self._reuse()
+                self._take_over_known()
                 if self.todo or self.to_ask:
                     self._execute()
                 self._settle_all()
@@ -193,18 +208,20 @@ class _Driver:
 
     def _untracked(self) -> Iterator[Done]:
         for trial in self.trials:
-            for row in self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint, heavy=True):
+            for row in self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint):
                 if not row.tracked:
                     yield self._done(trial, row)
 
     def _done(self, trial: Trial, row: SeedRunRow) -> Done:
-        rows = self._rows(trial)
         return Done(
             trial=trial,
-            row=row,
+            seed=row.seed,
             folder=None if row.reused_from else self._folder(trial.fingerprint, row.seed),
-            whole_trial=tuple(rows) if len(rows) == len(self.study.seeds) else (),
+            seeds=self.study.seeds if self._is_whole(trial) else (),
         )
+
+    def _is_whole(self, trial: Trial) -> bool:
+        return all((trial.fingerprint, seed) in self.states for seed in self.study.seeds)
 
     def _outcome(self) -> Outcome:
         wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
@@ -219,33 +236,40 @@ class _Driver:
 
     # -- results that exist already ------------------------------------------------------------------------------------
 
-    def _reuse(self) -> None:
+    def _take_over_known(self) -> None:
         """Takes over seed runs that another study of this ledger has done: same fingerprint, same seed."""
-        rest: deque[tuple[Trial, int, int]] = deque()
-        taken = 0
-        for trial, seed, attempt in self.todo:
-            row = self.ledger.find(trial.fingerprint, seed)
+        if not self.others:
+            return
+        rest: deque[Todo] = deque()
+        for item in self.todo:
+            row = self.ledger.find(item.trial.fingerprint, item.seed)
             if row is None:
-                rest.append((trial, seed, attempt))
+                rest.append(item)
             else:
-                self._take_over(trial, row)
-                taken += 1
+                self._take_over(item.trial, row)
+        taken = len(self.todo) - len(rest)
         self.todo = rest
         if taken:
             self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
 
     def _take_over(self, trial: Trial, row: SeedRunRow) -> None:
         origin = row.reused_from or row.study
-        self._write(trial, replace(row, study=self.study.name, reused_from=origin, tracked=False))
+        self._write([(trial, replace(row, study=self.study.name, reused_from=origin, tracked=False))])
 
     # -- running ------------------------------------------------------------------------------------------------------
 
     def _execute(self) -> None:
+        with cache.hold([Path(self.session.data.folder)]):
+            self._execute_with_images()
+
+    def _execute_with_images(self) -> None:
         session, run = self.session, self.session.definition.run
-        verify(session.data)
         devices = allot(run.device, session.environment, run.workers)
         workers = len(devices)
         executor = self._pool(workers)
+        for _ in devices:
+            executor.submit(warm_up)  # loading torch takes seconds, in which there is other work to do
+        verify(session.data)
         seeds = len(self.study.seeds)
         self.display = Display(
             self.study.name,
@@ -257,10 +281,6 @@ class _Driver:
         configs = [trial.config for trial in self.trials]
         if self.to_ask:
             configs += [session.definition.trial(params) for params in session.definition.space.probes()]
-        if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
-            self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
-        if any(config.weights == "none" and session.num_frozen(config) for config in configs):
-            self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
         provide(
             session,
             configs,
@@ -270,109 +290,213 @@ class _Driver:
             work=self.work,
             interrupt=self.interrupt,
         )
+        self._say_shared(configs)
+        with cache.hold(self._provide_features(executor, devices)):
+            self._run_all(devices)
+        self.display.stop()
+
+    def _run_all(self, devices: list[str]) -> None:
+        """Keeps every device busy until nothing is left to do."""
         free = list(reversed(devices))
         running: dict[Future[Any], _Running] = {}
+        checks: dict[Future[Any], tuple[Front, str]] = {}
+        met: set[Front] = set()
         while True:
             while free and (self.todo or self._ask()):
                 if not self.todo:
                     continue  # the proposed trial was taken over whole from another study
-                trial, seed, attempt = self.todo.popleft()
-                job = self._start(trial, seed, free.pop(), attempt)
-                running[self._submit(job)] = job
+                device = free.pop()
+                job = self._start(device, len(devices))
+                if job.front is not None and job.front not in met:
+                    met.add(job.front)
+                    self.todo.extendleft(reversed(job.runs))
+                    checks[self._submit_check(job, device)] = (job.front, device)
+                else:
+                    running[self._submit(job)] = job
             self.interrupt.check()
-            if not running:
+            if not running and not checks:
                 break
-            finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            # results on stored features are not written before those are proven
+            ready = [f for f, job in running.items() if job.front is None or job.front in self.proven or not f.done()]
+            finished, _ = wait([*ready, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
-                job = running.pop(future)
-                free.append(job.device)
-                self._collect(job, future)
+                if future in checks:
+                    front, device = checks.pop(future)
+                    free.append(device)
+                    self._judge(front, future)
+                else:
+                    job = running.pop(future)
+                    free.append(job.job.device)
+                    self._collect(job, future)
             for job in running.values():
                 self._follow(job)
-        self.display.stop()
+
+    def _say_shared(self, configs: Sequence[TrialConfig]) -> None:
+        if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
+            self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
+        if any(config.weights == "none" and self.session.num_frozen(config) for config in configs):
+            self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
+
+    # -- what is computed once ----------------------------------------------------------------------------------------
+
+    def _provide_features(self, executor: LocalExecutor, devices: list[str]) -> list[Path]:
+        """Computes what seed runs share; returns what must stay in the cache."""
+        decided = decide(self.session, planned(self.session, self.todo_counts(), self.to_ask))
+        self.reuse = provide_features(
+            self.session, decided, executor=executor, devices=devices, interrupt=self.interrupt, say=self._say
+        )
+        return folders(self.session, self.reuse)
+
+    def todo_counts(self) -> list[tuple[TrialConfig, int]]:
+        """Trials with their number of seed runs still to do."""
+        counts = Counter(item.trial.number for item in self.todo)
+        return [(trial.config, counts[trial.number]) for trial in self.trials if counts[trial.number]]
+
+    def _features(self, config: TrialConfig) -> Stored | None:
+        decision = self.reuse.of(self.session.front(config))
+        if decision is None or not decision.reuse:
+            return None
+        views = finite_views(config.augment)
+        if views is None or not set(views) <= set(decision.views):
+            return None
+        return stored(decision.front, views, self.session.cache)
+
+    def _group_of(self, config: TrialConfig) -> str | None:
+        """Heads on the same stored features are trained side by side."""
+        if not is_head_only(config, self.session.data.channels) or self._features(config) is None:
+            return None
+        return head_group(config)
+
+    def _submit_check(self, job: _Running, device: str) -> "Future[Any]":
+        assert self.executor
+        assert job.job.features
+        return self.executor.submit(
+            run_check,
+            CheckJob(
+                run=job.job.runs[0],
+                data=self.session.data,
+                environment=self.session.environment,
+                device=device,
+                features=job.job.features,
+            ),
+        )
+
+    def _judge(self, front: Front, future: "Future[Any]") -> None:
+        """Ends the study where stored features do not train the very same weights.
+
+        Raises:
+            UserError: they do not, or it could not be found out.
+        """
+        try:
+            difference = answer(future)
+        except WorkerDied as error:
+            raise UserError(f"The check of stored features could not be made: {error}. Start again.") from None
+        if difference is not None:
+            raise UserError(
+                f"Training on the stored outputs of {front.describe()} must give the same bits as computing them each "
+                f"time, but they differ here: {difference}. No result that used them was kept. Run with "
+                "run.reuse=off, which computes them each time, and please report this machine."
+            )
+        self.proven.add(front)
 
     def _folder(self, fingerprint: str, seed: int) -> Path:
         return self.work / f"{fingerprint}-{seed}"
 
-    def _start(self, trial: Trial, seed: int, device: str, attempt: int) -> _Running:
-        assert self.recorder
-        assert self.optuna
-        self.optuna.record(trial, None, finished=False)
-        self.recorder.started(trial, seed)
-        folder = self._folder(trial.fingerprint, seed)
-        (folder / "progress.jsonl").unlink(missing_ok=True)
-        return _Running(
-            trial=trial,
-            seed=seed,
+    def _start(self, device: str, workers: int) -> _Running:
+        """Takes the next seed runs out of what is to be done."""
+        kind = self.session.environment.device
+        runs = take(self.todo, group_of=self._group_of, device=kind, workers=workers)
+        folder = self._folder(runs[0].trial.fingerprint, runs[0].seed)
+        job = Job(
+            runs=tuple(
+                SeedRun(
+                    trial=self.session.start_from(item.trial.config),
+                    seed=item.seed,
+                    folder=str(self._folder(item.trial.fingerprint, item.seed)),
+                )
+                for item in runs
+            ),
+            data=self.session.data,
+            environment=self.session.environment,
             device=device,
-            folder=folder,
-            started=now(),
-            clock=time.monotonic(),
-            attempt=attempt,
+            features=self._features(runs[0].trial.config),
+            progress=str(folder / "progress.jsonl"),
         )
+        return _Running(runs=tuple(runs), job=job, started=now(), clock=time.monotonic())
 
     def _submit(self, job: _Running) -> "Future[Any]":
         assert self.executor
-        return self.executor.submit(
-            run_seed,
-            Job(
-                trial=self.session.start_from(job.trial.config),
-                data=self.session.data,
-                seed=job.seed,
-                environment=self.session.environment,
-                device=job.device,
-                folder=str(job.folder),
-            ),
-        )
+        assert self.optuna
+        assert self.recorder
+        for item in job.runs:
+            self.optuna.begin(item.trial)
+        if len(job.runs) == 1:
+            self.recorder.started(job.runs[0].trial, job.runs[0].seed)
+        Path(job.job.progress).unlink(missing_ok=True)
+        return self.executor.submit(run_job, job.job)
 
     def _follow(self, job: _Running) -> None:
+        """Shows how far a job is; in MLflow too, if it takes long enough for somebody to look."""
         assert self.recorder
         assert self.display
-        epochs = read_progress(job.folder)
-        if len(epochs) > self.shown.get(job.folder, 0):
-            self.shown[job.folder] = len(epochs)
-            self.recorder.epochs(job.trial, job.seed, epochs)
-        name = f"trial {job.trial.number} seed {job.seed}"
-        note = f"{self.study.metric} {epochs[-1].metrics[self.study.metric]:.4f}" if epochs else "starting"
-        self.display.running((job.trial.number, job.seed), name, len(epochs), job.trial.config.epochs, note)
+        met = read_progress(Path(job.job.progress))
+        if time.monotonic() - job.clock > SHOW_AFTER_S:
+            for number, epochs in met.items():
+                item = job.runs[number]
+                key = job.job.runs[number].folder
+                if len(epochs) > self.shown.get(key, 0):
+                    self.shown[key] = len(epochs)
+                    self.recorder.epochs(item.trial, item.seed, epochs)
+        done = max((len(epochs) for epochs in met.values()), default=0)
+        note = "starting"
+        if met and len(job.runs) == 1:
+            note = f"{self.study.metric} {met[0][-1].metrics[self.study.metric]:.4f}"
+        elif met:
+            note = f"{len(job.runs)} heads side by side"
+        most = max(item.trial.config.epochs for item in job.runs)
+        self.display.running(job.job.progress, _name(job.runs), done, most, note)
 
     def _collect(self, job: _Running, future: "Future[Any]") -> None:
         """Writes down what a finished job says."""
-        self.shown.pop(job.folder, None)
         assert self.display
+        for run in job.job.runs:
+            self.shown.pop(run.folder, None)
         try:
-            row = self._row(job, answer(future))
+            results: list[FitResult] = answer(future)
+            rows = [self._row(job, item, result) for item, result in zip(job.runs, results, strict=True)]
         except WorkerDied as error:
-            if job.attempt == 0:
+            attempt = job.runs[0].attempt + 1
+            if attempt == 1 or len(job.runs) > 1:
                 # killed from outside, or memory was short for a moment; it goes on from its last saved epoch
-                self._say(f"trial {job.trial.number} seed {job.seed}: {error}; trying once more")
-                self.todo.appendleft((job.trial, job.seed, 1))
+                self._say(f"{_name(job.runs)}: {error}; trying {'once more' if attempt == 1 else 'one by one'}")
+                self.todo.extendleft(replace(item, attempt=attempt) for item in reversed(job.runs))
                 return
-            row = self._failed(job, str(error))
-        except UserError as error:
-            row = self._failed(job, str(error))
+            rows = [self._failed(job, job.runs[0], str(error))]
         except Exception as error:  # whatever a seed run raises fails that seed run, visibly
-            row = self._failed(job, "".join(traceback.format_exception(error)).strip())
-        self.ran += 1
-        self._write(job.trial, row)
-        name = f"trial {job.trial.number} seed {job.seed} ({describe(job.trial.params)})"
-        if row.state == "complete":
-            value = row.metrics[self.study.metric]
-            said = f"{self.study.metric} {value:.4f} at epoch {row.best_epoch}, {row.wall_s:.1f} s"
-        else:
-            said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
-        self.display.finished(
-            (job.trial.number, job.seed),
-            f"{name}: {said}",
-            time.monotonic() - job.clock,
-            counts=row.state in DONE,
-        )
+            if len(job.runs) > 1:
+                self._say(f"{_name(job.runs)}: {type(error).__name__}: {error}; trying one by one")
+                self.todo.extendleft(replace(item, attempt=ALONE) for item in reversed(job.runs))
+                return
+            reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).strip()
+            rows = [self._failed(job, job.runs[0], reason)]
+        self.ran += len(rows)
+        self._write([(item.trial, row) for item, row in zip(job.runs, rows, strict=True)])
+        spent = (time.monotonic() - job.clock) / len(rows)
+        for item, row in zip(job.runs, rows, strict=True):
+            name = f"trial {item.trial.number} seed {item.seed} ({describe(item.trial.params)})"
+            if row.state == "complete":
+                value = row.metrics[self.study.metric]
+                said = f"{self.study.metric} {value:.4f} at epoch {row.best_epoch}, {_seconds(row.wall_s)}"
+            else:
+                said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
+            self.display.finished(job.job.progress, f"{name}: {said}", spent, counts=row.state in DONE)
 
-    def _row(self, job: _Running, result: FitResult) -> SeedRunRow:
+    def _row(self, job: _Running, item: Todo, result: FitResult) -> SeedRunRow:
+        folder = self._folder(item.trial.fingerprint, item.seed)
         return SeedRunRow(
             study=self.study.name,
-            fingerprint=job.trial.fingerprint,
-            seed=job.seed,
+            fingerprint=item.trial.fingerprint,
+            seed=item.seed,
             state=result.state,
             max_epoch=result.max_epoch,
             best_epoch=result.best_epoch,
@@ -382,18 +506,18 @@ class _Driver:
             started=job.started,
             finished=now(),
             commit=self.commit,
-            checkpoint=str(job.folder / "checkpoint") if result.state == "complete" else None,
+            checkpoint=str(folder / "checkpoint") if result.state == "complete" else None,
             confusion=result.confusion,
             history=[asdict(epoch) for epoch in result.history],
         )
 
-    def _failed(self, job: _Running, reason: str) -> SeedRunRow:
+    def _failed(self, job: _Running, item: Todo, reason: str) -> SeedRunRow:
         return SeedRunRow(
             study=self.study.name,
-            fingerprint=job.trial.fingerprint,
-            seed=job.seed,
+            fingerprint=item.trial.fingerprint,
+            seed=item.seed,
             state="failed",
-            max_epoch=job.trial.config.epochs,
+            max_epoch=item.trial.config.epochs,
             best_epoch=None,
             metrics={},
             wall_s=time.monotonic() - job.clock,
@@ -403,15 +527,20 @@ class _Driver:
             commit=self.commit,
         )
 
-    def _write(self, trial: Trial, row: SeedRunRow) -> None:
+    def _write(self, pairs: Sequence[tuple[Trial, SeedRunRow]]) -> None:
         """Ledger first: it is the truth. Then MLflow, which may be late."""
         assert self.recorder
-        self.ledger.put(row)
-        self.states[row.fingerprint, row.seed] = row.state
-        done = self._done(trial, row)
-        self.recorder.finished(done)
-        if done.whole_trial and self.study.method != "bayes":  # which hears of trials in order; see `_ask`
-            self._settle(trial)
+        self.ledger.put([row for _, row in pairs])
+        self.states |= {(row.fingerprint, row.seed): row.state for _, row in pairs}
+        whole: dict[int, Trial] = {}
+        for trial, row in pairs:
+            done = self._done(trial, row)
+            self.recorder.finished(replace(done, seeds=() if trial.number in whole else done.seeds))
+            if done.seeds:
+                whole[trial.number] = trial
+        if self.study.method != "bayes":  # which hears of trials in order; see `_ask`
+            for trial in whole.values():
+                self._settle(trial)
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 
@@ -437,11 +566,11 @@ class _Driver:
 
     def _settle(self, trial: Trial) -> None:
         assert self.optuna
-        self.optuna.record(trial, self._mean(self._rows(trial)), finished=True)
+        self.optuna.settle(trial, self._mean(self._rows(trial)))
 
     def _settle_all(self) -> None:
         for trial in self.trials:
-            if all((trial.fingerprint, seed) in self.states for seed in self.study.seeds):
+            if self._is_whole(trial):
                 self._settle(trial)
 
     def _ask(self) -> bool:
@@ -478,11 +607,11 @@ class _Driver:
         self.trials.append(trial)
         self.to_ask -= 1
         for seed in self.study.seeds:
-            row = self.ledger.find(trial.fingerprint, seed)
+            row = self.ledger.find(trial.fingerprint, seed) if self.others else None
             if row is not None:
                 self._take_over(trial, row)
             else:
-                self.todo.append((trial, seed, 0))
+                self.todo.append(Todo(trial=trial, seed=seed))
         return True
 
     def _network_of(self, row: SeedRunRow) -> Path | None:
@@ -504,6 +633,21 @@ class _Driver:
         if self.executor is None:
             self.executor = LocalExecutor(workers, self.session.environment.threads)
         return self.executor
+
+
+SHOW_AFTER_S = 5.0
+"""Seconds after which the epochs of a job are shown in MLflow while it runs; shorter ones are written once, whole."""
+
+
+def _name(runs: Sequence[Todo]) -> str:
+    if len(runs) == 1:
+        return f"trial {runs[0].trial.number} seed {runs[0].seed}"
+    numbers = [item.trial.number for item in runs]
+    return f"{len(runs)} seed runs of trials {min(numbers)} to {max(numbers)}"
+
+
+def _seconds(wall_s: float) -> str:
+    return f"{wall_s:.1f} s" if wall_s >= 1 else f"{1000 * wall_s:.0f} ms"
 
 
 def _trial_row(trial: Trial) -> TrialRow:

@@ -7,6 +7,7 @@ experiment = study, parent run = trial, child run = seed run.
 """
 
 import datetime
+import json
 import logging
 import os
 import queue
@@ -20,7 +21,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,13 @@ def ui_command(out: Path, tracking_uri: str | None) -> str:
     )
 
 
-@dataclass
+MARK_EVERY = 50
+"""Seed runs whose arrival in MLflow is written to the ledger in one transaction."""
+
+
+@dataclass(slots=True)
 class _Run:
-    """A child run as MLflow has it."""
+    """A run as MLflow has it."""
 
     run_id: str
     artifact_uri: str
@@ -72,20 +77,22 @@ class _Run:
     status: str = "RUNNING"
     described: bool = True
     """Whether its parameters are there; a kill may come between a run's making and them."""
-    metrics: dict[str, float] = field(default_factory=dict)
+    has_finals: bool = False
+    """Whether the final scores are there: of a seed run, or of all seeds of a trial."""
+    num_seeds: int = 0
+    """Of a trial: how many seed runs its final scores are the mean of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """A seed run that is in the ledger."""
+    """A seed run that is in the ledger, from where the rest is read when its turn comes."""
 
     trial: Trial
-    row: SeedRunRow
-    """With its learning curve and confusion matrix."""
+    seed: int
     folder: Path | None
     """Of its work, removed once its network is stored; None for one taken over from another study."""
-    whole_trial: tuple[SeedRunRow, ...] = ()
-    """All seed runs of the trial, when this was the last of them."""
+    seeds: tuple[int, ...] = ()
+    """All seeds of the trial, when this was the last of them."""
 
 
 class Recorder:
@@ -120,6 +127,7 @@ class Recorder:
         self._experiment = ""
         self._children: dict[Key, _Run] = {}
         self._parents: dict[str, _Run] = {}
+        self._arrived: dict[Key, tuple[str | None, Path | None]] = {}
         self._always: set[Callable[[], object]] = set()
         self._down_until = 0.0
         self._warned = False
@@ -144,6 +152,7 @@ class Recorder:
         """Waits until all that was said so far is written, or has failed."""
         reached = threading.Event()
         self._always.add(reached.set)
+        self._events.put(self._mark)
         self._events.put(reached.set)
         reached.wait()
 
@@ -158,6 +167,7 @@ class Recorder:
         def catch_up() -> None:
             for done in missing:
                 self._finish(done)
+            self._mark()
             self._end_running("KILLED" if interrupted else "FINISHED")
 
         self._down_until = 0.0
@@ -182,6 +192,7 @@ class Recorder:
                 self._down_until = time.monotonic() + RETRY_S
                 # what was written before the failure is not known: look again before writing more
                 self._client = None
+                self._arrived.clear()
                 if not self._warned:
                     self._warned = True
                     self._warn(
@@ -208,25 +219,33 @@ class Recorder:
             )
         else:
             self._experiment = experiment.experiment_id
-        tracked = {(row.fingerprint, row.seed) for row in self._ledger.seed_runs(self._study) if row.tracked}
+            self._look_around(client)
+        self._client = client
+
+    def _look_around(self, client: Any) -> None:
+        """Finds what an earlier start left, and what it may have left half done."""
         self._parents, self._children = {}, {}
-        for run in self._search(client, ""):
-            tags = run.data.tags
-            found = _Run(
+        unsure = {(row.fingerprint, row.seed) for row in self._ledger.seed_runs(self._study) if not row.tracked}
+        found = self._search(client, "tags.kind = 'trial'")
+        found += self._search(client, "tags.kind = 'seed run' and attributes.status != 'FINISHED'")
+        for fingerprint, seed in unsure:
+            found += self._search(client, f"tags.fingerprint = '{fingerprint}' and tags.seed = '{seed}'")
+        for run in found:
+            tags, metrics = run.data.tags, run.data.metrics
+            known = _Run(
                 run_id=run.info.run_id,
                 artifact_uri=run.info.artifact_uri,
                 status=run.info.status,
-                metrics=run.data.metrics,
                 described=bool(run.data.params),
             )
             if tags.get("kind") == "trial":
-                self._parents[tags["fingerprint"]] = found
+                known.has_finals, known.num_seeds = "n" in metrics, int(metrics.get("n", 0))
+                self._parents[tags["fingerprint"]] = known
             elif tags.get("kind") == "seed run":
-                key = (tags["fingerprint"], int(tags["seed"]))
-                if "val/loss" in found.metrics and key not in tracked:
-                    found.last_step = max(m.step for m in client.get_metric_history(found.run_id, "val/loss"))
-                self._children[key] = found
-        self._client = client
+                known.has_finals = "wall_s" in metrics
+                if "val/loss" in metrics:
+                    known.last_step = max(m.step for m in client.get_metric_history(known.run_id, "val/loss"))
+                self._children[tags["fingerprint"], int(tags["seed"])] = known
 
     def _search(self, client: Any, query: str) -> list[Any]:
         runs, token = [], None
@@ -245,13 +264,17 @@ class Recorder:
         self._describe(run, trial, None)
         return run
 
-    def _ensure_child(self, trial: Trial, seed: int, started: str | None = None) -> _Run:
-        run = self._children.get((trial.fingerprint, seed))
+    def _create_child(self, trial: Trial, seed: int, started: str | None, tags: dict[str, str]) -> _Run:
         parent = self._ensure_parent(trial)
+        tags = tags | {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
+        run = self._create(f"trial {trial.number} seed {seed}", trial, tags, started)
+        self._children[trial.fingerprint, seed] = run
+        return run
+
+    def _ensure_child(self, trial: Trial, seed: int) -> _Run:
+        run = self._children.get((trial.fingerprint, seed))
         if run is None:
-            tags = {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
-            run = self._create(f"trial {trial.number} seed {seed}", trial, tags, started)
-            self._children[trial.fingerprint, seed] = run
+            run = self._create_child(trial, seed, None, {})
         elif run.status not in ("RUNNING", "FINISHED"):
             self._client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
@@ -259,14 +282,9 @@ class Recorder:
         return run
 
     def _describe(self, run: _Run, trial: Trial, seed: int | None) -> None:
-        if run.described:
-            return
-        from mlflow.entities import Param
-
-        params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
-        params += [Param("seed", str(seed))] if seed is not None else []
-        self._client.log_batch(run.run_id, params=params)
-        run.described = True
+        if not run.described:
+            self._client.log_batch(run.run_id, params=_params(trial, seed))
+            run.described = True
 
     def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
         tags = tags | {
@@ -280,7 +298,9 @@ class Recorder:
         )
         return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri, described=False)
 
-    def _log_epochs(self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = ()) -> None:
+    def _log_epochs(
+        self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = (), params: Sequence[Any] = ()
+    ) -> None:
         """Logs the epochs that are not there yet, whole ones in each batch: a second point would bend the curve."""
         from mlflow.entities import Metric
 
@@ -291,66 +311,98 @@ class Recorder:
                 continue
             points = [Metric(name, value, stamp, epoch.epoch) for name, value in epoch.metrics.items()]
             points.append(Metric("lr", epoch.lr, stamp, epoch.epoch))
-            if len(batch) + len(points) + len(extra) > MOST_METRICS:
+            if len(batch) + len(points) + len(extra) + len(params) > MOST_METRICS:
                 self._client.log_batch(run.run_id, metrics=batch)
                 batch = []
             batch += points
-        if batch or extra:
-            self._client.log_batch(run.run_id, metrics=[*batch, *extra])
+        if batch or extra or params:
+            self._client.log_batch(run.run_id, metrics=[*batch, *extra], params=params)
         run.last_step = max([run.last_step, *(epoch.epoch for epoch in epochs)])
 
     def _finish(self, done: Done) -> None:
         from mlflow.entities import Metric, RunTag
 
-        trial, row, folder = done.trial, done.row, done.folder
-        run = self._ensure_child(trial, row.seed, row.started)
-        stamp = _milliseconds(row.finished)
-        finals = []
-        if row.state != "failed" and "wall_s" not in run.metrics:
-            for name, value in (row.metrics | {"wall_s": row.wall_s}).items():
-                key = f"best/{name}" if name.startswith(("train/", "val/")) else name
-                finals.append(Metric(key, value, stamp, 0))  # one value at step 0: the UI draws a bar
-        self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals)
-        run.metrics |= {metric.key: metric.value for metric in finals}
-        checkpoint = row.checkpoint
-        if row.confusion:
-            self._client.log_dict(run.run_id, row.confusion, "confusion.json")
-        if folder is not None and (folder / "checkpoint").exists():
-            self._client.log_artifacts(run.run_id, str(folder / "checkpoint"), "checkpoint")
-            checkpoint = _local_path(run.artifact_uri, "checkpoint") or f"runs:/{run.run_id}"
+        trial, folder = done.trial, done.folder
+        row = self._ledger.seed_run(self._study, trial.fingerprint, done.seed)
         # every tag is written, so that those of a failure do not outlive it; MLflow cuts longer ones without a word
         tags = {
             "state": row.state,
-            "reason": row.reason or "",
-            "best_epoch": row.best_epoch or "",
+            "reason": (row.reason or "")[:5000],
+            "best_epoch": str(row.best_epoch or ""),
             "reused_from": row.reused_from or "",
         }
-        self._client.log_batch(run.run_id, tags=[RunTag(key, str(value)[:5000]) for key, value in tags.items()])
+        run = self._children.get((trial.fingerprint, row.seed))
+        params: list[Any] = []
+        if run is None:  # it was too short to be shown while it ran: one call makes it, one fills it, one ends it
+            run = self._create_child(trial, row.seed, row.started, tags)
+            params = _params(trial, row.seed)
+            run.described = True
+        else:
+            run = self._ensure_child(trial, row.seed)
+            self._client.log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        stamp = _milliseconds(row.finished)
+        finals = []
+        if row.state != "failed" and not run.has_finals:
+            for name, value in (row.metrics | {"wall_s": row.wall_s}).items():
+                key = f"best/{name}" if name.startswith(("train/", "val/")) else name
+                finals.append(Metric(key, value, stamp, 0))  # one value at step 0: the UI draws a bar
+        self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals, params)
+        run.has_finals = row.state != "failed"
+        checkpoint = self._store(run, row, folder)
         run.status = "FAILED" if row.state == "failed" else "FINISHED"
         self._client.set_terminated(run.run_id, run.status, end_time=stamp)
-        if done.whole_trial:
-            self._finish_trial(trial, done.whole_trial)
-        # last: whatever a kill leaves undone before here is done again at the next start
-        self._ledger.mark_tracked(row.study, row.fingerprint, row.seed, checkpoint)
-        if folder is not None and row.state != "failed":
-            shutil.rmtree(folder, ignore_errors=True)
+        if done.seeds:
+            self._finish_trial(trial, done.seeds)
+        if row.state != "failed":
+            del self._children[trial.fingerprint, row.seed]  # nothing more will be written to it
+        self._arrived[trial.fingerprint, row.seed] = checkpoint, folder if row.state != "failed" else None
+        if len(self._arrived) >= MARK_EVERY:
+            self._mark()
 
-    def _finish_trial(self, trial: Trial, rows: Sequence[SeedRunRow]) -> None:
+    def _store(self, run: _Run, row: SeedRunRow, folder: Path | None) -> str | None:
+        """Puts the files of a seed run where MLflow looks for them; returns where its network is then."""
+        made = folder / "checkpoint" if folder is not None else None
+        local = _local_path(run.artifact_uri)
+        if local is None:
+            if row.confusion:
+                self._client.log_dict(run.run_id, row.confusion, "confusion.json")
+            if made is not None and made.exists():
+                self._client.log_artifacts(run.run_id, str(made), "checkpoint")
+                return f"runs:/{run.run_id}"
+            return row.checkpoint
+        local.mkdir(parents=True, exist_ok=True)
+        if row.confusion:
+            (local / "confusion.json").write_text(json.dumps(row.confusion), encoding="utf-8")
+        if made is not None and made.exists():
+            shutil.rmtree(local / "checkpoint", ignore_errors=True)
+            shutil.move(made, local / "checkpoint")
+        return str(local / "checkpoint") if made is not None and (local / "checkpoint").exists() else row.checkpoint
+
+    def _mark(self) -> None:
+        """Tells the ledger what has arrived; whatever a kill leaves undone before here is done again."""
+        self._ledger.mark_tracked(self._study, {key: checkpoint for key, (checkpoint, _) in self._arrived.items()})
+        for _, folder in self._arrived.values():
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._arrived.clear()
+
+    def _finish_trial(self, trial: Trial, seeds: Sequence[int]) -> None:
         from mlflow.entities import Metric
 
         run = self._ensure_parent(trial)
-        complete = [row for row in rows if row.state == "complete"]
-        ok = len(complete) == len(rows)
-        if ok and run.metrics.get("n") != len(rows):
+        stored = self._ledger.seed_runs(self._study, fingerprint=trial.fingerprint)
+        rows = [row for row in stored if row.seed in seeds]
+        ok = all(row.state == "complete" for row in rows)
+        if ok and run.num_seeds != len(rows):
             stamp, metrics = int(time.time() * 1000), []
-            for name in complete[0].metrics:
-                summary = summarise([row.metrics[name] for row in complete])
+            for name in rows[0].metrics:
+                summary = summarise([row.metrics[name] for row in rows])
                 metrics.append(Metric(name, summary.mean, stamp, summary.n))
                 if summary.sd is not None:
                     metrics.append(Metric(f"{name}_sd", summary.sd, stamp, summary.n))
             metrics.append(Metric("n", len(rows), stamp, len(rows)))
             self._client.log_batch(run.run_id, metrics=metrics)
-            run.metrics["n"] = len(rows)
+            run.num_seeds = len(rows)
         run.status = "FINISHED" if ok else "FAILED"
         self._client.set_terminated(run.run_id, run.status)
 
@@ -363,11 +415,19 @@ def _milliseconds(stamp: str) -> int:
     return int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000)
 
 
-def _local_path(uri: str, below: str) -> str | None:
+def _params(trial: Trial, seed: int | None) -> list[Any]:
+    from mlflow.entities import Param
+
+    params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
+    return params + ([Param("seed", str(seed))] if seed is not None else [])
+
+
+def _local_path(uri: str) -> Path | None:
+    """Where artifacts are, if that is a folder of this machine."""
     parsed = urllib.parse.urlparse(uri)
     if parsed.scheme not in ("file", ""):
         return None
-    return str(Path(urllib.request.url2pathname(parsed.path)) / below)
+    return Path(urllib.request.url2pathname(parsed.path))
 
 
 def _make_database(out: Path) -> None:

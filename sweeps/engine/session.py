@@ -9,6 +9,7 @@ from resnet_tl.config import TrialConfig, check_together
 from resnet_tl.data.prepare import Prepared, default_cache, prepare
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.fingerprint import Environment, criterion_for, fingerprint
+from resnet_tl.front import Front, front_of
 from resnet_tl.model import weights
 from resnet_tl.model.architecture import freeze_point, num_trainable
 from resnet_tl.options import expand
@@ -161,6 +162,10 @@ class Session:
         return freeze_point(
             trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=self.data.channels
         )
+
+    def front(self, trial: TrialConfig) -> Front | None:
+        """The frozen front whose outputs a trial can share with others."""
+        return front_of(trial, self.data, self.weights_identity(trial), self.environment)
 
     def num_trainable(self, trial: TrialConfig) -> int:
         """Parameters that train, head included."""

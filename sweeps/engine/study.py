@@ -48,9 +48,13 @@ class Study:
         self._space = space
         self._study = self._open(digest([config.method, [repr(d) for d in space.dimensions]]), fresh=fresh)
         self._ids: dict[int, int] = {}
+        self._states: dict[int, TrialState] = {}
+        self._count = 0
         for trial in self._study.get_trials(deepcopy=False):
+            self._count += 1
             if "trial" in trial.user_attrs:
                 self._ids[trial.user_attrs["trial"]] = trial.number
+                self._states[trial.user_attrs["trial"]] = trial.state
 
     def _open(self, space: str, *, fresh: bool) -> optuna.Study:
         name, direction = self._config.name, self._config.direction
@@ -71,35 +75,41 @@ class Study:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    def record(self, trial: Trial, value: float | None, *, finished: bool) -> None:
-        """Makes Optuna's record of a trial what it should be.
+    def begin(self, trial: Trial) -> None:
+        """Notes that a trial is being run, unless that is known."""
+        if trial.number not in self._ids:
+            self._add(trial, TrialState.RUNNING, None)
+
+    def settle(self, trial: Trial, value: float | None) -> None:
+        """Makes Optuna's record of a trial whose seed runs are all done what it should be.
 
         Args:
             value: mean over seeds of the metric, or None for a trial that failed.
-            finished: whether all its seed runs are done.
         """
-        state = TrialState.RUNNING
-        if finished:
-            state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        number = self._ids.get(trial.number)
-        if number is not None:
-            there = self._study.get_trials(deepcopy=False)[number]
-            if there.state == state:
-                return
-            if there.state == TrialState.RUNNING:
-                self._study.tell(number, values=value if state == TrialState.COMPLETE else None, state=state)
-                return
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        known = self._states.get(trial.number)
+        if known == state:
+            return
+        if known == TrialState.RUNNING:
+            self._study.tell(self._ids[trial.number], values=value, state=state)
+            self._states[trial.number] = state
+        else:
+            self._add(trial, state, value)
+
+    def _add(self, trial: Trial, state: TrialState, value: float | None) -> None:
         params, distributions = self._space.stored(trial.params)
         self._study.add_trial(
             create_trial(
                 state=state,
-                value=value if state == TrialState.COMPLETE else None,
+                value=value,
                 params=params,
                 distributions=distributions,
                 user_attrs={"trial": trial.number, "fingerprint": trial.fingerprint},
             )
         )
-        self._ids[trial.number] = len(self._study.get_trials(deepcopy=False)) - 1
+        # one driver writes, so numbers follow each other; asking for them would read all trials back
+        self._ids[trial.number], self._states[trial.number] = self._count, state
+        self._count += 1
 
     def drop_unknown(self, numbers: set[int]) -> None:
         """Ends trials that a killed driver had asked for but not yet written to the ledger."""
@@ -122,12 +132,14 @@ class Study:
         for attempt in range(MOST_ATTEMPTS):
             self._study.sampler = self._sampler(derive(self._config.seeds[0], "sampler", number, attempt) % 2**32)
             asked = self._study.ask()
+            self._count += 1
+            assert asked.number == self._count - 1
             params = self._space.suggest(asked)
             name = name_of(params)
             if name not in taken:
                 asked.set_user_attr("trial", number)
                 asked.set_user_attr("fingerprint", name)
-                self._ids[number] = asked.number
+                self._ids[number], self._states[number] = asked.number, TrialState.RUNNING
                 return params
             self._study.tell(asked, state=TrialState.FAIL)  # its twin's result is known to the sampler already
         if not self._space.is_finite():

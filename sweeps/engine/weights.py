@@ -100,7 +100,7 @@ def provide(
                     shutil.rmtree(source.folder, ignore_errors=True)
                     display.finished(source.name, f"{source.name}: done", time.monotonic() - clock, counts=False)
         for source in waiting.values():
-            met = read_progress(source.folder) if source.job else []
+            met = read_progress(source.folder / "progress.jsonl").get(0, []) if source.job else []
             if source.job and met:
                 note = f"val/accuracy {met[-1].metrics['val/accuracy']:.4f}"
                 display.running(source.name, source.name, met[-1].epoch, source.job.trial.epochs, note)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 import warnings
 from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
@@ -13,20 +14,59 @@ from pathlib import Path
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
+from resnet_tl.front import is_head_only
 from resnet_tl.result import Epoch, FitResult
+from resnet_tl.store import Making, Stored
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedRun:
+    """One fit of a job."""
+
+    trial: TrialConfig
+    seed: int
+    folder: str
+    """Where its training state and its network are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One seed run."""
+    """One seed run, or several that train their heads side by side."""
 
-    trial: TrialConfig
+    runs: tuple[SeedRun, ...]
     data: Prepared
-    seed: int
     environment: Environment
     device: str
-    folder: str
-    """Where the training state, the progress and the network of this run are kept."""
+    features: Stored | None
+    """Outputs of the frozen front; None computes them as they are needed."""
+    progress: str
+    """File to which epochs are added, for the driver to follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeaturesJob:
+    """A part of one pass over the images, through the front of a network."""
+
+    trial: TrialConfig
+    """Whose backbone is frozen at least up to the last cut."""
+    making: Making
+    data: Prepared
+    environment: Environment
+    device: str
+    first: int
+    end: int
+    """Rows to fill."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckJob:
+    """A few steps of training with stored outputs, and the same with outputs computed anew."""
+
+    run: SeedRun
+    data: Prepared
+    environment: Environment
+    device: str
+    features: Stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,46 +96,113 @@ def _die_with_driver() -> None:
 
 
 class Progress:
-    """Epochs of a running job, one JSON line each, for the driver to follow from any machine that shares the folder."""
+    """Epochs of a running job, one JSON line each, for the driver to follow from any machine that shares the folder.
 
-    def __init__(self, folder: str) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._path = Path(folder) / "progress.jsonl"
+    Args:
+        every_s: the least seconds between two writes; epochs met meanwhile go together.
+    """
+
+    def __init__(self, path: Path, every_s: float = 0.0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._every_s = path, every_s
+        self._lines: list[str] = []
+        self._written = time.monotonic()
         self._path.write_text("")
 
-    def __call__(self, epoch: Epoch) -> None:
-        """Adds an epoch."""
-        with self._path.open("a") as stream:
-            stream.write(json.dumps(asdict(epoch)) + "\n")
+    def __call__(self, run: int, epoch: Epoch) -> None:
+        """Adds an epoch of a run, by its number in the job."""
+        self._lines.append(json.dumps([run, asdict(epoch)]) + "\n")
+        if time.monotonic() - self._written >= self._every_s:
+            with self._path.open("a") as stream:
+                stream.write("".join(self._lines))
+            self._lines.clear()
+            self._written = time.monotonic()
 
 
-def read_progress(folder: Path) -> list[Epoch]:
-    """The epochs that a job has finished so far; a line still being written is left for the next look."""
+def read_progress(path: Path) -> dict[int, list[Epoch]]:
+    """The epochs that each run of a job has finished so far; a line still being written is left for the next look."""
     try:
-        text = (folder / "progress.jsonl").read_text()
+        text = path.read_text()
     except FileNotFoundError:
-        return []
-    epochs = []
+        return {}
+    epochs: dict[int, list[Epoch]] = {}
     for line in text.splitlines(keepends=True):
         if line.endswith("\n"):
             with contextlib.suppress(ValueError):
-                epochs.append(Epoch(**json.loads(line)))
+                run, epoch = json.loads(line)
+                epochs.setdefault(run, []).append(Epoch(**epoch))
     return epochs
 
 
-def run_seed(job: Job) -> FitResult:
-    """Trains one network with one seed."""
+GROUP_PROGRESS_S = 1.0
+"""Heads side by side finish hundreds of epochs a second, which nobody reads one by one."""
+
+
+def run_job(job: Job) -> list[FitResult]:
+    """Trains the networks of a job."""
+    warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
+    progress = Progress(Path(job.progress), 0.0 if len(job.runs) == 1 else GROUP_PROGRESS_S)
+    if len(job.runs) > 1 or is_head_only(job.runs[0].trial, job.data.channels):
+        from resnet_tl.fused import Member, fit_heads
+
+        return fit_heads(
+            [Member(trial=run.trial, seed=run.seed, folder=Path(run.folder)) for run in job.runs],
+            job.data,
+            environment=job.environment,
+            device=job.device,
+            features=job.features,
+            on_epoch=progress,
+        )
     from resnet_tl.fit import fit
 
-    warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
-    return fit(
-        job.trial,
+    (run,) = job.runs
+    return [
+        fit(
+            run.trial,
+            job.data,
+            seed=run.seed,
+            environment=job.environment,
+            device=job.device,
+            features=job.features,
+            folder=Path(run.folder),
+            on_epoch=lambda epoch: progress(0, epoch),
+        )
+    ]
+
+
+def run_features(job: FeaturesJob) -> int:
+    """Fills a part of the outputs; returns how many images passed through the front."""
+    import torch
+
+    from resnet_tl.features import compute
+    from resnet_tl.start import prepare_torch, start
+
+    prepare_torch(job.environment)
+    begun = start(job.trial, job.data)
+    network = begun.network(job.trial, 0, torch.device(job.device))
+    return compute(
+        job.making,
+        begun.images,
+        network,
+        begun.normalisation,
+        crop=job.data.crop,
+        first=job.first,
+        end=job.end,
+    )
+
+
+def run_check(job: CheckJob) -> str | None:
+    """Compares training on stored outputs with training on computed ones; returns what differs."""
+    from resnet_tl.selfcheck import compare
+
+    warnings.filterwarnings("ignore", message="the frozen part")
+    return compare(
+        job.run.trial,
         job.data,
-        seed=job.seed,
+        seed=job.run.seed,
         environment=job.environment,
         device=job.device,
-        folder=Path(job.folder),
-        on_epoch=Progress(job.folder),
+        features=job.features,
     )
 
 
@@ -103,6 +210,7 @@ def run_pretrain(job: PretrainJob) -> str:
     """Makes starting weights; returns their checkpoint folder."""
     from resnet_tl.pretrain import pretrain
 
+    progress = Progress(Path(job.folder) / "progress.jsonl")
     folder = pretrain(
         job.trial,
         job.data,
@@ -110,7 +218,7 @@ def run_pretrain(job: PretrainJob) -> str:
         environment=job.environment,
         device=job.device,
         cache=Path(job.cache),
-        on_epoch=Progress(job.folder),
+        on_epoch=lambda epoch: progress(0, epoch),
     )
     return str(folder)
 
@@ -141,6 +249,11 @@ def export_network(checkpoint: str, destination: str, data: Prepared) -> None:
         pixels_HWC = pixels_CHW[0] if len(pixels_CHW) == 1 else pixels_CHW.transpose(1, 2, 0)
         safe = "".join(c if c.isalnum() else "_" for c in name)
         Image.fromarray(np.ascontiguousarray(pixels_HWC)).save(folder / "samples" / f"{label}_{safe}.png")
+
+
+def warm_up() -> None:
+    """Loads what every job needs."""
+    import resnet_tl.fused  # noqa: F401
 
 
 def cuda_devices() -> int:

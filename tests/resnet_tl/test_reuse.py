@@ -15,7 +15,7 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import PLAIN, View, finite_views
 from resnet_tl.errors import DataError
-from resnet_tl.features import Features, Stored, abandon, begin, compute, finish, num_rows, stored, verify
+from resnet_tl.features import Features, compute
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run, fit
 from resnet_tl.front import Front, cut_of, front_of, head_group
@@ -23,6 +23,7 @@ from resnet_tl.fused import Member, fit_heads
 from resnet_tl.model.architecture import blocks
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.start import start
+from resnet_tl.store import Stored, abandon, begin, finish, num_rows, stored, verify
 from tests.conftest import CPU, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")

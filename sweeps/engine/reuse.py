@@ -1,0 +1,193 @@
+"""What is computed once for many seed runs, and whether that pays. Decides; computes nothing.
+
+A front's outputs are stored when that saves more than it costs: forward passes against passes, reading against
+computing, and room on the disk. The answer changes no number, only the time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnet_tl.cache import room
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.views import PLAIN, View, finite_views
+from resnet_tl.front import Front, is_head_only
+from resnet_tl.model.architecture import blocks
+from sweeps.engine.session import Session
+
+MACS_PER_S = 5e10
+"""Of one worker on a CPU: a ResNet-18 at 64 pixels, 149 million a forward pass, ran 460 to 970 images a second with
+one thread."""
+READ_PER_S = 5e8
+"""Bytes a second from a disk; from memory it is ten times that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What is done about one front."""
+
+    front: Front
+    views: tuple[View, ...]
+    trial: TrialConfig
+    """One that has this front."""
+    missing: tuple[View, ...]
+    """Faces of the images whose outputs are not there yet."""
+    seed_runs: int
+    passes: int
+    """Images through the front without reuse: every epoch of every seed run, and the final scores."""
+    passes_once: int
+    """The same with reuse."""
+    num_bytes: int
+    """Of what is still to be stored."""
+    reuse: bool
+    why: str
+
+    def describe(self) -> str:
+        """One line for a dry run."""
+        what = f"{self.front.describe()}: {self.seed_runs} seed runs need {self.passes:,} passes through it"
+        if not self.reuse:
+            return f"{what}; computed each time, since {self.why}"
+        if not self.missing:
+            return f"{what}; all outputs are in the cache"
+        return f"{what}; stored after {self.passes_once:,}, {_size(self.num_bytes)}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reuse:
+    """All decisions of a study."""
+
+    decisions: tuple[Decision, ...]
+
+    def of(self, front: Front | None) -> Decision | None:
+        """What is done about a front; None where nothing was decided."""
+        return next((d for d in self.decisions if d.front == front), None)
+
+
+def decide(session: Session, runs: Iterable[tuple[TrialConfig, int]]) -> Reuse:
+    """Decides about the fronts of planned trials.
+
+    Args:
+        runs: configurations, each with its number of seed runs still to do.
+    """
+    counts: dict[Front, list[tuple[TrialConfig, int]]] = {}
+    for config, seed_runs in runs:
+        front = session.front(config)
+        if front is not None and seed_runs:
+            counts.setdefault(front, []).append((config, seed_runs))
+    free = room(session.cache, session.definition.run.cache_gb)
+    found = [_decide(session, front, trials) for front, trials in counts.items()]
+    # where room is short, what saves most work for each byte comes first
+    found.sort(key=lambda d: -(d.passes - d.passes_once) * d.front.macs / max(d.num_bytes, 1))
+    decisions = []
+    for decision in found:
+        if decision.reuse and decision.num_bytes > free:
+            why = f"its outputs need {_size(decision.num_bytes)} and the cache has room for {_size(max(free, 0))}"
+            decision = replace(decision, reuse=False, why=why)
+        if decision.reuse:
+            free -= decision.num_bytes
+        decisions.append(decision)
+    return Reuse(decisions=tuple(decisions))
+
+
+def planned(session: Session, todo: Iterable[tuple[TrialConfig, int]], to_ask: int) -> list[tuple[TrialConfig, int]]:
+    """Configurations with their seed runs still to do; of trials that are yet to be proposed, an even share for each
+    kind that the space shows.
+
+    Args:
+        todo: of the trials that are known.
+        to_ask: trials that a sampler has yet to propose.
+    """
+    runs = list(todo)
+    if to_ask:
+        probes = [session.definition.trial(params) for params in session.definition.space.probes()]
+        share = -(-to_ask * len(session.study.seeds) // len(probes))
+        runs += [(config, share) for config in probes]
+    return runs
+
+
+def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, int]]) -> Decision:
+    images = session.data.num_images
+    seen: dict[View, None] = {}
+    passes = 0
+    for config, seed_runs in trials:
+        seen |= dict.fromkeys(finite_views(config.augment) or ())
+        passes += seed_runs * (config.epochs * (images["train"] + images["val"]) + sum(images.values()))
+    views = tuple(seen)
+    missing = tuple(view for view in views if not _there(front, view, session.cache))
+    once = sum(_rows(view, images) for view in missing)
+    num_bytes = once * front.num_bytes
+    compute_s = (passes - once) * front.macs / MACS_PER_S
+    read_s = passes * front.num_bytes / READ_PER_S
+    decision = Decision(
+        front=front,
+        views=views,
+        trial=trials[0][0],
+        missing=missing,
+        seed_runs=sum(seed_runs for _, seed_runs in trials),
+        passes=passes,
+        passes_once=once,
+        num_bytes=num_bytes,
+        reuse=True,
+        why="",
+    )
+    if session.definition.run.reuse == "off":
+        return replace(decision, reuse=False, why="run.reuse is off")
+    if passes <= once:
+        return replace(decision, reuse=False, why=f"storing them would take {once:,} passes")
+    if read_s > compute_s:
+        return replace(decision, reuse=False, why="reading them back would take longer")
+    return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer passes")
+
+
+def _there(front: Front, view: View, cache: Path) -> bool:
+    return (front.folder(view, cache) / "features.json").exists()
+
+
+def _rows(view: View, num_images: Mapping[str, int]) -> int:
+    return sum(num_images.values()) if view == PLAIN else num_images["train"]
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+WORKER_BYTES = 1_100_000_000
+"""Of a worker with torch and torchvision loaded and a batch of a ResNet-18 at 64 pixels; measured, rounded up."""
+
+
+def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None) -> int:
+    """The most memory that a worker takes for a trial, mapped files included; an upper bound."""
+    from resnet_tl.model.architecture import BACKBONES, backbone_parameters, block_costs
+
+    data = session.data
+    pixels = sum(data.num_images.values()) * data.channels * data.size[0] * data.size[1]
+    total = WORKER_BYTES + 4 * pixels
+    parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
+    moving = session.num_trainable(trial)
+    # weights as loaded and as trained; gradient, two optimiser states, the best epoch, and one being saved
+    total += 4 * (3 * parameters + 6 * moving)
+    rows = sum(data.num_images.values())
+    if decision is not None and decision.reuse:
+        stored = sum(_rows(view, data.num_images) for view in decision.views) * decision.front.num_bytes
+        total += 3 * stored if is_head_only(trial, data.channels) else stored
+    if is_head_only(trial, data.channels):
+        features = BACKBONES[trial.backbone].num_features
+        width = features if trial.head == "linear" else features + trial.head_width
+        # 48 members: parameters, gradient, optimiser and best epoch; a batch; logits of a split in float64
+        total += 48 * (4 * 6 * moving + 4 * 4 * max(trial.batch_size, 256) * width + 8 * 8 * rows * len(data.classes))
+    cut = decision.front.cut if decision is not None and decision.reuse else 0
+    maps = 0
+    for cost in block_costs(trial.backbone, data.channels, data.input_size)[cut : len(blocks(trial.backbone))]:
+        size = 1
+        for length in cost.shape:
+            size *= length
+        maps += size
+    # four maps a block are kept for the backward pass of a batch, or pass by in an evaluation of 256 images
+    total += 4 * 6 * maps * max(trial.batch_size, 64)
+    return total
