@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from resnet_tl.errors import CheckpointError
-from resnet_tl.fingerprint import sha256_of
+from resnet_tl.fingerprint import sha256_of, version_of
 
 FORMAT = 1
 
@@ -112,9 +112,7 @@ def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that decide the numbers."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    return {name: version_of(name) for name in ("torch", "torchvision", "pillow", "numpy")}
 
 
 def write_torch(path: Path, content: dict[str, Any]) -> None:

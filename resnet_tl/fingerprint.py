@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ from resnet_tl.model.architecture import freeze_point
 
 NUMERICS = 2
 """Raised whenever a change of this package's code changes any number that a run produces."""
+
+
+@lru_cache
+def version_of(library: str) -> str:
+    """Of an installed library; looking takes a millisecond, and every trial's name needs it."""
+    return version(library)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +34,8 @@ class Environment:
         """All that is compared when a study goes on elsewhere; versions without their build suffix."""
         return {
             "numerics": NUMERICS,
-            "torch": version("torch").split("+")[0],
-            "torchvision": version("torchvision").split("+")[0],
+            "torch": version_of("torch").split("+")[0],
+            "torchvision": version_of("torchvision").split("+")[0],
             "device": self.device,
             "threads": self.threads,
         }

@@ -57,6 +57,7 @@ def fit(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
+    begun: Start | None = None,
     folder: Path | None = None,
     on_epoch: OnEpoch | None = None,
     save_every_s: float = SAVE_EVERY_S,
@@ -69,6 +70,7 @@ def fit(
         environment: device kind and threads; the same ones give the same bits.
         device: the very device, `cuda:1` say; default: the environment's.
         features: stored outputs of the frozen front, which change no number; None computes them as they are needed.
+        begun: images and weights, where they are loaded already.
         folder: where to keep the training state (from which a killed run goes on) and the selected network, in
             `folder/checkpoint`; None keeps nothing.
         on_epoch: called after every epoch, restored ones included.
@@ -89,13 +91,14 @@ def fit(
             environment=environment,
             device=device,
             features=features,
+            begun=begun,
             on_epoch=(lambda _, epoch: on_epoch(epoch)) if on_epoch else None,
             save_every_s=save_every_s,
         )[0]
     prepare_torch(environment)
     run = Run(
         trial,
-        start(trial, data),
+        begun or start(trial, data),
         seed=seed,
         device=torch.device(device or environment.device),
         environment=environment,

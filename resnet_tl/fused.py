@@ -61,6 +61,7 @@ def fit_heads(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
+    begun: Start | None = None,
     on_epoch: OnEpochs | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> list[FitResult]:
@@ -69,6 +70,7 @@ def fit_heads(
     Args:
         members: alike in `front.head_group`.
         features: stored outputs of the backbone; None computes them for each batch.
+        begun: images and weights, where they are loaded already.
         on_epoch: called after every epoch of every member, restored ones included.
 
     Returns:
@@ -81,7 +83,7 @@ def fit_heads(
     prepare_torch(environment)
     if environment.device == "cpu":
         torch.set_num_threads(1)  # batched products are the same bits in any company with one thread only
-    begun = start(members[0].trial, data)
+    begun = begun or start(members[0].trial, data)
     where = torch.device(device or environment.device)
     source: _Source
     if features is None:

@@ -27,7 +27,7 @@ def auroc_MK(scores_MKN: Floats, labels_N: Ints) -> Floats:
     Source: the Mann-Whitney statistic with average ranks for ties (Hanley and McNeil 1982, section II).
     """
     N = len(labels_N)
-    order_MKN = np.argsort(scores_MKN, axis=-1, kind="stable")
+    order_MKN = np.argsort(scores_MKN, axis=-1)  # not stable, so quick: equal scores share one rank in any order
     sorted_MKN = np.take_along_axis(scores_MKN, order_MKN, -1)
     # twice the average rank of each place: the sum of the first and the last place of its run of equal scores
     new_MKN = np.ones(sorted_MKN.shape, dtype=bool)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run
-from resnet_tl.start import prepare_torch, start
+from resnet_tl.start import Start, prepare_torch
 from resnet_tl.store import Stored
 
 STEPS = 3
@@ -18,7 +17,7 @@ STEPS = 3
 
 def compare(
     trial: TrialConfig,
-    data: Prepared,
+    begun: Start,
     *,
     seed: int,
     environment: Environment,
@@ -31,7 +30,6 @@ def compare(
         None when every bit agrees, else what differs first.
     """
     prepare_torch(environment)
-    begun = start(trial, data)
     inputs: list[list[Tensor]] = []
     moved: list[dict[str, Tensor]] = []
     for place in (None, features):

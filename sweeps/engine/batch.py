@@ -24,32 +24,34 @@ class Todo:
     attempt: int = 0
 
 
-def take(todo: deque[Todo], *, group_of: Callable[[TrialConfig], str | None], device: str, workers: int) -> list[Todo]:
-    """Takes out the next seed run, and those that can share its work.
+def take(
+    todo: deque[Todo], *, group_of: Callable[[TrialConfig], str | None], device: str, workers: int
+) -> list[list[Todo]]:
+    """Takes out the next seed run with all that can share its work, cut into groups of equal size.
 
     Args:
         todo: not empty.
         group_of: the name of a group, or None for a seed run that goes alone.
         device: `cpu` or `cuda`.
-        workers: the work is cut so that all of them have some.
+        workers: all of them get a group, if there are as many seed runs.
     """
     first = todo[0]
-    name = group_of(first.trial.config)
-    if name is None or first.attempt >= ALONE:
-        return [todo.popleft()]
     names: dict[int, str | None] = {}
 
-    def is_alike(item: Todo) -> bool:
+    def name_of(item: Todo) -> str | None:
         if item.attempt >= ALONE:
-            return False
+            return None
         if item.trial.number not in names:
             names[item.trial.number] = group_of(item.trial.config)
-        return names[item.trial.number] == name
+        return names[item.trial.number]
 
-    alike = [item for item in todo if is_alike(item)]
-    groups = workers * -(-len(alike) // (workers * MOST_HEADS[device]))
-    chosen = alike[: -(-len(alike) // groups)]
-    rest = [item for item in todo if item not in chosen]
+    name = name_of(first)
+    if name is None:
+        return [[todo.popleft()]]
+    alike = [item for item in todo if name_of(item) == name]
+    rest = [item for item in todo if name_of(item) != name]
     todo.clear()
     todo.extend(rest)
-    return chosen
+    number = min(workers * -(-len(alike) // (workers * MOST_HEADS[device])), len(alike))
+    ends = [len(alike) * group // number for group in range(number + 1)]
+    return [alike[start:end] for start, end in zip(ends, ends[1:], strict=False)]

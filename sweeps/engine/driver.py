@@ -25,9 +25,9 @@ from resnet_tl.result import FitResult
 from resnet_tl.store import Stored, stored
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial, describe
-from sweeps.engine.batch import ALONE, Todo, take
+from sweeps.engine.batch import ALONE, MOST_HEADS, Todo, take
 from sweeps.engine.best import BestNetwork, Scored
-from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer
+from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer, load_ahead
 from sweeps.engine.features import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.progress import Display
@@ -154,6 +154,8 @@ class _Driver:
         interrupted = True
         with self.interrupt:
             try:
+                if self.todo or self.to_ask:
+                    load_ahead()
                 self._open()
                 self._take_over_known()
                 if self.todo or self.to_ask:
@@ -174,6 +176,7 @@ class _Driver:
         self.optuna.drop_unknown({trial.number for trial in self.trials})
         self.recorder = Recorder(
             out=session.out,
+            cache=session.cache,
             tracking_uri=definition.run.tracking_uri,
             study=self.study.name,
             question=self.study.question,
@@ -301,17 +304,20 @@ class _Driver:
         running: dict[Future[Any], _Running] = {}
         checks: dict[Future[Any], tuple[Front, str]] = {}
         met: set[Front] = set()
+        groups: deque[list[Todo]] = deque()
         while True:
-            while free and (self.todo or self._ask()):
-                if not self.todo:
+            while free and (groups or self.todo or self._ask()):
+                if not groups and not self.todo:
                     continue  # the proposed trial was taken over whole from another study
+                if not groups:
+                    groups.extend(self._take(len(devices)))
                 device = free.pop()
-                job = self._start(device, len(devices))
+                job = self._start(groups[0], device)
                 if job.front is not None and job.front not in met:
                     met.add(job.front)
-                    self.todo.extendleft(reversed(job.runs))
                     checks[self._submit_check(job, device)] = (job.front, device)
                 else:
+                    groups.popleft()
                     running[self._submit(job)] = job
             self.interrupt.check()
             if not running and not checks:
@@ -402,10 +408,16 @@ class _Driver:
     def _folder(self, fingerprint: str, seed: int) -> Path:
         return self.work / f"{fingerprint}-{seed}"
 
-    def _start(self, device: str, workers: int) -> _Running:
-        """Takes the next seed runs out of what is to be done."""
+    def _take(self, workers: int) -> list[list[Todo]]:
+        """The next seed runs, in groups that go to a worker together."""
+        if self.study.method == "random":  # which hears of no result, so that trials can be proposed ahead
+            enough = workers * MOST_HEADS[self.session.environment.device]
+            while len(self.todo) < enough and self._ask():
+                pass
         kind = self.session.environment.device
-        runs = take(self.todo, group_of=self._group_of, device=kind, workers=workers)
+        return take(self.todo, group_of=self._group_of, device=kind, workers=workers)
+
+    def _start(self, runs: Sequence[Todo], device: str) -> _Running:
         folder = self._folder(runs[0].trial.fingerprint, runs[0].seed)
         job = Job(
             runs=tuple(
@@ -428,9 +440,8 @@ class _Driver:
         assert self.executor
         assert self.optuna
         assert self.recorder
-        for item in job.runs:
-            self.optuna.begin(item.trial)
-        if len(job.runs) == 1:
+        if len(job.runs) == 1:  # heads side by side are done before anybody could look
+            self.optuna.begin(job.runs[0].trial)
             self.recorder.started(job.runs[0].trial, job.runs[0].seed)
         Path(job.job.progress).unlink(missing_ok=True)
         return self.executor.submit(run_job, job.job)
@@ -532,12 +543,14 @@ class _Driver:
         assert self.recorder
         self.ledger.put([row for _, row in pairs])
         self.states |= {(row.fingerprint, row.seed): row.state for _, row in pairs}
-        whole: dict[int, Trial] = {}
-        for trial, row in pairs:
-            done = self._done(trial, row)
-            self.recorder.finished(replace(done, seeds=() if trial.number in whole else done.seeds))
-            if done.seeds:
-                whole[trial.number] = trial
+        # of each trial the last row may be the one that completes it
+        last = {trial.number: (trial, row) for trial, row in pairs}
+        whole = {number: trial for number, (trial, _) in last.items() if self._is_whole(trial)}
+        several = [self._done(trial, row) for trial, row in pairs]
+        ends = {(trial.number, row.seed) for trial, row in last.values()}
+        self.recorder.finished(
+            [done if (done.trial.number, done.seed) in ends else replace(done, seeds=()) for done in several]
+        )
         if self.study.method != "bayes":  # which hears of trials in order; see `_ask`
             for trial in whole.values():
                 self._settle(trial)
@@ -631,7 +644,7 @@ class _Driver:
 
     def _pool(self, workers: int) -> LocalExecutor:
         if self.executor is None:
-            self.executor = LocalExecutor(workers, self.session.environment.threads)
+            self.executor = LocalExecutor(workers)
         return self.executor
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from multiprocessing import forkserver
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -28,17 +29,10 @@ class LocalExecutor:
 
     Args:
         workers: processes at a time.
-        threads: CPU threads that each may use.
     """
 
-    def __init__(self, workers: int, threads: int) -> None:
-        # numerical libraries read these when they are loaded, in the worker
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(threads)
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        self._pool = ProcessPool(
-            max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=start_worker
-        )
+    def __init__(self, workers: int) -> None:
+        self._pool = ProcessPool(max_workers=workers, context=load_ahead(), initializer=start_worker)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Starts a job as soon as a worker is free."""
@@ -49,6 +43,24 @@ class LocalExecutor:
         """Ends all workers at once, whatever they are doing."""
         self._pool.stop()
         self._pool.join()
+
+
+def load_ahead() -> Any:
+    """How processes are started: from one that has loaded torch, which takes seconds each time anew.
+
+    That one loads libraries and runs nothing, so that neither threads nor a GPU are inherited. It begins to load with
+    the first call of this, and there is other work to do meanwhile.
+    """
+    # numerical libraries read these when they are loaded; torch is told its number of threads by each fit
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["resnet_tl.fused", "torchvision.models.resnet"])
+    forkserver.ensure_running()
+    return context
 
 
 def answer(future: "Future[Any]") -> Any:

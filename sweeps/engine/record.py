@@ -22,6 +22,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from filelock import FileLock
 
 from resnet_tl.result import Epoch
 from sweeps.definition.plan import Trial, describe
+from sweeps.engine.bulk import BulkWriter, FinishedRun, run_id_of
 from sweeps.ledger import Ledger, SeedRunRow, url_of
 from sweeps.reporting.stats import summarise
 
@@ -106,6 +108,7 @@ class Recorder:
         self,
         *,
         out: Path,
+        cache: Path,
         tracking_uri: str | None,
         study: str,
         question: str,
@@ -114,6 +117,7 @@ class Recorder:
         warn: Callable[[str], None],
     ) -> None:
         self._out, self._uri = out, tracking_uri or default_uri(out)
+        self._cache = cache
         self._local = tracking_uri is None
         self._study, self._question, self._ledger, self._commit, self._warn = (
             study,
@@ -128,11 +132,13 @@ class Recorder:
         self._children: dict[Key, _Run] = {}
         self._parents: dict[str, _Run] = {}
         self._arrived: dict[Key, tuple[str | None, Path | None]] = {}
+        self._bulk: BulkWriter | None = None
         self._always: set[Callable[[], object]] = set()
         self._down_until = 0.0
         self._warned = False
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
+        self._events.put(lambda: None)  # connecting takes seconds, which need not wait for the first result
 
     # -- called by the driver; none of these waits --------------------------------------------------------------------
 
@@ -144,9 +150,9 @@ class Recorder:
         """A running seed run has finished epochs."""
         self._events.put(lambda: self._log_epochs(self._ensure_child(trial, seed), epochs))
 
-    def finished(self, done: Done) -> None:
-        """A seed run is in the ledger."""
-        self._events.put(lambda: self._finish(done))
+    def finished(self, done: Sequence[Done]) -> None:
+        """Seed runs are in the ledger."""
+        self._events.put(lambda: self._finish_all(done))
 
     def flush(self) -> None:
         """Waits until all that was said so far is written, or has failed."""
@@ -165,8 +171,7 @@ class Recorder:
         """
 
         def catch_up() -> None:
-            for done in missing:
-                self._finish(done)
+            self._finish_all(list(missing))
             self._mark()
             self._end_running("KILLED" if interrupted else "FINISHED")
 
@@ -174,6 +179,8 @@ class Recorder:
         self._events.put(catch_up)
         self._events.put(None)
         self._thread.join()
+        if self._bulk:
+            self._bulk.close()
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
@@ -191,7 +198,7 @@ class Recorder:
             except Exception as error:  # whatever a tracker raises, training goes on
                 self._down_until = time.monotonic() + RETRY_S
                 # what was written before the failure is not known: look again before writing more
-                self._client = None
+                self._client = self._bulk = None
                 self._arrived.clear()
                 if not self._warned:
                     self._warned = True
@@ -202,7 +209,7 @@ class Recorder:
 
     def _connect(self) -> None:
         if self._local:
-            _make_database(self._out)
+            _make_database(self._out, self._cache)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow.tracking import MlflowClient
@@ -264,17 +271,12 @@ class Recorder:
         self._describe(run, trial, None)
         return run
 
-    def _create_child(self, trial: Trial, seed: int, started: str | None, tags: dict[str, str]) -> _Run:
-        parent = self._ensure_parent(trial)
-        tags = tags | {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
-        run = self._create(f"trial {trial.number} seed {seed}", trial, tags, started)
-        self._children[trial.fingerprint, seed] = run
-        return run
-
-    def _ensure_child(self, trial: Trial, seed: int) -> _Run:
+    def _ensure_child(self, trial: Trial, seed: int, started: str | None = None) -> _Run:
         run = self._children.get((trial.fingerprint, seed))
         if run is None:
-            run = self._create_child(trial, seed, None, {})
+            tags = _child_tags(seed, self._ensure_parent(trial))
+            run = self._create(_child_name(trial, seed), trial, tags, started)
+            self._children[trial.fingerprint, seed] = run
         elif run.status not in ("RUNNING", "FINISHED"):
             self._client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
@@ -283,23 +285,31 @@ class Recorder:
 
     def _describe(self, run: _Run, trial: Trial, seed: int | None) -> None:
         if not run.described:
-            self._client.log_batch(run.run_id, params=_params(trial, seed))
+            from mlflow.entities import Param
+
+            params = [Param(key, value) for key, value in _params(trial, seed).items()]
+            self._client.log_batch(run.run_id, params=params)
             run.described = True
 
-    def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
-        tags = tags | {
+    def _tags(self, trial: Trial) -> dict[str, str]:
+        return {
             "study": self._study,
             "fingerprint": trial.fingerprint,
             "backbone": trial.config.backbone,
             **({"mlflow.source.git.commit": self._commit} if self._commit else {}),
         }
+
+    def _create(self, name: str, trial: Trial, tags: dict[str, str], started: str | None) -> _Run:
         run = self._client.create_run(
-            self._experiment, start_time=_milliseconds(started) if started else None, tags=tags, run_name=name
+            self._experiment,
+            start_time=_milliseconds(started) if started else None,
+            tags=tags | self._tags(trial),
+            run_name=name,
         )
         return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri, described=False)
 
     def _log_epochs(
-        self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = (), params: Sequence[Any] = ()
+        self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = (), tags: Sequence[Any] = ()
     ) -> None:
         """Logs the epochs that are not there yet, whole ones in each batch: a second point would bend the curve."""
         from mlflow.entities import Metric
@@ -311,64 +321,90 @@ class Recorder:
                 continue
             points = [Metric(name, value, stamp, epoch.epoch) for name, value in epoch.metrics.items()]
             points.append(Metric("lr", epoch.lr, stamp, epoch.epoch))
-            if len(batch) + len(points) + len(extra) + len(params) > MOST_METRICS:
+            if len(batch) + len(points) + len(extra) + len(tags) > MOST_METRICS:
                 self._client.log_batch(run.run_id, metrics=batch)
                 batch = []
             batch += points
-        if batch or extra or params:
-            self._client.log_batch(run.run_id, metrics=[*batch, *extra], params=params)
+        if batch or extra or tags:
+            self._client.log_batch(run.run_id, metrics=[*batch, *extra], tags=tags)
         run.last_step = max([run.last_step, *(epoch.epoch for epoch in epochs)])
 
-    def _finish(self, done: Done) -> None:
+    def _finish_all(self, several: Sequence[Done]) -> None:
+        for first in range(0, len(several), MARK_EVERY):
+            quick: list[FinishedRun] = []
+            part = several[first : first + MARK_EVERY]
+            for done in part:
+                row = self._ledger.seed_run(self._study, done.trial.fingerprint, done.seed)
+                if self._local and row.state != "failed" and (row.fingerprint, row.seed) not in self._children:
+                    quick.append(self._prepare(done.trial, row, done.folder))
+                else:
+                    self._finish(done.trial, row, done.folder)
+            if quick:
+                self._bulk_for(part[0].trial).write(quick)
+            for done in part:
+                if done.seeds:
+                    self._finish_trial(done.trial, done.seeds)
+            self._mark()
+
+    def _bulk_for(self, trial: Trial) -> BulkWriter:
+        if self._bulk is None:
+            self._bulk = BulkWriter(self._out / "mlruns" / "mlflow.db", self._ensure_parent(trial).run_id)
+        return self._bulk
+
+    def _prepare(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> FinishedRun:
+        """A run that MLflow does not know yet, with its files where they belong."""
+        parent = self._ensure_parent(trial)
+        run_id = run_id_of(self._experiment, trial.fingerprint, row.seed)
+        uri = self._bulk_for(trial).artifact_uri(run_id)
+        checkpoint = self._store(run_id, uri, row, folder)
+        self._arrived[trial.fingerprint, row.seed] = checkpoint, folder
+        tags = _state_tags(row) | _child_tags(row.seed, parent) | self._tags(trial)
+        stamp = _milliseconds(row.finished)
+        points = [
+            (name, value, stamp, epoch["epoch"])
+            for epoch in row.history or []
+            for name, value in (epoch["metrics"] | {"lr": epoch["lr"]}).items()
+        ]
+        return FinishedRun(
+            run_id=run_id,
+            name=_child_name(trial, row.seed),
+            status="FINISHED",
+            start=_milliseconds(row.started),
+            end=stamp,
+            tags=tags,
+            params=_params(trial, row.seed),
+            points=points + [(name, value, stamp, 0) for name, value in _finals(row).items()],
+        )
+
+    def _finish(self, trial: Trial, row: SeedRunRow, folder: Path | None) -> None:
+        """The same through the client: for a server, and for runs that it knows already."""
         from mlflow.entities import Metric, RunTag
 
-        trial, folder = done.trial, done.folder
-        row = self._ledger.seed_run(self._study, trial.fingerprint, done.seed)
-        # every tag is written, so that those of a failure do not outlive it; MLflow cuts longer ones without a word
-        tags = {
-            "state": row.state,
-            "reason": (row.reason or "")[:5000],
-            "best_epoch": str(row.best_epoch or ""),
-            "reused_from": row.reused_from or "",
-        }
-        run = self._children.get((trial.fingerprint, row.seed))
-        params: list[Any] = []
-        if run is None:  # it was too short to be shown while it ran: one call makes it, one fills it, one ends it
-            run = self._create_child(trial, row.seed, row.started, tags)
-            params = _params(trial, row.seed)
-            run.described = True
-        else:
-            run = self._ensure_child(trial, row.seed)
-            self._client.log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        run = self._ensure_child(trial, row.seed, row.started)
         stamp = _milliseconds(row.finished)
         finals = []
         if row.state != "failed" and not run.has_finals:
-            for name, value in (row.metrics | {"wall_s": row.wall_s}).items():
-                key = f"best/{name}" if name.startswith(("train/", "val/")) else name
-                finals.append(Metric(key, value, stamp, 0))  # one value at step 0: the UI draws a bar
-        self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals, params)
+            finals = [Metric(name, value, stamp, 0) for name, value in _finals(row).items()]
+        tags = [RunTag(key, value) for key, value in _state_tags(row).items()]
+        self._log_epochs(run, [Epoch(**epoch) for epoch in row.history or []], finals, tags)
         run.has_finals = row.state != "failed"
-        checkpoint = self._store(run, row, folder)
+        checkpoint = self._store(run.run_id, run.artifact_uri, row, folder)
         run.status = "FAILED" if row.state == "failed" else "FINISHED"
         self._client.set_terminated(run.run_id, run.status, end_time=stamp)
-        if done.seeds:
-            self._finish_trial(trial, done.seeds)
         if row.state != "failed":
             del self._children[trial.fingerprint, row.seed]  # nothing more will be written to it
         self._arrived[trial.fingerprint, row.seed] = checkpoint, folder if row.state != "failed" else None
-        if len(self._arrived) >= MARK_EVERY:
-            self._mark()
 
-    def _store(self, run: _Run, row: SeedRunRow, folder: Path | None) -> str | None:
+    def _store(self, run_id: str, artifact_uri: str, row: SeedRunRow, folder: Path | None) -> str | None:
         """Puts the files of a seed run where MLflow looks for them; returns where its network is then."""
         made = folder / "checkpoint" if folder is not None else None
-        local = _local_path(run.artifact_uri)
+        local = _local_path(artifact_uri)
         if local is None:
             if row.confusion:
-                self._client.log_dict(run.run_id, row.confusion, "confusion.json")
+                self._client.log_dict(run_id, row.confusion, "confusion.json")
             if made is not None and made.exists():
-                self._client.log_artifacts(run.run_id, str(made), "checkpoint")
-                return f"runs:/{run.run_id}"
+                self._client.log_artifacts(run_id, str(made), "checkpoint")
+                return f"runs:/{run_id}"
             return row.checkpoint
         local.mkdir(parents=True, exist_ok=True)
         if row.confusion:
@@ -415,11 +451,35 @@ def _milliseconds(stamp: str) -> int:
     return int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000)
 
 
-def _params(trial: Trial, seed: int | None) -> list[Any]:
-    from mlflow.entities import Param
+def _child_name(trial: Trial, seed: int) -> str:
+    return f"trial {trial.number} seed {seed}"
 
-    params = [Param(key, str(value)) for key, value in trial.config.model_dump(mode="json").items()]
-    return params + ([Param("seed", str(seed))] if seed is not None else [])
+
+def _child_tags(seed: int, parent: _Run) -> dict[str, str]:
+    return {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
+
+
+def _state_tags(row: SeedRunRow) -> dict[str, str]:
+    # every tag is written, so that those of a failure do not outlive it; MLflow cuts longer ones without a word
+    return {
+        "state": row.state,
+        "reason": (row.reason or "")[:5000],
+        "best_epoch": str(row.best_epoch or ""),
+        "reused_from": row.reused_from or "",
+    }
+
+
+def _finals(row: SeedRunRow) -> dict[str, float]:
+    """The scores of the selected network, logged at step 0: the UI draws a single value as a bar."""
+    return {
+        (f"best/{name}" if name.startswith(("train/", "val/")) else name): value
+        for name, value in (row.metrics | {"wall_s": row.wall_s}).items()
+    }
+
+
+def _params(trial: Trial, seed: int | None) -> dict[str, str]:
+    params = {key: str(value) for key, value in trial.config.model_dump(mode="json").items()}
+    return params | ({"seed": str(seed)} if seed is not None else {})
 
 
 def _local_path(uri: str) -> Path | None:
@@ -430,36 +490,43 @@ def _local_path(uri: str) -> Path | None:
     return Path(urllib.request.url2pathname(parsed.path))
 
 
-def _make_database(out: Path) -> None:
-    """Makes `mlruns/mlflow.db` under another name first: a kill during the first migration breaks it for good."""
+def _make_database(out: Path, cache: Path) -> None:
+    """Makes `mlruns/mlflow.db` under another name first: a kill during the first migration breaks it for good.
+
+    An empty one is kept in the cache for each version of MLflow, whose migrations take four seconds.
+    """
     path = out / "mlruns" / "mlflow.db"
-    if path.exists():
-        return
     work = out / "mlruns" / ".work"
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "locks").mkdir(exist_ok=True)
+    (work / "locks").mkdir(parents=True, exist_ok=True)
     with FileLock(work / "locks" / "mlflow.lock"):
         if path.exists():
             return
+        empty = cache / "mlflow" / f"{version('mlflow')}.db"
+        if not empty.exists():
+            empty.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=empty.parent) as folder:
+                _migrate(Path(folder) / "empty.db").replace(empty)
         making = work / f"mlflow.{os.getpid()}.db"
-        making.unlink(missing_ok=True)
-        # in a process of its own, so that no connection to the old name stays open here
-        script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
-        made = subprocess.run(
-            [sys.executable, "-c", script, url_of(making)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=out,
-        )
-        if made.returncode != 0:
-            raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")
-        connection = sqlite3.connect(making)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
-        for suffix in ("-wal", "-shm"):
-            making.with_name(making.name + suffix).unlink(missing_ok=True)
+        shutil.copyfile(empty, making)
         making.replace(path)
+
+
+def _migrate(making: Path) -> Path:
+    # in a process of its own, so that no connection to this name stays open here
+    script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
+    made = subprocess.run(
+        [sys.executable, "-c", script, url_of(making)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=making.parent,
+    )
+    if made.returncode != 0:
+        raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")
+    connection = sqlite3.connect(making)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    return making
 
 
 def fetch_checkpoint(uri: str, out: Path, tracking_uri: str | None, destination: Path) -> None:

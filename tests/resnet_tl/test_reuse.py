@@ -312,7 +312,7 @@ class TestStore:
         front = front_of(trial(weights="w.pth", freeze="layer2"), images, "sha256:a", CPU)
         assert front is not None
         before = front.key(PLAIN)
-        monkeypatch.setattr("resnet_tl.fingerprint.version", lambda name: "99.0")
+        monkeypatch.setattr("resnet_tl.fingerprint.version_of", lambda name: "99.0")
         assert front.key(PLAIN) != before
 
     def test_a_flipped_byte_is_found_and_the_outputs_are_removed(

@@ -21,17 +21,17 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_a_seed_run_stands_once_for_each_study(ledger: Ledger) -> None:
-    ledger.put(ROW)
+    ledger.put([ROW])
     with pytest.raises(sqlalchemy.exc.IntegrityError):
-        ledger.put(ROW)
-    ledger.put(dataclasses.replace(ROW, study="t"))
+        ledger.put([ROW])
+    ledger.put([dataclasses.replace(ROW, study="t")])
     assert ledger.seed_runs("s", heavy=True) == [ROW]
 
 
 def test_a_failed_run_is_replaced_and_a_result_never_is(ledger: Ledger) -> None:
-    ledger.put(dataclasses.replace(ROW, state="failed", metrics={}, best_epoch=None))
+    ledger.put([dataclasses.replace(ROW, state="failed", metrics={}, best_epoch=None)])
     assert ledger.find("f", 0) is None, "a failure is no result to take over"
-    ledger.put(ROW)
+    ledger.put([ROW])
     assert [run.state for run in ledger.seed_runs("s")] == ["complete"]
     assert ledger.find("f", 0) == ROW
     assert ledger.find("f", 1) is None
@@ -39,7 +39,7 @@ def test_a_failed_run_is_replaced_and_a_result_never_is(ledger: Ledger) -> None:
 
 def test_numbers_that_are_not_finite_never_get_in(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        ledger.put(dataclasses.replace(ROW, metrics={"val/loss": float("nan")}))
+        ledger.put([dataclasses.replace(ROW, metrics={"val/loss": float("nan")})])
     assert ledger.seed_runs("s") == []
 
 

@@ -124,7 +124,6 @@ def test_off_is_a_word(study: str) -> None:
         ("study.pruner=median", "is not built yet"),
         ("study.confirm={top: 3}", "is not built yet"),
         ("run.storage=postgresql://x", "is not built yet"),
-        ("run.reuse=off", "is not built yet"),
         ("run.executor=ray", "is not built yet"),
         ("data.shifted=x", "is not built yet"),
         ("run.workers=0", "greater than or equal to 1"),
