@@ -13,7 +13,8 @@ study.name=NAME        the name in the ledger; a changed study needs a new one
 run.out=FOLDER         holds studies.db, mlruns/ and reports/ (default: the current folder)
 run.workers=N          seed runs at a time         run.threads=N   CPU threads of each (fixed when a study is created)
 run.device=auto        auto, cpu, cuda or cuda:1   run.cache=DIR   what studies share (default: the user's cache folder)
-run.dry_run=true       show the trials and what is done; run nothing
+run.dry_run=true       show the trials, what is done, what is computed once for all, and why; run nothing
+run.reuse=off          compute frozen parts each time (auto: once, where it pays; the results are the same)
 run.tracking_uri=URI   an MLflow server instead of mlruns/mlflow.db
 
 Starting a study again finishes what is missing and repeats nothing.
@@ -24,6 +25,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -32,7 +34,10 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
-from sweeps.definition.plan import DONE, describe
+from sweeps.definition.plan import DONE, Plan, describe
+
+if TYPE_CHECKING:
+    from sweeps.engine.session import Session
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -142,10 +147,28 @@ def _dry_run(definition: Definition) -> int:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
     if plan.to_ask:
         print(f"{plan.to_ask} more trials will be proposed by {study.method}")
+    for line in _shared(session, plan):
+        print(line)
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
     todo = len(plan.todo) + plan.to_ask * len(study.seeds)
     print(f"{total} seed runs in all, {total - todo} done, {todo} to do")
     return 0
+
+
+def _shared(session: "Session", plan: Plan) -> list[str]:
+    """What seed runs share, and what a worker may take of the memory."""
+    from sweeps.engine.reuse import decide, planned, worker_bytes
+
+    todo = [(trial.config, len(session.known.lacks(trial, session.study.seeds))) for trial in plan.trials]
+    runs = planned(session, [(config, count) for config, count in todo if count], plan.to_ask)
+    if not runs:
+        return []
+    reuse = decide(session, runs)
+    lines = [f"shared: {decision.describe()}" for decision in reuse.decisions]
+    if not lines:
+        lines = ["shared: nothing; no trial has a frozen front whose outputs could be foreseen"]
+    most = max(worker_bytes(session, config, reuse.of(session.front(config))) for config, _ in runs)
+    return [*lines, f"memory: at most {most / 1e9:.1f} GB a worker"]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Which seed runs go to a worker together. Pure: a function of what is still to do."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,4 +55,4 @@ def take(
     todo.extend(rest)
     number = min(workers * -(-len(alike) // (workers * MOST_HEADS[device])), len(alike))
     ends = [len(alike) * group // number for group in range(number + 1)]
-    return [alike[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [alike[start:end] for start, end in itertools.pairwise(ends)]

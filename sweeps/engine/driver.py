@@ -323,8 +323,8 @@ class _Driver:
             if not running and not checks:
                 break
             # results on stored features are not written before those are proven
-            ready = [f for f, job in running.items() if job.front is None or job.front in self.proven or not f.done()]
-            finished, _ = wait([*ready, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
+            proven = [future for future, job in running.items() if job.front is None or job.front in self.proven]
+            finished, _ = wait([*proven, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
                 if future in checks:
                     front, device = checks.pop(future)
@@ -439,10 +439,8 @@ class _Driver:
     def _submit(self, job: _Running) -> "Future[Any]":
         assert self.executor
         assert self.optuna
-        assert self.recorder
         if len(job.runs) == 1:  # heads side by side are done before anybody could look
             self.optuna.begin(job.runs[0].trial)
-            self.recorder.started(job.runs[0].trial, job.runs[0].seed)
         Path(job.job.progress).unlink(missing_ok=True)
         return self.executor.submit(run_job, job.job)
 
@@ -452,6 +450,9 @@ class _Driver:
         assert self.display
         met = read_progress(Path(job.job.progress))
         if time.monotonic() - job.clock > SHOW_AFTER_S:
+            if len(job.runs) == 1 and job.job.runs[0].folder not in self.shown:
+                self.shown[job.job.runs[0].folder] = 0
+                self.recorder.started(job.runs[0].trial, job.runs[0].seed)
             for number, epochs in met.items():
                 item = job.runs[number]
                 key = job.job.runs[number].folder

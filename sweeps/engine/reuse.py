@@ -157,7 +157,7 @@ def _size(num_bytes: float) -> str:
 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
-WORKER_BYTES = 1_100_000_000
+WORKER_BYTES = 900_000_000
 """Of a worker with torch and torchvision loaded and a batch of a ResNet-18 at 64 pixels; measured, rounded up."""
 
 

@@ -1,5 +1,7 @@
 """Whole studies, run as a user runs them: separate processes, real training on small drawings."""
 
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -175,9 +177,9 @@ def test_a_bayesian_study_tries_the_same_whatever_the_workers_and_ends_with_its_
     assert frame(home / "one")["fingerprint"].nunique() == 6
 
 
-def start(home: Path, *words: str) -> "subprocess.Popen[str]":
+def start(home: Path, *words: str, weights: str = "none") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "sweeps.run", "study=small.yaml", "trial.weights=none", *words],
+        [sys.executable, "-m", "sweeps.run", "study=small.yaml", f"trial.weights={weights}", *words],
         cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         # a test runner in the background ignores SIGINT, and its children would inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -215,6 +217,86 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing(home: Path, run: Run) ->
     assert query(home, TWICE) == [(0,)]
 
 
+FROZEN = ["study=small.yaml", "trial.freeze=all", "trial.epochs=3", "trial.augment=hflip"]
+THREE_RATES = "study.space={lr: {values: [1e-3, 1e38, 1e-2]}}"
+
+
+def test_what_is_computed_once_changes_no_number_and_damage_is_found(home: Path, run: Run) -> None:
+    dry = run("sweeps.run", *FROZEN, THREE_RATES, "run.dry_run=true")
+    assert "times fewer passes" in dry.stdout, dry.stdout + dry.stderr
+    assert "GB a worker" in dry.stdout
+    once = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=once")
+    assert once.returncode == 0, once.stdout + once.stderr
+    assert "computing once, for 36 images (centre): resnet18 up to pool" in once.stdout
+    assert "computing once, for 24 images (centre+hflip)" in once.stdout
+    expected = frame(home / "once").drop(columns="wall_s")
+    assert expected["state"].tolist() == ["complete"] * 2 + ["diverged"] * 2 + ["complete"] * 2
+    assert query(home / "once", TWICE) == [(0,)]
+    assert query(home / "once", "select count(*) from metrics where key = 'val/loss' and step = 3") == [(4,)]
+
+    again = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=again", "run.workers=1")
+    assert "computing once" not in again.stdout, "the outputs were in the cache"
+    plain = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=plain", "run.reuse=off")
+    assert "computing once" not in plain.stdout
+    for other in ("again", "plain"):
+        pd.testing.assert_frame_equal(frame(home / other).drop(columns="wall_s"), expected, check_exact=True)
+
+    # a flipped byte is found by its hash, and what it was in is computed anew
+    paths = sorted((home / "cache" / "features").glob("*/outputs.bin"))
+    assert len(paths) == 2
+    flip(paths[0])
+    mended = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=mended")
+    assert "They were removed" in mended.stdout
+    assert mended.stdout.count("computing once") == 1
+    pd.testing.assert_frame_equal(frame(home / "mended").drop(columns="wall_s"), expected, check_exact=True)
+
+    # outputs that are wrong in spite of a right hash are found by training on them, before any result is believed
+    for path in paths:
+        flip(path)
+        table = json.loads(path.with_name("features.json").read_text())
+        table["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name("features.json").write_text(json.dumps(table))
+    wrong = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=wrong")
+    assert wrong.returncode == 2
+    assert "must give the same bits" in wrong.stderr
+    assert "run.reuse=off" in wrong.stderr
+    connection = sqlite3.connect(home / "wrong" / "studies.db")
+    assert connection.execute("select count(*) from sweeps_seed_runs").fetchall() == [(0,)]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    for place in range(3, len(content), 512):  # some bit of every image
+        content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_killed_groups_of_heads_lose_nothing_and_repeat_nothing(home: Path, run: Run) -> None:
+    words = ["trial.freeze=all", "trial.epochs=300", "study.seeds=[0,1,2,3]"]
+    whole = run("sweeps.run", "study=small.yaml", *words, "run.out=whole")
+    assert whole.returncode == 0, whole.stderr
+    for pause in (3.0, 4.5, 6.0):
+        process = start(home, *words, weights="pre")
+        time.sleep(pause)
+        process.kill()
+        process.wait()
+    process = start(home, *words, weights="pre")
+    time.sleep(4.0)
+    for server in children_of(process.pid, "forkserver"):
+        for pid in children_of(server, "forkserver"):
+            os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    last = run("sweeps.run", "study=small.yaml", *words)
+    assert last.returncode == 0, last.stdout + last.stderr
+    pd.testing.assert_frame_equal(
+        frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
+    )
+    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 10)]
+    assert query(home, TWICE) == [(0,)]
+
+
 def test_a_second_driver_of_the_same_study_is_refused(home: Path, run: Run) -> None:
     with study_lock(home, "small"):
         second = run("sweeps.run", "study=small.yaml", "trial.weights=none")
@@ -238,16 +320,21 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(home: Path, run: Run, sen
     assert len(frame(home)) == 4
 
 
+def children_of(pid: int, kind: str) -> list[int]:
+    """Processes whose command line has a word in it."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # any thread may have started them
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in children if kind in Path(f"/proc/{child}/cmdline").read_text()]
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_run_one_more_try(home: Path) -> None:
     process = start(home, "trial.epochs=40")
     wait_for_rows(home, 1)
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")  # any thread may have started them
-    children = [pid for task in tasks for pid in task.read_text().split()]
-    workers = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    workers = [pid for server in children_of(process.pid, "forkserver") for pid in children_of(server, "forkserver")]
     assert len(workers) == 2
     for pid in workers:
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     assert "trying once more" in output
