@@ -29,29 +29,30 @@ def microseconds(work: Callable[[], object], times: int = 60) -> float:
     return 1e6 * statistics.median(spent) / M
 
 
+def measure(name: str, dtype: torch.dtype) -> dict[str, float]:
+    """Times a step, and reading its features alone."""
+    table = torch.randn(N, F).to(dtype)
+    heads = Heads([Head("linear", F, 1, K, 0.0) for _ in range(M)], bf16=name == "bf16", device=torch.device("cpu"))
+    optimizer = Optimizer("sgd", heads.parameters, momentum_M=[0.9] * M, weight_decay_M=[1e-4] * M)
+    targets = torch.nn.functional.one_hot(torch.randint(0, K, (M, B)), K).float()
+    share, lr = torch.full((1, 1, 1), 1 / B), np.full(M, 1e-3)
+    rows = torch.randint(0, N, (M * B,))
+
+    def read() -> torch.Tensor:
+        return table.index_select(0, rows).view(M, B, F)
+
+    def step() -> None:
+        gradients, _, _ = heads.gradients(read(), targets, share, None)
+        optimizer.step(heads.parameters, gradients, lr)
+
+    return {f"{name}, µs": microseconds(step), f"{name}, reading alone, µs": microseconds(read)}
+
+
 def main() -> None:
     """Measures in fp32 and bf16."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    figures = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        table = torch.randn(N, F).to(dtype)
-        heads = Heads([Head("linear", F, 1, K, 0.0) for _ in range(M)], bf16=name == "bf16", device=torch.device("cpu"))
-        optimizer = Optimizer("sgd", heads.parameters, momentum_M=[0.9] * M, weight_decay_M=[1e-4] * M)
-        targets = torch.nn.functional.one_hot(torch.randint(0, K, (M, B)), K).float()
-        share, lr = torch.full((1, 1, 1), 1 / B), np.full(M, 1e-3)
-        rows = torch.randint(0, N, (M * B,))
-
-        def read(table: torch.Tensor = table, rows: torch.Tensor = rows) -> torch.Tensor:
-            return table.index_select(0, rows).view(M, B, F)
-
-        def step(heads: Heads = heads, optimizer: Optimizer = optimizer) -> None:
-            gradients, _, _ = heads.gradients(read(), targets, share, None)
-            optimizer.step(heads.parameters, gradients, lr)
-
-        figures[f"{name}, µs"] = microseconds(step)
-        figures[f"{name}, reading alone, µs"] = microseconds(read)
-    print(json.dumps(figures))
+    print(json.dumps(measure("fp32", torch.float32) | measure("bf16", torch.bfloat16)))
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ def main() -> None:
         ("steps", lambda: bench.head_steps(5)),
         ("noop", lambda: bench.orchestration(3)),
         ("fit", lambda: bench.one_fine_tune(5)),
-        ("whole", lambda: bench.sweep_of_whole(3)),
+        ("whole", lambda: bench.sweep_of_whole(2)),
         ("0.9", lambda: bench.sweep_of_tails(0.9, 1)),
         ("0.7", lambda: bench.sweep_of_tails(0.7, 1)),
         ("growth", bench.growth),
