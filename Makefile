@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test test-all check clean
+.PHONY: run test test-all check bench clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -13,6 +13,11 @@ test: $(STAMP) check
 
 test-all: $(STAMP) check
 	$(BIN)/python -m pytest -m "not gpu"
+
+# about 40 minutes; needs the Debian package openclipart-png, and a machine that does nothing else meanwhile
+bench: $(STAMP)
+	$(BIN)/python -m pip install -e ".[bench]"
+	$(BIN)/python -m benchmarks.run
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

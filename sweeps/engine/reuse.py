@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_tl.cache import room
+from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import PLAIN, View, finite_views
 from resnet_tl.front import Front, is_head_only
@@ -74,7 +74,8 @@ def decide(session: Session, runs: Iterable[tuple[TrialConfig, int]]) -> Reuse:
         front = session.front(config)
         if front is not None and seed_runs:
             counts.setdefault(front, []).append((config, seed_runs))
-    free = room(session.cache, session.definition.run.cache_gb)
+    with hold([Path(session.data.folder)]):  # the images of this study are not to make room for their features
+        free = room(session.cache, session.definition.run.cache_gb)
     found = [_decide(session, front, trials) for front, trials in counts.items()]
     # where room is short, what saves most work for each byte comes first
     found.sort(key=lambda d: -(d.passes - d.passes_once) * d.front.macs / max(d.num_bytes, 1))
