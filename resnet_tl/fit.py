@@ -149,7 +149,7 @@ class Run:
         self.network = start.network(trial, seed, device)
         self.inputs: Inputs
         if features is None:
-            self.inputs = ThroughFront(start, trial, self.network, device)
+            self.inputs = ThroughFront(start, trial, self.network, device, threads=environment.threads)
         else:
             assert features.front.cut == self.network.cut
             self.inputs = FromStore(Features(features, start.images), start, trial, device)

@@ -20,16 +20,14 @@ from torch import Tensor
 from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
 from resnet_tl.course import Course
-from resnet_tl.data.augment import views_B
-from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
+from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.data.views import finite_views
 from resnet_tl.features import Features
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import SAVE_EVERY_S, identity, load_state
 from resnet_tl.front import head_group, num_frozen
+from resnet_tl.head_inputs import Computed, HeadInputs, Table
 from resnet_tl.heads import Heads, Optimizer, class_logits, padded
-from resnet_tl.inputs import ThroughFront
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model.architecture import BACKBONES, num_trainable
 from resnet_tl.model.network import Head, init_head
@@ -85,11 +83,11 @@ def fit_heads(
         torch.set_num_threads(1)  # batched products are the same bits in any company with one thread only
     begun = begun or start(members[0].trial, data)
     where = torch.device(device or environment.device)
-    source: _Source
+    source: HeadInputs
     if features is None:
-        source = _Computed(begun, members, where)
+        source = Computed(begun, [(m.trial, m.seed) for m in members], where, threads=environment.threads)
     else:
-        source = _Table(begun, members[0].trial, Features(features, begun.images), where)
+        source = Table(begun, members[0].trial, Features(features, begun.images), where)
     return _Group(members, begun, source, environment, where, on_epoch or _ignore, save_every_s).run()
 
 
@@ -97,121 +95,12 @@ def _ignore(_: int, __: Epoch) -> None:
     pass
 
 
-# -- features ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One batch of every member."""
-
-    features_MBF: Tensor
-    targets_MBK: Tensor
-    samples_MB: NDArray[np.int64]
-
-
-class _Source:
-    """Features for training and scoring."""
-
-    def train(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[_Step]:
-        """One epoch of several members, each given by its number, its seed and its epoch."""
-        raise NotImplementedError
-
-    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
-        """Features [B, F] of a split, never augmented."""
-        raise NotImplementedError
-
-    shared: bool
-    """Whether all members are scored on the same features."""
-
-
-class _Table(_Source):
-    """Stored features, all in memory: a row for each face of each image."""
-
-    shared = True
-
-    def __init__(self, begun: Start, trial: TrialConfig, features: Features, device: torch.device) -> None:
-        self._start, self._trial, self._device = begun, trial, device
-        views = finite_views(trial.augment)
-        assert views is not None
-        images = begun.images
-        train = images.splits["train"]
-        everything = np.arange(len(images.labels_N))
-        parts = [features.of_view(everything)] + [features.of_view(train, view) for view in views[1:]]
-        self._table = torch.cat(parts).to(device)
-        self._labels = torch.from_numpy(images.labels_N).to(device)
-        # row of (view, image): the plain view first, then the others of train only
-        self._row_VN = np.full((len(views), len(everything)), -1)
-        self._row_VN[0] = everything
-        for number in range(1, len(views)):
-            self._row_VN[number, train] = len(everything) + (number - 1) * len(train) + np.arange(len(train))
-
-    def train(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[_Step]:
-        images, data, trial = self._start.images, self._start.data, self._trial
-        count = len(images.labels_N)
-        orders: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-        for _, seed, epoch in runs:
-            if (seed, epoch) not in orders:
-                samples = epoch_order(images, balanced=data.balanced, seed=seed, epoch=epoch)
-                view = views_B(samples, key=derive(seed, "augment", epoch), names=trial.augment)
-                orders[seed, epoch] = samples, self._row_VN[view, samples % count]
-        samples_MN = np.stack([orders[seed, epoch][0] for _, seed, epoch in runs])
-        rows_MN = torch.from_numpy(np.stack([orders[seed, epoch][1] for _, seed, epoch in runs])).to(self._device)
-        labels_MN = self._labels[torch.from_numpy(samples_MN % count).to(self._device)]
-        targets_MNK = torch.nn.functional.one_hot(labels_MN, len(data.classes)).float()
-        first = 0
-        for batch in cut_batches(samples_MN[0], trial.batch_size):
-            end = first + len(batch)
-            rows_MB = rows_MN[:, first:end]
-            features = self._table.index_select(0, rows_MB.reshape(-1)).view(len(runs), len(batch), -1)
-            yield _Step(features, targets_MNK[:, first:end], samples_MN[:, first:end])
-            first = end
-
-    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
-        index = self._start.images.splits[split]
-        for first in range(0, len(index), EVAL_BATCH):
-            yield self._table[torch.from_numpy(index[first : first + EVAL_BATCH]).to(self._device)]
-
-
-class _Computed(_Source):
-    """Features through the backbone for every batch: endless augmentation, weights of the run's own, or no reuse."""
-
-    def __init__(self, begun: Start, members: Sequence[Member], device: torch.device) -> None:
-        # members share a backbone unless each draws its own
-        self.shared = begun.state is not None
-        self._inputs = [
-            ThroughFront(begun, m.trial, begun.network(m.trial, m.seed, device).eval(), device)
-            for m in (members[:1] if self.shared else members)
-        ]
-        self._start = begun
-
-    def _of(self, member: int) -> ThroughFront:
-        return self._inputs[0 if self.shared else member]
-
-    def train(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[_Step]:
-        # a padded member comes twice; its images pass through the backbone once
-        distinct = list(dict.fromkeys(runs))
-        place = [distinct.index(run) for run in runs]
-        for batches in zip(*(self._of(m).train(seed, epoch) for m, seed, epoch in distinct), strict=True):
-            yield _Step(
-                torch.stack([batches[p].inputs_B for p in place]),
-                torch.stack([batches[p].targets_BK for p in place]),
-                np.stack([batches[p].samples_B for p in place]),
-            )
-
-    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
-        for features_BF, _ in self._of(member).evaluate(split):
-            yield features_BF
-
-
-# -- the group --------------------------------------------------------------------------------------------------------
-
-
 class _Group:
     def __init__(
         self,
         members: Sequence[Member],
         begun: Start,
-        source: _Source,
+        source: HeadInputs,
         environment: Environment,
         device: torch.device,
         on_epoch: OnEpochs,

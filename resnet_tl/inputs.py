@@ -33,9 +33,16 @@ class Inputs(Protocol):
 
 
 class ThroughFront:
-    """Images, decoded once, through the front of a network, each time anew."""
+    """Images, decoded once, through the front of a network, each time anew.
 
-    def __init__(self, start: Start, trial: TrialConfig, network: Network, device: torch.device) -> None:
+    Args:
+        threads: with which the front runs, whatever the rest has: heads side by side have one.
+    """
+
+    def __init__(
+        self, start: Start, trial: TrialConfig, network: Network, device: torch.device, *, threads: int
+    ) -> None:
+        self._threads = threads
         self._start, self._trial, self._network, self._device = start, trial, network, device
         self._last = network.cut > 0 and network.channels_last[network.cut - 1]
 
@@ -67,8 +74,13 @@ class ThroughFront:
     def _front(self, images_BCHW: Tensor) -> Tensor:
         if self._network.cut == 0:
             return images_BCHW
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._trial.precision == "bf16"):
-            return as_stored(self._network.front(images_BCHW), self._last)
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._trial.precision == "bf16"):
+                return as_stored(self._network.front(images_BCHW), self._last)
+        finally:
+            torch.set_num_threads(before)
 
 
 class FromStore:

@@ -73,7 +73,7 @@ def _run(definition: Definition, command: str) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
-    from sweeps.engine.record import ui_command
+    from sweeps.engine.tracker import ui_command
     from sweeps.ledger import Ledger
     from sweeps.reporting import documents
     from sweeps.reporting.results import from_ledger, write_csv

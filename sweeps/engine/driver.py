@@ -1,13 +1,10 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
 import shutil
-import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +14,25 @@ from rich.console import Console
 from resnet_tl import cache
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
-from resnet_tl.data.views import finite_views
-from resnet_tl.errors import ConfigError, UserError
-from resnet_tl.front import Front, head_group, is_head_only
+from resnet_tl.errors import ConfigError
 from resnet_tl.options import expand
-from resnet_tl.result import FitResult
-from resnet_tl.store import Stored, stored
 from sweeps.definition.config import Definition
-from sweeps.definition.plan import DONE, Trial, describe
-from sweeps.engine.batch import ALONE, MOST_HEADS, Todo, take
+from sweeps.definition.plan import DONE, Trial
+from sweeps.engine.batch import Todo
 from sweeps.engine.best import BestNetwork, Scored
-from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, allot, answer, load_ahead
+from sweeps.engine.commit import git_commit
+from sweeps.engine.execute import LocalExecutor, allot, load_ahead
 from sweeps.engine.features import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
+from sweeps.engine.jobs import Jobs, folder_of
 from sweeps.engine.progress import Display
-from sweeps.engine.record import Done, Recorder, git_commit
+from sweeps.engine.record import Done, Recorder
 from sweeps.engine.reuse import Reuse, decide, planned
 from sweeps.engine.session import Session
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
 from sweeps.engine.weights import provide
-from sweeps.engine.work import CheckJob, Job, SeedRun, read_progress, run_check, run_job, warm_up
+from sweeps.engine.work import warm_up
 from sweeps.ledger import Ledger, SeedRunRow, TrialRow, now
 
 
@@ -53,21 +48,6 @@ class Outcome:
     """Seed runs trained by this very run."""
     best: Path | None
     """Folder of the best network."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Running:
-    """What a worker is at: one seed run, or heads side by side."""
-
-    runs: tuple[Todo, ...]
-    job: Job
-    started: str
-    clock: float
-
-    @property
-    def front(self) -> Front | None:
-        """Whose stored outputs it uses."""
-        return self.job.features.front if self.job.features else None
 
 
 @contextmanager
@@ -128,9 +108,7 @@ class _Driver:
         self.work = session.out / "mlruns" / ".work" / "studies" / self.study.name
         self.ran = 0
         self.others = ledger.has_others(self.study.name)
-        self.shown: dict[str, int] = {}
         self.reuse = Reuse(decisions=())
-        self.proven: set[Front] = set()
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result
@@ -199,7 +177,7 @@ class _Driver:
     def _clear_work(self) -> None:
         """Removes work folders whose content is stored; a kill may have left some behind."""
         for row in self.ledger.seed_runs(self.study.name):
-            folder = self._folder(row.fingerprint, row.seed)
+            folder = folder_of(self.work, row.fingerprint, row.seed)
             if row.tracked and row.state in DONE and folder.exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -219,7 +197,7 @@ class _Driver:
         return Done(
             trial=trial,
             seed=row.seed,
-            folder=None if row.reused_from else self._folder(trial.fingerprint, row.seed),
+            folder=None if row.reused_from else folder_of(self.work, trial.fingerprint, row.seed),
             seeds=self.study.seeds if self._is_whole(trial) else (),
         )
 
@@ -266,6 +244,8 @@ class _Driver:
             self._execute_with_images()
 
     def _execute_with_images(self) -> None:
+        assert self.optuna
+        assert self.recorder
         session, run = self.session, self.session.definition.run
         devices = allot(run.device, session.environment, run.workers)
         workers = len(devices)
@@ -295,47 +275,25 @@ class _Driver:
         )
         self._say_shared(configs)
         with cache.hold(self._provide_features(executor, devices)):
-            self._run_all(devices)
+            jobs = Jobs(
+                session,
+                self.reuse,
+                executor=executor,
+                work=self.work,
+                commit=self.commit,
+                todo=self.todo,
+                ask=self._ask,
+                write=self._write,
+                optuna=self.optuna,
+                recorder=self.recorder,
+                display=self.display,
+                interrupt=self.interrupt,
+            )
+            try:
+                jobs.run(devices)
+            finally:
+                self.ran = jobs.ran
         self.display.stop()
-
-    def _run_all(self, devices: list[str]) -> None:
-        """Keeps every device busy until nothing is left to do."""
-        free = list(reversed(devices))
-        running: dict[Future[Any], _Running] = {}
-        checks: dict[Future[Any], tuple[Front, str]] = {}
-        met: set[Front] = set()
-        groups: deque[list[Todo]] = deque()
-        while True:
-            while free and (groups or self.todo or self._ask()):
-                if not groups and not self.todo:
-                    continue  # the proposed trial was taken over whole from another study
-                if not groups:
-                    groups.extend(self._take(len(devices)))
-                device = free.pop()
-                job = self._start(groups[0], device)
-                if job.front is not None and job.front not in met:
-                    met.add(job.front)
-                    checks[self._submit_check(job, device)] = (job.front, device)
-                else:
-                    groups.popleft()
-                    running[self._submit(job)] = job
-            self.interrupt.check()
-            if not running and not checks:
-                break
-            # results on stored features are not written before those are proven
-            proven = [future for future, job in running.items() if job.front is None or job.front in self.proven]
-            finished, _ = wait([*proven, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for future in finished:
-                if future in checks:
-                    front, device = checks.pop(future)
-                    free.append(device)
-                    self._judge(front, future)
-                else:
-                    job = running.pop(future)
-                    free.append(job.job.device)
-                    self._collect(job, future)
-            for job in running.values():
-                self._follow(job)
 
     def _say_shared(self, configs: Sequence[TrialConfig]) -> None:
         if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
@@ -357,187 +315,6 @@ class _Driver:
         """Trials with their number of seed runs still to do."""
         counts = Counter(item.trial.number for item in self.todo)
         return [(trial.config, counts[trial.number]) for trial in self.trials if counts[trial.number]]
-
-    def _features(self, config: TrialConfig) -> Stored | None:
-        decision = self.reuse.of(self.session.front(config))
-        if decision is None or not decision.reuse:
-            return None
-        views = finite_views(config.augment)
-        if views is None or not set(views) <= set(decision.views):
-            return None
-        return stored(decision.front, views, self.session.cache)
-
-    def _group_of(self, config: TrialConfig) -> str | None:
-        """Heads on the same stored features are trained side by side."""
-        if not is_head_only(config, self.session.data.channels) or self._features(config) is None:
-            return None
-        return head_group(config)
-
-    def _submit_check(self, job: _Running, device: str) -> "Future[Any]":
-        assert self.executor
-        assert job.job.features
-        return self.executor.submit(
-            run_check,
-            CheckJob(
-                run=job.job.runs[0],
-                data=self.session.data,
-                environment=self.session.environment,
-                device=device,
-                features=job.job.features,
-            ),
-        )
-
-    def _judge(self, front: Front, future: "Future[Any]") -> None:
-        """Ends the study where stored features do not train the very same weights.
-
-        Raises:
-            UserError: they do not, or it could not be found out.
-        """
-        try:
-            difference = answer(future)
-        except WorkerDied as error:
-            raise UserError(f"The check of stored features could not be made: {error}. Start again.") from None
-        if difference is not None:
-            raise UserError(
-                f"Training on the stored outputs of {front.describe()} must give the same bits as computing them each "
-                f"time, but they differ here: {difference}. No result that used them was kept. Run with "
-                "run.reuse=off, which computes them each time, and please report this machine."
-            )
-        self.proven.add(front)
-
-    def _folder(self, fingerprint: str, seed: int) -> Path:
-        return self.work / f"{fingerprint}-{seed}"
-
-    def _take(self, workers: int) -> list[list[Todo]]:
-        """The next seed runs, in groups that go to a worker together."""
-        if self.study.method == "random":  # which hears of no result, so that trials can be proposed ahead
-            enough = workers * MOST_HEADS[self.session.environment.device]
-            while len(self.todo) < enough and self._ask():
-                pass
-        kind = self.session.environment.device
-        return take(self.todo, group_of=self._group_of, device=kind, workers=workers)
-
-    def _start(self, runs: Sequence[Todo], device: str) -> _Running:
-        folder = self._folder(runs[0].trial.fingerprint, runs[0].seed)
-        job = Job(
-            runs=tuple(
-                SeedRun(
-                    trial=self.session.start_from(item.trial.config),
-                    seed=item.seed,
-                    folder=str(self._folder(item.trial.fingerprint, item.seed)),
-                )
-                for item in runs
-            ),
-            data=self.session.data,
-            environment=self.session.environment,
-            device=device,
-            features=self._features(runs[0].trial.config),
-            progress=str(folder / "progress.jsonl"),
-        )
-        return _Running(runs=tuple(runs), job=job, started=now(), clock=time.monotonic())
-
-    def _submit(self, job: _Running) -> "Future[Any]":
-        assert self.executor
-        assert self.optuna
-        if len(job.runs) == 1:  # heads side by side are done before anybody could look
-            self.optuna.begin(job.runs[0].trial)
-        Path(job.job.progress).unlink(missing_ok=True)
-        return self.executor.submit(run_job, job.job)
-
-    def _follow(self, job: _Running) -> None:
-        """Shows how far a job is; in MLflow too, if it takes long enough for somebody to look."""
-        assert self.recorder
-        assert self.display
-        met = read_progress(Path(job.job.progress))
-        if time.monotonic() - job.clock > SHOW_AFTER_S:
-            if len(job.runs) == 1 and job.job.runs[0].folder not in self.shown:
-                self.shown[job.job.runs[0].folder] = 0
-                self.recorder.started(job.runs[0].trial, job.runs[0].seed)
-            for number, epochs in met.items():
-                item = job.runs[number]
-                key = job.job.runs[number].folder
-                if len(epochs) > self.shown.get(key, 0):
-                    self.shown[key] = len(epochs)
-                    self.recorder.epochs(item.trial, item.seed, epochs)
-        done = max((len(epochs) for epochs in met.values()), default=0)
-        note = "starting"
-        if met and len(job.runs) == 1:
-            note = f"{self.study.metric} {met[0][-1].metrics[self.study.metric]:.4f}"
-        elif met:
-            note = f"{len(job.runs)} heads side by side"
-        most = max(item.trial.config.epochs for item in job.runs)
-        self.display.running(job.job.progress, _name(job.runs), done, most, note)
-
-    def _collect(self, job: _Running, future: "Future[Any]") -> None:
-        """Writes down what a finished job says."""
-        assert self.display
-        for run in job.job.runs:
-            self.shown.pop(run.folder, None)
-        try:
-            results: list[FitResult] = answer(future)
-            rows = [self._row(job, item, result) for item, result in zip(job.runs, results, strict=True)]
-        except WorkerDied as error:
-            attempt = job.runs[0].attempt + 1
-            if attempt == 1 or len(job.runs) > 1:
-                # killed from outside, or memory was short for a moment; it goes on from its last saved epoch
-                self._say(f"{_name(job.runs)}: {error}; trying {'once more' if attempt == 1 else 'one by one'}")
-                self.todo.extendleft(replace(item, attempt=attempt) for item in reversed(job.runs))
-                return
-            rows = [self._failed(job, job.runs[0], str(error))]
-        except Exception as error:  # whatever a seed run raises fails that seed run, visibly
-            if len(job.runs) > 1:
-                self._say(f"{_name(job.runs)}: {type(error).__name__}: {error}; trying one by one")
-                self.todo.extendleft(replace(item, attempt=ALONE) for item in reversed(job.runs))
-                return
-            reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).strip()
-            rows = [self._failed(job, job.runs[0], reason)]
-        self.ran += len(rows)
-        self._write([(item.trial, row) for item, row in zip(job.runs, rows, strict=True)])
-        spent = (time.monotonic() - job.clock) / len(rows)
-        for item, row in zip(job.runs, rows, strict=True):
-            name = f"trial {item.trial.number} seed {item.seed} ({describe(item.trial.params)})"
-            if row.state == "complete":
-                value = row.metrics[self.study.metric]
-                said = f"{self.study.metric} {value:.4f} at epoch {row.best_epoch}, {_seconds(row.wall_s)}"
-            else:
-                said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
-            self.display.finished(job.job.progress, f"{name}: {said}", spent, counts=row.state in DONE)
-
-    def _row(self, job: _Running, item: Todo, result: FitResult) -> SeedRunRow:
-        folder = self._folder(item.trial.fingerprint, item.seed)
-        return SeedRunRow(
-            study=self.study.name,
-            fingerprint=item.trial.fingerprint,
-            seed=item.seed,
-            state=result.state,
-            max_epoch=result.max_epoch,
-            best_epoch=result.best_epoch,
-            metrics=result.metrics,
-            wall_s=result.wall_s,
-            reason=result.reason,
-            started=job.started,
-            finished=now(),
-            commit=self.commit,
-            checkpoint=str(folder / "checkpoint") if result.state == "complete" else None,
-            confusion=result.confusion,
-            history=[asdict(epoch) for epoch in result.history],
-        )
-
-    def _failed(self, job: _Running, item: Todo, reason: str) -> SeedRunRow:
-        return SeedRunRow(
-            study=self.study.name,
-            fingerprint=item.trial.fingerprint,
-            seed=item.seed,
-            state="failed",
-            max_epoch=item.trial.config.epochs,
-            best_epoch=None,
-            metrics={},
-            wall_s=time.monotonic() - job.clock,
-            reason=reason,
-            started=job.started,
-            finished=now(),
-            commit=self.commit,
-        )
 
     def _write(self, pairs: Sequence[tuple[Trial, SeedRunRow]]) -> None:
         """Ledger first: it is the truth. Then MLflow, which may be late."""
@@ -647,21 +424,6 @@ class _Driver:
         if self.executor is None:
             self.executor = LocalExecutor(workers)
         return self.executor
-
-
-SHOW_AFTER_S = 5.0
-"""Seconds after which the epochs of a job are shown in MLflow while it runs; shorter ones are written once, whole."""
-
-
-def _name(runs: Sequence[Todo]) -> str:
-    if len(runs) == 1:
-        return f"trial {runs[0].trial.number} seed {runs[0].seed}"
-    numbers = [item.trial.number for item in runs]
-    return f"{len(runs)} seed runs of trials {min(numbers)} to {max(numbers)}"
-
-
-def _seconds(wall_s: float) -> str:
-    return f"{wall_s:.1f} s" if wall_s >= 1 else f"{1000 * wall_s:.0f} ms"
 
 
 def _trial_row(trial: Trial) -> TrialRow:

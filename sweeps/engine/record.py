@@ -9,13 +9,8 @@ experiment = study, parent run = trial, child run = seed run.
 import datetime
 import json
 import logging
-import os
 import queue
 import shutil
-import sqlite3
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -23,50 +18,24 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from resnet_tl.result import Epoch
 from sweeps.definition.plan import Trial, describe
 from sweeps.engine.bulk import BulkWriter, FinishedRun, run_id_of
-from sweeps.ledger import Ledger, SeedRunRow, url_of
+from sweeps.engine.tracker import default_uri, make_database
+from sweeps.ledger import Ledger, SeedRunRow
 from sweeps.reporting.stats import summarise
 
 RETRY_S = 30.0
 """Pause after the tracker failed, before it is tried again."""
 MOST_METRICS = 1000
 """MLflow takes no more in one batch."""
-
-# no telemetry, and an unreachable server is given up on quickly; both must stand before mlflow is imported
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-
-Key = tuple[str, int]
-
-
-def default_uri(out: Path) -> str:
-    """The tracking database of a folder."""
-    return url_of(out / "mlruns" / "mlflow.db")
-
-
-def ui_command(out: Path, tracking_uri: str | None) -> str:
-    """The command that shows a study in a browser."""
-    if tracking_uri and tracking_uri.startswith("http"):
-        return f"open {tracking_uri}"
-    uri = tracking_uri or default_uri(out)
-    return (
-        "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f'mlflow ui --backend-store-uri "{uri}" --workers 1'
-    )
-
-
 MARK_EVERY = 50
 """Seed runs whose arrival in MLflow is written to the ledger in one transaction."""
+
+Key = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -212,7 +181,7 @@ class Recorder:
 
     def _connect(self) -> None:
         if self._local:
-            _make_database(self._out, self._cache)
+            make_database(self._out, self._cache)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow.tracking import MlflowClient
@@ -498,78 +467,3 @@ def _local_path(uri: str) -> Path | None:
     if parsed.scheme not in ("file", ""):
         return None
     return Path(urllib.request.url2pathname(parsed.path))
-
-
-def _make_database(out: Path, cache: Path) -> None:
-    """Makes `mlruns/mlflow.db` under another name first: a kill during the first migration breaks it for good.
-
-    An empty one is kept in the cache for each version of MLflow, whose migrations take four seconds.
-    """
-    path = out / "mlruns" / "mlflow.db"
-    work = out / "mlruns" / ".work"
-    (work / "locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(work / "locks" / "mlflow.lock"):
-        if path.exists():
-            return
-        empty = cache / "mlflow" / f"{version('mlflow')}.db"
-        if not empty.exists():
-            empty.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=empty.parent) as folder:
-                _migrate(Path(folder) / "empty.db").replace(empty)
-        making = work / f"mlflow.{os.getpid()}.db"
-        shutil.copyfile(empty, making)
-        making.replace(path)
-
-
-def _migrate(making: Path) -> Path:
-    # in a process of its own, so that no connection to this name stays open here
-    script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
-    made = subprocess.run(
-        [sys.executable, "-c", script, url_of(making)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=making.parent,
-    )
-    if made.returncode != 0:
-        raise OSError(f"the tracking database could not be made: {made.stderr.strip().splitlines()[-1:]}")
-    connection = sqlite3.connect(making)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    return making
-
-
-def fetch_checkpoint(uri: str, out: Path, tracking_uri: str | None, destination: Path) -> None:
-    """Copies the checkpoint of a run, `runs:/ID`, into a folder of this machine; all of it or nothing.
-
-    Raises:
-        OSError: there is no such run, or it has no checkpoint.
-    """
-    if tracking_uri is None and not (out / "mlruns" / "mlflow.db").exists():
-        raise OSError(f"there is no {out / 'mlruns' / 'mlflow.db'}")
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    run_id = uri.removeprefix("runs:/").split("/")[0]
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination.parent) as making:
-        try:
-            client = MlflowClient(tracking_uri or default_uri(out))
-            fetched = client.download_artifacts(run_id, "checkpoint", making)
-        except MlflowException as error:
-            raise OSError(str(error).splitlines()[0]) from None
-        shutil.rmtree(destination, ignore_errors=True)
-        Path(fetched).rename(destination)
-
-
-def git_commit() -> str | None:
-    """The commit of this code, marked when files differ from it; None outside a repository."""
-    here = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None

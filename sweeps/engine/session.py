@@ -102,7 +102,7 @@ class Session:
 
     def mlflow_checkpoint(self, uri: str) -> Path:
         """A network that MLflow holds, copied into the cache."""
-        from sweeps.engine.record import fetch_checkpoint
+        from sweeps.engine.tracker import fetch_checkpoint
 
         folder = self.cache / "runs" / uri.removeprefix("runs:/").split("/")[0]
         if not folder.exists():

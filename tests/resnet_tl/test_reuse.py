@@ -22,7 +22,7 @@ from resnet_tl.front import Front, cut_of, front_of, head_group
 from resnet_tl.fused import Member, fit_heads
 from resnet_tl.model.architecture import blocks
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.start import start
+from resnet_tl.start import prepare_torch, start
 from resnet_tl.store import Stored, abandon, begin, finish, num_rows, stored, verify
 from tests.conftest import CPU, trial, write_images
 
@@ -69,6 +69,7 @@ def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: 
     assert front is not None
     assert views is not None
     begun = start(config, data)
+    prepare_torch(environment)
     network = begun.network(config, 0, torch.device("cpu"))
     for view in views:
         making = begin([front], view, num_rows(view, data.num_images), cache)
@@ -80,6 +81,17 @@ def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: 
         assert sum(passes) == making.rows
         finish(making, cache)
     return stored(front, views, cache)
+
+
+@pytest.mark.parametrize("freeze", [0.7, 1.0])
+def test_two_threads_have_bits_of_their_own_and_the_same_either_way(
+    images: Prepared, weights: dict[str, str], tmp_path: Path, freeze: float
+) -> None:
+    two = Environment(device="cpu", threads=2)
+    config = trial(weights=weights["resnet18"], freeze=freeze)
+    place = materialised(config, images, tmp_path, two)
+    results = [fit(config, images, seed=1, environment=two, features=features) for features in (None, place)]
+    assert numbers(results[0]) == numbers(results[1])
 
 
 FREEZES = [0.7, 0.8, 0.9, 1.0]

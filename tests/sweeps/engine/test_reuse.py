@@ -82,7 +82,9 @@ def test_reading_back_may_cost_more_than_computing(root: Path, monkeypatch: pyte
 
 
 def test_trials_that_are_yet_to_be_proposed_are_counted(root: Path) -> None:
-    made = session(root, {"weight_decay": {"min": 1e-4, "max": 1e-1}}, trial={"freeze": "all"}, method="random", trials=10)
+    made = session(
+        root, {"weight_decay": {"min": 1e-4, "max": 1e-1}}, trial={"freeze": "all"}, method="random", trials=10
+    )
     (found,) = decisions(made)
     assert made.plan.to_ask == 10
     assert found.seed_runs >= 20

@@ -1,0 +1,131 @@
+"""What heads side by side are fed: stored features, or images through the backbone.
+
+Axes: B images of a batch, F features, K classes, M members, N samples of an epoch, V faces of an image.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.augment import views_B
+from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
+from resnet_tl.data.views import finite_views
+from resnet_tl.features import Features
+from resnet_tl.inputs import ThroughFront
+from resnet_tl.seeding import derive
+from resnet_tl.start import Start
+
+Run = tuple[int, int, int]
+"""A member's number, its seed and the epoch it is at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch of every member."""
+
+    features_MBF: Tensor
+    targets_MBK: Tensor
+    samples_MB: NDArray[np.int64]
+
+
+class HeadInputs(Protocol):
+    """Features for training and scoring."""
+
+    shared: bool
+    """Whether all members are scored on the same features."""
+
+    def train(self, runs: Sequence[Run]) -> Iterator[Step]:
+        """One epoch of several members."""
+
+    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
+        """Features [B, F] of a split, never augmented."""
+
+
+class Table:
+    """Stored features, all in memory: a row for each face of each image."""
+
+    def __init__(self, begun: Start, trial: TrialConfig, features: Features, device: torch.device) -> None:
+        self._start, self._trial, self._device = begun, trial, device
+        self.shared = True
+        views = finite_views(trial.augment)
+        assert views is not None
+        images = begun.images
+        train = images.splits["train"]
+        everything = np.arange(len(images.labels_N))
+        parts = [features.of_view(everything)] + [features.of_view(train, view) for view in views[1:]]
+        self._table = torch.cat(parts).to(device)
+        self._labels = torch.from_numpy(images.labels_N).to(device)
+        # row of (view, image): the plain view first, then the others of train only
+        self._row_VN = np.full((len(views), len(everything)), -1)
+        self._row_VN[0] = everything
+        for number in range(1, len(views)):
+            self._row_VN[number, train] = len(everything) + (number - 1) * len(train) + np.arange(len(train))
+
+    def train(self, runs: Sequence[Run]) -> Iterator[Step]:
+        """See `HeadInputs`."""
+        images, data, trial = self._start.images, self._start.data, self._trial
+        count = len(images.labels_N)
+        orders: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        for _, seed, epoch in runs:
+            if (seed, epoch) not in orders:
+                samples = epoch_order(images, balanced=data.balanced, seed=seed, epoch=epoch)
+                view = views_B(samples, key=derive(seed, "augment", epoch), names=trial.augment)
+                orders[seed, epoch] = samples, self._row_VN[view, samples % count]
+        samples_MN = np.stack([orders[seed, epoch][0] for _, seed, epoch in runs])
+        rows_MN = torch.from_numpy(np.stack([orders[seed, epoch][1] for _, seed, epoch in runs])).to(self._device)
+        labels_MN = self._labels[torch.from_numpy(samples_MN % count).to(self._device)]
+        targets_MNK = torch.nn.functional.one_hot(labels_MN, len(data.classes)).float()
+        first = 0
+        for batch in cut_batches(samples_MN[0], trial.batch_size):
+            end = first + len(batch)
+            rows_MB = rows_MN[:, first:end]
+            features = self._table.index_select(0, rows_MB.reshape(-1)).view(len(runs), len(batch), -1)
+            yield Step(features, targets_MNK[:, first:end], samples_MN[:, first:end])
+            first = end
+
+    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
+        """See `HeadInputs`."""
+        index = self._start.images.splits[split]
+        for first in range(0, len(index), EVAL_BATCH):
+            yield self._table[torch.from_numpy(index[first : first + EVAL_BATCH]).to(self._device)]
+
+
+class Computed:
+    """Features through the backbone for every batch: endless augmentation, weights of the run's own, or no reuse."""
+
+    def __init__(
+        self, begun: Start, fits: Sequence[tuple[TrialConfig, int]], device: torch.device, *, threads: int
+    ) -> None:
+        # members share a backbone unless each draws its own
+        self.shared = begun.state is not None
+        self._inputs = [
+            ThroughFront(begun, trial, begun.network(trial, seed, device).eval(), device, threads=threads)
+            for trial, seed in (fits[:1] if self.shared else fits)
+        ]
+        self._start = begun
+
+    def _of(self, member: int) -> ThroughFront:
+        return self._inputs[0 if self.shared else member]
+
+    def train(self, runs: Sequence[Run]) -> Iterator[Step]:
+        """See `HeadInputs`."""
+        # a padded member comes twice; its images pass through the backbone once
+        distinct = list(dict.fromkeys(runs))
+        place = [distinct.index(run) for run in runs]
+        for batches in zip(*(self._of(m).train(seed, epoch) for m, seed, epoch in distinct), strict=True):
+            yield Step(
+                torch.stack([batches[p].inputs_B for p in place]),
+                torch.stack([batches[p].targets_BK for p in place]),
+                np.stack([batches[p].samples_B for p in place]),
+            )
+
+    def evaluate(self, member: int, split: str) -> Iterator[Tensor]:
+        """See `HeadInputs`."""
+        for features_BF, _ in self._of(member).evaluate(split):
+            yield features_BF
