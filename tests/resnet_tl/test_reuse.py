@@ -98,7 +98,10 @@ FREEZES = [0.7, 0.8, 0.9, 1.0]
 
 
 @pytest.mark.parametrize("freeze", FREEZES)
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), pytest.param("resnet50", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_stored_and_recomputed_features_train_the_same_weights(
     images: Prepared, weights: dict[str, str], tmp_path: Path, freeze: float, backbone: str, precision: str
@@ -170,7 +173,10 @@ def members_of(count: int, **changes: object) -> list[Member]:
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["sgd", pytest.param("adam", marks=pytest.mark.slow), pytest.param("adamw", marks=pytest.mark.slow)],
+)
 def test_a_head_has_the_same_bits_in_any_company(
     images: Prepared, weights: dict[str, str], tmp_path: Path, head: str, precision: str, optimizer: str
 ) -> None:
