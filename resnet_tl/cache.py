@@ -19,12 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_tl.data.prepare import default_cache
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.options import expand, nearest, parse_words
+
+try:
+    import fcntl
+except ImportError:  # Windows, which keeps open files from being removed by itself
+    fcntl = None  # type: ignore[assignment]
 
 KINDS = ("features", "data", "pretrained", "runs")
 GOES_BY_ITSELF = ("features", "data")
-DEFAULT_GB = 50.0
 _USED = "used"
 """File in each entry: its date says when it was last used, a lock on it that it is in use."""
 
@@ -76,23 +80,28 @@ def make_room(cache: Path, limit_gb: float, needed: int = 0) -> list[Entry]:
     there = entries(cache)
     total = sum(entry.num_bytes for entry in there)
     gone = []
+    for left in cache.glob("*/.gone-*"):  # of a process that was killed while removing
+        shutil.rmtree(left, ignore_errors=True)
     for entry in there:
         short = total + needed > limit_gb * 1e9 or shutil.disk_usage(cache).free < needed
         if not short:
             break
-        if _may_go(entry):
-            remove(entry)
+        if _may_go(entry) and remove(entry):
             gone.append(entry)
             total -= entry.num_bytes
     return gone
 
 
-def remove(entry: Entry) -> None:
-    """Takes one thing away; a reader never finds half of it."""
+def remove(entry: Entry) -> bool:
+    """Takes one thing away, unless somebody has begun to use it; a reader never finds half of it."""
     away = entry.path.with_name(f".gone-{os.getpid()}-{entry.path.name}")
     with contextlib.suppress(FileNotFoundError):
-        entry.path.rename(away)
+        with _locked(entry.path / _USED) as free:
+            if not free:
+                return False
+            entry.path.rename(away)
         shutil.rmtree(away, ignore_errors=True)
+    return True
 
 
 def _may_go(entry: Entry) -> bool:
@@ -101,32 +110,48 @@ def _may_go(entry: Entry) -> bool:
 
 @contextlib.contextmanager
 def hold(folders: Sequence[Path]) -> Iterator[None]:
-    """Marks things as used now, and keeps them from being removed until the end, or the death of this process."""
+    """Marks things as used now, and keeps them from being removed until the end, or the death of this process.
+
+    Raises:
+        DataError: one of them was removed meanwhile.
+    """
     with contextlib.ExitStack() as stack:
-        for folder in folders:
+        for folder in dict.fromkeys(folders):
             try:
                 stream = stack.enter_context((folder / _USED).open("a"))
-            except OSError:  # a cache that may only be read; nobody can clear it either
+                os.utime(folder / _USED)
+            except PermissionError:  # a cache that may only be read; nobody clears it from here either
                 continue
-            os.utime(folder / _USED)
-            with contextlib.suppress(ImportError):  # Windows keeps open files from being removed by itself
-                import fcntl
-
+            except FileNotFoundError:
+                raise DataError(f"{folder} was removed from the cache meanwhile; start again.") from None
+            if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_SH)
+                if not (folder / _USED).exists():
+                    raise DataError(f"{folder} was removed from the cache meanwhile; start again.")
         yield
+
+
+@contextlib.contextmanager
+def _locked(mark: Path) -> Iterator[bool]:
+    """Whether nobody uses the thing that a mark belongs to; if so, nobody can begin to until the end."""
+    if fcntl is None or not mark.exists():
+        yield True
+        return
+    with mark.open("r") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _is_locked(mark: Path) -> bool:
     try:
-        import fcntl
-
-        with mark.open("r") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
+        with _locked(mark) as free:
+            return not free
+    except OSError:
         return False
-    return False
 
 
 def main() -> int:
@@ -152,10 +177,8 @@ def main() -> int:
     if kind is not None:
         for entry in entries(cache):
             if kind in (entry.kind, "all"):
-                if entry.in_use:
+                if not remove(entry):
                     print(f"{entry.path} is in use and stays")
-                else:
-                    remove(entry)
     if limit is not None:
         make_room(cache, float(limit))
     there = entries(cache)

@@ -178,7 +178,8 @@ class DataConfig(_Options):
     size: int | None = Field(None, ge=8)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
     crop: int | None = Field(None, ge=8)
-    """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`."""
+    """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`, the
+    centre or a corner with `five_crop`."""
     channels: Literal[1, 3] | None = None
     """Default: RGB for folders, what the images have elsewhere."""
     balanced: Literal[False, "oversample", "class_weights"] = False

@@ -352,6 +352,7 @@ def main() -> int:
         folder=out,
         on_epoch=show,
     )
+    out.mkdir(parents=True, exist_ok=True)  # a run that diverged has stored nothing
     (out / "result.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
     (out / "state.pt").unlink(missing_ok=True)
     if result.state == "diverged":

@@ -2,8 +2,8 @@
 
 Every fit that trains a head alone goes through here, by itself or with others, since a batched product of two members
 or more gives each the bits that it gets in any other company, where a product of one, or a stacked one, does not
-(measured with torch 2.14 on a CPU with one thread, in fp32, bf16 and fp64). So members never number one: see `padded`.
-All else is elementwise, or a sum over one member's own last axis.
+(measured with torch 2.14 on a CPU with one thread, in fp32, bf16 and fp64; on a GPU nobody has measured it). So members
+never number one: see `padded`. All else is elementwise, or a sum over one member's own last axis.
 
 Axes: B images of a batch, F features, H hidden units, K classes, M members, N images, O outputs (1 with binary
 cross-entropy, else K).
@@ -210,7 +210,6 @@ class Optimizer:
         like = next(iter(parameters.values()))
         self._momentum_M11 = _per_member(momentum_M, like)
         self._decay_M11 = _per_member(weight_decay_M, like)
-        self._any_decay = any(weight_decay_M)
         names = ("momentum",) if kind == "sgd" else ("mean", "square")
         self.state = {f"{n}.{name}": torch.zeros_like(p) for name, p in parameters.items() for n in names}
         self.steps_M = torch.zeros(len(momentum_M), dtype=torch.float64)
@@ -230,11 +229,10 @@ class Optimizer:
             root_M11 = _per_member((1 - ADAM_BETAS[1] ** self.steps_M.numpy()) ** 0.5, like)
         for name, parameter in parameters.items():
             gradient = gradients[name]
-            if self._any_decay:
-                if self._kind == "adamw":
-                    parameter.mul_(1 - lr_M11 * self._decay_M11)
-                else:
-                    gradient = gradient + self._decay_M11 * parameter
+            if self._kind == "adamw":
+                parameter.mul_(1 - lr_M11 * self._decay_M11)
+            else:  # for members without decay too: what is done must not depend on the company
+                gradient = gradient + self._decay_M11 * parameter
             if self._kind == "sgd":
                 momentum = self.state[f"momentum.{name}"].mul_(self._momentum_M11).add_(gradient)
                 parameter.addcmul_(lr_M11, momentum, value=-1)

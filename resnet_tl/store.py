@@ -7,6 +7,7 @@ KEY names all that decides them (see `front.Front`), one face of the images (`da
 studies with other faces and other cuts share what they have in common. Needs no torch; `features` fills and reads.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,9 @@ from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
 from resnet_tl.fingerprint import sha256_of
 from resnet_tl.front import Front
+
+LEFT_OVER_S = 7 * 86_400.0
+"""Age after which unfinished outputs are taken for those of a killed driver."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,14 +61,17 @@ def begin(fronts: Sequence[Front], view: View, rows: int, cache: Path) -> Making
     base = cache / "features"
     base.mkdir(parents=True, exist_ok=True)
     for left in base.glob(".making-*"):  # of drivers that were killed
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_OVER_S:
+                shutil.rmtree(left, ignore_errors=True)
     folders = []
     for front in fronts:
         folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))
         folder.chmod(0o755)
         with (folder / "outputs.bin").open("wb") as stream:
             stream.truncate(rows * front.num_bytes)
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and no bus error of a worker later
+                os.posix_fallocate(stream.fileno(), 0, rows * front.num_bytes)
         folders.append(str(folder))
     return Making(view=view, fronts=tuple(fronts), folders=tuple(folders), rows=rows)
 
@@ -95,13 +102,16 @@ def finish(making: Making, cache: Path) -> None:
             "sha256": sha256_of(path),
         }
         (folder / "features.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+        for written in (path, folder / "features.json"):
+            with written.open("rb") as stream:
+                os.fsync(stream.fileno())
         final = front.folder(making.view, cache)
+        if final.exists() and not (final / "features.json").exists():
+            discard(final)  # half removed by somebody who was killed
         try:
             folder.rename(final)
         except OSError:
-            if not final.exists():
+            if not (final / "features.json").exists():
                 raise
             shutil.rmtree(folder)  # another driver was first, with the same content
 
@@ -112,19 +122,29 @@ def abandon(making: Making) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def discard(folder: Path) -> None:
+    """Takes outputs away; a kill leaves all of them or none under their name."""
+    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def verify(place: Stored) -> None:
     """Compares stored outputs with their hash.
 
     Raises:
-        DataError: they differ; the damaged ones are removed, so that the next start computes them anew.
+        DataError: they differ, or cannot be read; the damaged ones are removed.
     """
     for name in place.folders.values():
         folder = Path(name)
-        stated = json.loads((folder / "features.json").read_text(encoding="utf-8"))["sha256"]
-        found = sha256_of(folder / "outputs.bin")
+        try:
+            stated = str(json.loads((folder / "features.json").read_text(encoding="utf-8"))["sha256"])
+            found = sha256_of(folder / "outputs.bin")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            stated, found = "", f"cannot be read ({type(error).__name__}: {error})"
         if found != stated:
-            shutil.rmtree(folder)
+            discard(folder)
             raise DataError(
-                f"The features in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or "
-                "another program changed them. They were removed; start again to compute them anew."
+                f"The features in {folder} must have sha256 {stated[:12]}…, but have {found[:80]}: the disk or "
+                "another program changed them. They were removed."
             )

@@ -56,9 +56,21 @@ def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer
     ]
     groups = [group for group in groups if group["params"]]
     if trial.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=trial.lr, momentum=trial.momentum, weight_decay=trial.weight_decay)
+        return torch.optim.SGD(
+            groups,
+            lr=trial.lr,
+            momentum=trial.momentum,
+            weight_decay=trial.weight_decay,
+            fused=trial.fused_optimizer or None,
+        )
     cls = torch.optim.Adam if trial.optimizer == "adam" else torch.optim.AdamW
-    return cls(groups, lr=trial.lr, betas=(0.9, 0.999), weight_decay=trial.weight_decay)
+    return cls(
+        groups,
+        lr=trial.lr,
+        betas=(0.9, 0.999),
+        weight_decay=trial.weight_decay,
+        fused=trial.fused_optimizer or None,
+    )
 
 
 def lr_factor(trial: TrialConfig, *, epoch: int, step: int, steps_per_epoch: int) -> float:
