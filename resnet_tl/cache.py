@@ -176,9 +176,8 @@ def main() -> int:
     cache = expand(values["cache"], "cache").absolute() if "cache" in values else default_cache()
     if kind is not None:
         for entry in entries(cache):
-            if kind in (entry.kind, "all"):
-                if not remove(entry):
-                    print(f"{entry.path} is in use and stays")
+            if kind in (entry.kind, "all") and not remove(entry):
+                print(f"{entry.path} is in use and stays")
     if limit is not None:
         make_room(cache, float(limit))
     there = entries(cache)

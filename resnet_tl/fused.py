@@ -9,6 +9,7 @@ Axes: B images of a batch, F features, H hidden units, K classes, M members, N i
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ class Member:
     """For its training state and its selected network; None keeps nothing."""
 
 
+SCORED_AT_ONCE = 4_000_000
+"""Outputs in float64, of all members together, that are scored at a time: 32 MB, of which metrics make some ten."""
+
 OnEpochs = Callable[[int, Epoch], None]
 """Told the number of a member and its new epoch."""
 
@@ -77,18 +81,47 @@ def fit_heads(
     Raises:
         WeightsError: the starting weights cannot be had.
     """
+    begun = begun or start(members[0].trial, data)
+    return _group(members, begun, environment, device, features, on_epoch or _ignore, save_every_s).run()
+
+
+def few_steps(
+    members: Sequence[Member],
+    begun: Start,
+    *,
+    environment: Environment,
+    device: str,
+    features: Stored | None,
+    steps: int,
+) -> dict[str, Tensor]:
+    """What the first member's head is after some steps of its first epoch."""
+    group = _group(
+        [Member(trial=m.trial, seed=m.seed) for m in members], begun, environment, device, features, _ignore, 0.0
+    )
+    group.train([1] * len(group.active), most=steps)
+    return {name: tensor[0] for name, tensor in group.heads.tensors().items()}
+
+
+def _group(
+    members: Sequence[Member],
+    begun: Start,
+    environment: Environment,
+    device: str | None,
+    features: Stored | None,
+    on_epoch: OnEpochs,
+    save_every_s: float,
+) -> "_Group":
     assert len({head_group(member.trial) for member in members}) == 1
     prepare_torch(environment)
     if environment.device == "cpu":
         torch.set_num_threads(1)  # batched products are the same bits in any company with one thread only
-    begun = begun or start(members[0].trial, data)
     where = torch.device(device or environment.device)
     source: HeadInputs
     if features is None:
         source = Computed(begun, [(m.trial, m.seed) for m in members], where, threads=environment.threads)
     else:
         source = Table(begun, members[0].trial, Features(features, begun.images), where)
-    return _Group(members, begun, source, environment, where, on_epoch or _ignore, save_every_s).run()
+    return _Group(members, begun, source, environment, where, on_epoch, save_every_s)
 
 
 def _ignore(_: int, __: Epoch) -> None:
@@ -170,11 +203,10 @@ class _Group:
         started = time.perf_counter()
         active = self.active
         numbers = [self.courses[n].next_epoch for n in active]
-        losses, accuracies, factors = self._train(numbers)
+        losses, accuracies, factors = self.train(numbers)
         finite = torch.from_numpy(np.isfinite(losses).all(0))
-        logits = self._logits("val", range(len(active)))
-        sound = finite.numpy() & np.isfinite(logits).all((1, 2))
-        scores, _ = evaluate_many(np.where(sound[:, None, None], logits, 0.0), self.labels["val"])
+        scored, scores, _ = self._scores("val")
+        sound: NDArray[np.bool_] = scored & finite.numpy()
         sizes = self._sizes
         spent = (time.perf_counter() - started) / len(set(active))
         for place, n in enumerate(active):
@@ -202,8 +234,14 @@ class _Group:
                 self.best[n] = {k: t.clone() for k, t in self.heads.of_member(place, self.fresh[n]).items()}
             self.on_epoch(n, epoch)
 
-    def _train(self, numbers: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:
-        """One epoch of the active members: mean losses [steps, M], accuracies [M], the last factors of `lr`."""
+    def train(
+        self, numbers: Sequence[int], most: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[float]]:
+        """One epoch of the active members, or its first steps.
+
+        Returns:
+            Mean losses [steps, M], accuracies [M], the last step's factors of `lr`.
+        """
         active = self.active
         trials = [self.members[n].trial for n in active]
         seeds = [self.members[n].seed for n in active]
@@ -218,7 +256,8 @@ class _Group:
         smooth = bool(smoothing_M11.any())
         losses: list[Tensor] = []
         hits_M = torch.zeros(len(active), dtype=torch.int64, device=self.device)
-        for s, step in enumerate(self.source.train(list(zip(active, seeds, numbers, strict=True)))):
+        steps = islice(self.source.train(list(zip(active, seeds, numbers, strict=True))), most)
+        for s, step in enumerate(steps):
             targets_MBK = step.targets_MBK.to(like.dtype)
             features_MBF = step.features_MBF if self.heads.bf16 else step.features_MBF.to(like.dtype)
             smooth_MBK = targets_MBK
@@ -267,8 +306,31 @@ class _Group:
         like = self.heads.parameters["out.bias"]
         return torch.from_numpy(np.stack(factors)).to(like.dtype).to(self.device)
 
-    def _logits(self, split: str, places: Sequence[int]) -> NDArray[np.float64]:
-        """Class logits [M, N, K] of stacked heads."""
+    def _scores(self, split: str) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]], NDArray[np.int64]]:
+        """Whether each member's outputs are finite [M], its metrics, each [M], and its confusion matrices [M, K, K].
+
+        In slices of the members, since their outputs on a whole split may not fit into memory together.
+        """
+        labels_N = self.labels[split]
+        size = SCORED_AT_ONCE // (len(labels_N) * len(self.start.data.classes))
+        size = min(max(size, 2), len(self.active))
+        starts = list(range(0, len(self.active), size))
+        if len(self.active) - starts[-1] == 1 and len(starts) > 1:
+            starts[-1] -= 1  # never one member by itself; the one before is scored twice
+        sound, metrics, counts = [], [], []
+        done = 0
+        for first in starts:
+            logits_MNK = self._logits(split, range(first, min(first + size, len(self.active))))[done - first :]
+            done = first + size
+            sound.append(np.isfinite(logits_MNK).all((1, 2)))
+            values, counts_MKK = evaluate_many(np.where(sound[-1][:, None, None], logits_MNK, 0.0), labels_N)
+            metrics.append(values)
+            counts.append(counts_MKK)
+        joined = {name: np.concatenate([values[name] for values in metrics]) for name in metrics[0]}
+        return np.concatenate(sound), joined, np.concatenate(counts)
+
+    def _logits(self, split: str, places: range) -> NDArray[np.float64]:
+        """Class logits [M, N, K] of some of the stacked heads."""
         parts = []
         batches: Iterator[list[Tensor]]
         if self.source.shared:
@@ -276,10 +338,11 @@ class _Group:
         else:
             batches = map(list, zip(*(self.source.evaluate(self.active[p], split) for p in places), strict=True))
         like = self.heads.parameters["out.bias"]
+        heads = self.heads.part(places)
         for features in batches:
             stacked_MBF = features[0].expand(len(places), -1, -1) if self.source.shared else torch.stack(features)
             stacked_MBF = stacked_MBF if self.heads.bf16 else stacked_MBF.to(like.dtype)
-            parts.append(class_logits(self.heads.logits(stacked_MBF)))
+            parts.append(class_logits(heads.logits(stacked_MBF)))
         return torch.cat(parts, 1).double().cpu().numpy()
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -294,12 +357,11 @@ class _Group:
             for place, n in enumerate(self.active):
                 self.heads.set_member(place, self.best[n])
             for split in ("train", "val", "test"):
-                logits = self._logits(split, range(len(self.active)))
-                values, counts = evaluate_many(logits, self.labels[split])
+                sound, values, counts = self._scores(split)
                 for place, n in enumerate(self.active):
                     scores[n] |= {f"{split}/{name}": float(value[place]) for name, value in values.items()}
                     confusions[n][split] = counts[place].tolist()
-                    if not np.isfinite(logits[place]).all():
+                    if not sound[place]:
                         self.reasons[n] = (
                             f"the network's output on {split} became non-finite in epoch {self.courses[n].best_epoch}"
                         )

@@ -15,7 +15,7 @@ from torch import Tensor
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
 from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
-from resnet_tl.data.views import finite_views
+from resnet_tl.data.views import PLAIN, finite_views
 from resnet_tl.features import Features
 from resnet_tl.inputs import ThroughFront
 from resnet_tl.seeding import derive
@@ -58,8 +58,17 @@ class Table:
         images = begun.images
         train = images.splits["train"]
         everything = np.arange(len(images.labels_N))
-        parts = [features.of_view(everything)] + [features.of_view(train, view) for view in views[1:]]
-        self._table = torch.cat(parts).to(device)
+        self._table = torch.empty(0)
+        end = 0
+        for view in views:  # part by part, so that nothing is in memory twice
+            index = everything if view == PLAIN else train
+            for part in np.array_split(index, 1 + len(index) // 4096):
+                rows = features.of_view(part, view)
+                if not end:
+                    count = len(everything) + (len(views) - 1) * len(train)
+                    self._table = torch.empty((count, rows.shape[1]), dtype=rows.dtype, device=device)
+                self._table[end : end + len(part)] = rows.to(device)
+                end += len(part)
         self._labels = torch.from_numpy(images.labels_N).to(device)
         # row of (view, image): the plain view first, then the others of train only
         self._row_VN = np.full((len(views), len(everything)), -1)
@@ -80,13 +89,13 @@ class Table:
         samples_MN = np.stack([orders[seed, epoch][0] for _, seed, epoch in runs])
         rows_MN = torch.from_numpy(np.stack([orders[seed, epoch][1] for _, seed, epoch in runs])).to(self._device)
         labels_MN = self._labels[torch.from_numpy(samples_MN % count).to(self._device)]
-        targets_MNK = torch.nn.functional.one_hot(labels_MN, len(data.classes)).float()
         first = 0
         for batch in cut_batches(samples_MN[0], trial.batch_size):
             end = first + len(batch)
             rows_MB = rows_MN[:, first:end]
             features = self._table.index_select(0, rows_MB.reshape(-1)).view(len(runs), len(batch), -1)
-            yield Step(features, targets_MNK[:, first:end], samples_MN[:, first:end])
+            targets_MBK = torch.nn.functional.one_hot(labels_MN[:, first:end], len(data.classes)).float()
+            yield Step(features, targets_MBK, samples_MN[:, first:end])
             first = end
 
     def evaluate(self, member: int, split: str) -> Iterator[Tensor]:

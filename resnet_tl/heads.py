@@ -9,6 +9,7 @@ Axes: B images of a batch, F features, H hidden units, K classes, M members, N i
 cross-entropy, else K).
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,6 +67,13 @@ class Heads:
         """Puts one member's tensors in place."""
         for name, t in self.tensors().items():
             t[number] = tensors[name].reshape(t[number].shape)
+
+    def part(self, members: range) -> "Heads":
+        """Some of the members, without copies; for evaluation."""
+        part = copy.copy(self)
+        part.parameters = {name: t[members.start : members.stop] for name, t in self.parameters.items()}
+        part.buffers = {name: t[members.start : members.stop] for name, t in self.buffers.items()}
+        return part
 
     def keep(self, members: Tensor) -> None:
         """Leaves only some members, in this order."""

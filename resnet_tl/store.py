@@ -31,12 +31,19 @@ class Stored:
     """Outputs on disk, for some faces of the images; small, so that it travels to workers."""
 
     front: Front
-    folders: Mapping[View, str]
+    views: tuple[View, ...]
+    places: tuple[str, ...]
+    """Folder of each view's outputs."""
+
+    @property
+    def folders(self) -> dict[View, str]:
+        """Folder by view."""
+        return dict(zip(self.views, self.places, strict=True))
 
 
 def stored(front: Front, views: Sequence[View], cache: Path) -> Stored:
     """Names outputs that are there, or will be."""
-    return Stored(front=front, folders={view: str(front.folder(view, cache)) for view in views})
+    return Stored(front=front, views=tuple(views), places=tuple(str(front.folder(view, cache)) for view in views))
 
 
 def num_rows(view: View, num_images: Mapping[str, int]) -> int:

@@ -210,6 +210,12 @@ class Ledger:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(_trials), values)
 
+    def drop_trials(self, study: str, after: int) -> None:
+        """Removes trials with higher numbers, which were never run."""
+        where = (_trials.c.study == study) & (_trials.c.number > after)
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_trials).where(where))
+
     def set_params(self, study: str, params: Mapping[int, dict[str, Any]]) -> None:
         """Describes trials by their number anew, after the space has gained a parameter."""
         with self._engine.begin() as connection:

@@ -1,5 +1,6 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
+import contextlib
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.jobs import Jobs, folder_of
 from sweeps.engine.progress import Display
 from sweeps.engine.record import Done, Recorder
-from sweeps.engine.reuse import Reuse, decide, planned
+from sweeps.engine.reuse import Reuse, decide, planned, present
 from sweeps.engine.session import Session
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
@@ -112,6 +113,8 @@ class _Driver:
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result
+        elif self.study.method != "grid":
+            ledger.drop_trials(self.study.name, max(trial.number for trial in session.known.trials))
         self._row_of_study = session.study_row(command, now())
         ledger.put_study(self._row_of_study)
         ledger.put_trials(self.study.name, [_trial_row(trial) for trial in session.plan.new])
@@ -140,6 +143,8 @@ class _Driver:
                     self._execute()
                 self._settle_all()
                 assert self.recorder
+                if self.recorder.failed:
+                    self.recorder.finished(list(self._untracked()))
                 self.recorder.flush()  # which moves checkpoints to where the ledger then says
                 self._best.store(self._scored(), self._network_of, self._pool(1), self.session.data, self._say)
                 interrupted = False
@@ -240,7 +245,7 @@ class _Driver:
     # -- running ------------------------------------------------------------------------------------------------------
 
     def _execute(self) -> None:
-        with cache.hold([Path(self.session.data.folder)]):
+        with cache.hold(self.session.in_use()):
             self._execute_with_images()
 
     def _execute_with_images(self) -> None:
@@ -273,8 +278,17 @@ class _Driver:
             work=self.work,
             interrupt=self.interrupt,
         )
-        self._say_shared(configs)
-        with cache.hold(self._provide_features(executor, devices)):
+        self._warn(configs)
+        if self.study.method == "random" and any(session.front(config) for config in configs):
+            while self._ask():  # it hears of no result, so that all that is to be shared can be known now
+                self.interrupt.check()
+        decided = decide(session, planned(session, self._todo_counts(), self.to_ask))
+        with contextlib.ExitStack() as held:
+            held.enter_context(cache.hold(present(session, [d.front for d in decided.decisions if d.reuse])))
+            self.reuse = provide_features(
+                session, decided, executor=executor, devices=devices, interrupt=self.interrupt, say=self._say
+            )
+            held.enter_context(cache.hold(folders(session, self.reuse)))
             jobs = Jobs(
                 session,
                 self.reuse,
@@ -295,23 +309,13 @@ class _Driver:
                 self.ran = jobs.ran
         self.display.stop()
 
-    def _say_shared(self, configs: Sequence[TrialConfig]) -> None:
+    def _warn(self, configs: Sequence[TrialConfig]) -> None:
         if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
             self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
         if any(config.weights == "none" and self.session.num_frozen(config) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
 
-    # -- what is computed once ----------------------------------------------------------------------------------------
-
-    def _provide_features(self, executor: LocalExecutor, devices: list[str]) -> list[Path]:
-        """Computes what seed runs share; returns what must stay in the cache."""
-        decided = decide(self.session, planned(self.session, self.todo_counts(), self.to_ask))
-        self.reuse = provide_features(
-            self.session, decided, executor=executor, devices=devices, interrupt=self.interrupt, say=self._say
-        )
-        return folders(self.session, self.reuse)
-
-    def todo_counts(self) -> list[tuple[TrialConfig, int]]:
+    def _todo_counts(self) -> list[tuple[TrialConfig, int]]:
         """Trials with their number of seed runs still to do."""
         counts = Counter(item.trial.number for item in self.todo)
         return [(trial.config, counts[trial.number]) for trial in self.trials if counts[trial.number]]

@@ -44,7 +44,10 @@ def provide_features(
     Raises:
         UserError: they cannot be computed or stored.
     """
-    checked = tuple(_without_damaged(session, decision, say) for decision in reuse.decisions)
+    checked = []
+    for decision in reuse.decisions:
+        interrupt.check()  # hashing takes a second or two for each GB
+        checked.append(_without_damaged(session, decision, say))
     needed = sum(d.num_bytes for d in checked if d.reuse)
     if needed:
         gone = cache.make_room(session.cache, session.definition.run.cache_gb, needed)
@@ -77,7 +80,7 @@ def _without_damaged(session: Session, decision: Decision, say: Callable[[str], 
             try:
                 verify(stored(decision.front, [view], session.cache))
             except DataError as error:
-                say(f"{error}")
+                say(f"{error} They are computed anew.")
                 missing.append(view)
     rows = sum(num_rows(view, session.data.num_images) for view in missing)
     return replace(decision, missing=tuple(missing), num_bytes=rows * decision.front.num_bytes)

@@ -12,11 +12,11 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
-from resnet_tl.front import Front, head_group, is_head_only
+from resnet_tl.front import head_group, is_head_only
 from resnet_tl.result import FitResult
 from resnet_tl.store import Stored, stored
 from sweeps.definition.plan import DONE, Trial, describe
-from sweeps.engine.batch import ALONE, MOST_HEADS, Todo, take
+from sweeps.engine.batch import ALONE, Todo, take
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, answer
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.progress import Display
@@ -24,7 +24,7 @@ from sweeps.engine.record import Recorder
 from sweeps.engine.reuse import Reuse
 from sweeps.engine.session import Session
 from sweeps.engine.study import Study
-from sweeps.engine.work import CheckJob, Job, SeedRun, read_progress, run_check, run_job
+from sweeps.engine.work import Job, SeedRun, read_progress, run_check, run_job
 from sweeps.ledger import SeedRunRow, now
 
 SHOW_AFTER_S = 5.0
@@ -44,11 +44,6 @@ class _Running:
     job: Job
     started: str
     clock: float
-
-    @property
-    def front(self) -> Front | None:
-        """Whose stored outputs it uses."""
-        return self.job.features.front if self.job.features else None
 
 
 class Jobs:
@@ -82,54 +77,55 @@ class Jobs:
         self.work, self.commit, self.todo, self.ask, self.write = work, commit, todo, ask, write
         self.optuna, self.recorder, self.display, self.interrupt = optuna, recorder, display, interrupt
         self.shown: dict[str, int] = {}
-        self.proven: set[Front] = set()
+        self.proven: set[Stored] = set()
+        self.groups: deque[list[Todo]] = deque()
         self.ran = 0
 
     def run(self, devices: list[str]) -> None:
         """Keeps every device busy until nothing is left to do."""
         free = list(reversed(devices))
         running: dict[Future[Any], _Running] = {}
-        checks: dict[Future[Any], tuple[Front, str]] = {}
-        met: set[Front] = set()
-        groups: deque[list[Todo]] = deque()
+        checks: dict[Future[Any], _Running] = {}
         while True:
-            while free and (groups or self.todo or self.ask()):
-                if not groups and not self.todo:
-                    continue  # the proposed trial was taken over whole from another study
-                if not groups:
-                    groups.extend(self._take(len(devices)))
-                device = free.pop()
-                job = self._start(groups[0], device)
-                if job.front is not None and job.front not in met:
-                    met.add(job.front)
-                    checks[self._submit_check(job, device)] = (job.front, device)
-                else:
-                    groups.popleft()
+            while free and (group := self._next(len(devices), {job.job.features for job in checks.values()})):
+                job = self._start(group, free.pop())
+                if job.job.features is None or job.job.features in self.proven:
                     running[self._submit(job)] = job
+                else:  # nothing is trained on stored features before they are proven
+                    self.groups.appendleft(group)
+                    checks[self._submit_check(job)] = job
             self.interrupt.check()
             if not running and not checks:
                 break
-            # results on stored features are not written before those are proven
-            proven = [future for future, job in running.items() if job.front is None or job.front in self.proven]
-            finished, _ = wait([*proven, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
+            finished, _ = wait([*running, *checks], timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in finished:
-                if future in checks:
-                    front, device = checks.pop(future)
-                    free.append(device)
-                    self._judge(front, future)
-                else:
+                if future in running:
                     job = running.pop(future)
                     free.append(job.job.device)
                     self._collect(job, future)
+            for future in finished:
+                if future in checks:
+                    job = checks.pop(future)
+                    free.append(job.job.device)
+                    self._judge(job, future)
             for job in running.values():
                 self._follow(job)
 
+    def _next(self, workers: int, checking: set[Stored | None]) -> list[Todo] | None:
+        """The next group that may start; None while there is none."""
+        while True:
+            for number, group in enumerate(self.groups):
+                features = self._features(group[0].trial.config)
+                if features is None or features not in checking:
+                    del self.groups[number]
+                    return group
+            if self.todo:
+                self.groups.extend(self._take(workers))
+            elif not self.ask():  # a proposed trial may be taken over whole from another study
+                return None
+
     def _take(self, workers: int) -> list[list[Todo]]:
         """The next seed runs, in groups that go to a worker together."""
-        if self.study.method == "random":  # which hears of no result, so that trials can be proposed ahead
-            enough = workers * MOST_HEADS[self.session.environment.device]
-            while len(self.todo) < enough and self.ask():
-                pass
         kind = self.session.environment.device
         return take(self.todo, group_of=self._group_of, device=kind, workers=workers)
 
@@ -267,36 +263,38 @@ class Jobs:
             return None
         return head_group(config)
 
-    def _submit_check(self, job: _Running, device: str) -> "Future[Any]":
-        assert job.job.features
-        return self.executor.submit(
-            run_check,
-            CheckJob(
-                run=job.job.runs[0],
-                data=self.session.data,
-                environment=self.session.environment,
-                device=device,
-                features=job.job.features,
-            ),
-        )
+    def _submit_check(self, job: _Running) -> "Future[Any]":
+        return self.executor.submit(run_check, job.job)
 
-    def _judge(self, front: Front, future: "Future[Any]") -> None:
+    def _judge(self, job: _Running, future: "Future[Any]") -> None:
         """Ends the study where stored features do not train the very same weights.
 
         Raises:
-            UserError: they do not, or it could not be found out.
+            UserError: they do not.
         """
+        features = job.job.features
+        assert features is not None
+        front = features.front
         try:
             difference = answer(future)
-        except WorkerDied as error:
-            raise UserError(f"The check of stored features could not be made: {error}. Start again.") from None
+        except UserError:
+            raise
+        except Exception as error:  # memory was short, say: the seed runs are tried without, and fail if they must
+            self.display.say(
+                f"The check of what is stored of {front.describe()} could not be made "
+                f"({type(error).__name__}: {error}); it is computed each time."
+            )
+            self.reuse = self.reuse.without(front)
+            self.todo.extendleft(item for group in reversed(self.groups) for item in reversed(group))
+            self.groups.clear()
+            return
         if difference is not None:
             raise UserError(
                 f"Training on the stored outputs of {front.describe()} must give the same bits as computing them each "
-                f"time, but they differ here: {difference}. No result that used them was kept. Run with "
-                "run.reuse=off, which computes them each time, and please report this machine."
+                f"time, but they differ here: {difference}. Nothing was trained on them. Run with run.reuse=off, "
+                "which computes them each time, and please report this machine."
             )
-        self.proven.add(front)
+        self.proven.add(features)
 
 
 def _name(runs: Sequence[Todo]) -> str:

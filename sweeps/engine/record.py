@@ -107,6 +107,8 @@ class Recorder:
         self._always: set[Callable[[], object]] = set()
         self._down_until = 0.0
         self._warned = False
+        self.failed = False
+        """Whether the tracker has failed at some time, and so may lack something."""
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
         self._events.put(lambda: None)  # connecting takes seconds, which need not wait for the first result
@@ -170,7 +172,10 @@ class Recorder:
             except Exception as error:  # whatever a tracker raises, training goes on
                 self._down_until = time.monotonic() + RETRY_S
                 # what was written before the failure is not known: look again before writing more
+                if self._bulk:
+                    self._bulk.close()
                 self._client = self._bulk = None
+                self.failed = True
                 self._arrived.clear()
                 if not self._warned:
                     self._warned = True

@@ -4,20 +4,23 @@ A front's outputs are stored when that saves more than it costs: forward passes 
 computing, and room on the disk. The answer changes no number, only the time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
-from resnet_tl.data.views import PLAIN, View, finite_views
+from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.front import Front, is_head_only
 from resnet_tl.model.architecture import blocks
+from resnet_tl.store import num_rows
+from sweeps.engine.batch import MOST_HEADS
 from sweeps.engine.session import Session
 
-MACS_PER_S = 5e10
-"""Of one worker on a CPU: a ResNet-18 at 64 pixels, 149 million a forward pass, ran 460 to 970 images a second with
-one thread."""
+MACS_PER_S = {"cpu": 1e11, "cuda": 5e12}
+"""Of one worker. A ResNet-18 at 64 pixels, 149 million a forward pass, ran 460 to 970 images a second with one thread
+of a CPU; the figure for GPUs is a guess, on the low side of what they are sold for."""
 READ_PER_S = 5e8
 """Bytes a second from a disk; from memory it is ten times that."""
 
@@ -32,7 +35,8 @@ class Decision:
     """One that has this front."""
     missing: tuple[View, ...]
     """Faces of the images whose outputs are not there yet."""
-    seed_runs: int
+    seed_runs: float
+    """Expected, where trials are yet to be proposed."""
     passes: int
     """Images through the front without reuse: every epoch of every seed run, and the final scores."""
     passes_once: int
@@ -44,7 +48,7 @@ class Decision:
 
     def describe(self) -> str:
         """One line for a dry run."""
-        what = f"{self.front.describe()}: {self.seed_runs} seed runs need {self.passes:,} passes through it"
+        what = f"{self.front.describe()}: {self.seed_runs:.3g} seed runs need {self.passes:,} passes through it"
         if not self.reuse:
             return f"{what}; computed each time, since {self.why}"
         if not self.missing:
@@ -62,19 +66,25 @@ class Reuse:
         """What is done about a front; None where nothing was decided."""
         return next((d for d in self.decisions if d.front == front), None)
 
+    def without(self, front: Front) -> "Reuse":
+        """The same, but with nothing stored of one front."""
+        changed = (replace(d, reuse=False, why="its check failed") if d.front == front else d for d in self.decisions)
+        return Reuse(decisions=tuple(changed))
 
-def decide(session: Session, runs: Iterable[tuple[TrialConfig, int]]) -> Reuse:
+
+def decide(session: Session, runs: Iterable[tuple[TrialConfig, float]]) -> Reuse:
     """Decides about the fronts of planned trials.
 
     Args:
         runs: configurations, each with its number of seed runs still to do.
     """
-    counts: dict[Front, list[tuple[TrialConfig, int]]] = {}
+    counts: dict[Front, list[tuple[TrialConfig, float]]] = {}
     for config, seed_runs in runs:
         front = session.front(config)
         if front is not None and seed_runs:
             counts.setdefault(front, []).append((config, seed_runs))
-    with hold([Path(session.data.folder)]):  # the images of this study are not to make room for their features
+    # neither the images of this study nor what is stored of them already is to make room for more
+    with hold([Path(session.data.folder), *present(session, counts)]):
         free = room(session.cache, session.definition.run.cache_gb)
     found = [_decide(session, front, trials) for front, trials in counts.items()]
     # where room is short, what saves most work for each byte comes first
@@ -90,7 +100,7 @@ def decide(session: Session, runs: Iterable[tuple[TrialConfig, int]]) -> Reuse:
     return Reuse(decisions=tuple(decisions))
 
 
-def planned(session: Session, todo: Iterable[tuple[TrialConfig, int]], to_ask: int) -> list[tuple[TrialConfig, int]]:
+def planned(session: Session, todo: Iterable[tuple[TrialConfig, int]], to_ask: int) -> list[tuple[TrialConfig, float]]:
     """Configurations with their seed runs still to do; of trials that are yet to be proposed, an even share for each
     kind that the space shows.
 
@@ -98,26 +108,27 @@ def planned(session: Session, todo: Iterable[tuple[TrialConfig, int]], to_ask: i
         todo: of the trials that are known.
         to_ask: trials that a sampler has yet to propose.
     """
-    runs = list(todo)
+    runs: list[tuple[TrialConfig, float]] = list(todo)
     if to_ask:
         probes = [session.definition.trial(params) for params in session.definition.space.probes()]
-        share = -(-to_ask * len(session.study.seeds) // len(probes))
+        share = to_ask * len(session.study.seeds) / len(probes)
         runs += [(config, share) for config in probes]
     return runs
 
 
-def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, int]]) -> Decision:
+def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, float]]) -> Decision:
     images = session.data.num_images
     seen: dict[View, None] = {}
-    passes = 0
+    expected = 0.0
     for config, seed_runs in trials:
         seen |= dict.fromkeys(finite_views(config.augment) or ())
-        passes += seed_runs * (config.epochs * (images["train"] + images["val"]) + sum(images.values()))
+        expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + sum(images.values()))
+    passes = round(expected)
     views = tuple(seen)
     missing = tuple(view for view in views if not _there(front, view, session.cache))
-    once = sum(_rows(view, images) for view in missing)
+    once = sum(num_rows(view, images) for view in missing)
     num_bytes = once * front.num_bytes
-    compute_s = (passes - once) * front.macs / MACS_PER_S
+    compute_s = (passes - once) * front.macs / MACS_PER_S[session.environment.device]
     read_s = passes * front.num_bytes / READ_PER_S
     decision = Decision(
         front=front,
@@ -133,6 +144,10 @@ def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, 
     )
     if session.definition.run.reuse == "off":
         return replace(decision, reuse=False, why="run.reuse is off")
+    if is_head_only(trials[0][0], session.data.channels):
+        held = session.num_workers() * sum(num_rows(view, images) for view in views) * front.num_bytes
+        if held > MOST_OF_MEMORY * memory_bytes():
+            return replace(decision, reuse=False, why=f"{_size(held)} of them would not fit into memory")
     if passes <= once:
         return replace(decision, reuse=False, why=f"storing them would take {once:,} passes")
     if read_s > compute_s:
@@ -140,12 +155,29 @@ def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, 
     return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer passes")
 
 
+def present(session: Session, fronts: Iterable[Front]) -> list[Path]:
+    """Folders of what is stored of fronts already."""
+    found = [folder for front in fronts for folder in sorted(_folders(session, front)) if folder.exists()]
+    return list(dict.fromkeys(found))
+
+
+def _folders(session: Session, front: Front) -> set[Path]:
+    return {front.folder(view, session.cache) for view in finite_views(FINITE) or ()}
+
+
+MOST_OF_MEMORY = 0.5
+"""Share of the machine's memory that the features of heads may take, in all workers together."""
+
+
+def memory_bytes() -> int:
+    """Of this machine."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return 1 << 40
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _there(front: Front, view: View, cache: Path) -> bool:
     return (front.folder(view, cache) / "features.json").exists()
-
-
-def _rows(view: View, num_images: Mapping[str, int]) -> int:
-    return sum(num_images.values()) if view == PLAIN else num_images["train"]
 
 
 def _size(num_bytes: float) -> str:
@@ -155,6 +187,10 @@ def _size(num_bytes: float) -> str:
         num_bytes /= 1000
     return f"{num_bytes:.3g} TB"
 
+
+SCORED_AT_ONCE = 4_000_000
+EVAL_BATCH = 256
+"""As in `resnet_tl.fused` and `resnet_tl.data.batches`, which need torch; a test holds them together."""
 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
@@ -175,13 +211,16 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
     total += 4 * (3 * parameters + 6 * moving)
     rows = sum(data.num_images.values())
     if decision is not None and decision.reuse:
-        stored = sum(_rows(view, data.num_images) for view in decision.views) * decision.front.num_bytes
-        total += 3 * stored if is_head_only(trial, data.channels) else stored
+        # mapped, and for heads in memory once more
+        stored = sum(num_rows(view, data.num_images) for view in decision.views) * decision.front.num_bytes
+        total += 2 * stored if is_head_only(trial, data.channels) else stored
     if is_head_only(trial, data.channels):
         features = BACKBONES[trial.backbone].num_features
         width = features if trial.head == "linear" else features + trial.head_width
-        # 48 members: parameters, gradient, optimiser and best epoch; a batch; logits of a split in float64
-        total += 48 * (4 * 6 * moving + 4 * 4 * max(trial.batch_size, 256) * width + 8 * 8 * rows * len(data.classes))
+        # members: parameters, gradient, optimiser, the best; a batch of features; numbers of an epoch; then scores
+        most = MOST_HEADS[session.environment.device]
+        total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
+        total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
     cut = decision.front.cut if decision is not None and decision.reuse else 0
     maps = 0
     for cost in block_costs(trial.backbone, data.channels, data.input_size)[cut : len(blocks(trial.backbone))]:
@@ -189,6 +228,8 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
         for length in cost.shape:
             size *= length
         maps += size
-    # four maps a block are kept for the backward pass of a batch, or pass by in an evaluation of 256 images
-    total += 4 * 6 * maps * max(trial.batch_size, 64)
+    # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
+    # are four times as large as the one after its pooling
+    stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16
+    total += 4 * max(6 * maps * trial.batch_size, 0 if cut else 3 * stem * EVAL_BATCH)
     return total

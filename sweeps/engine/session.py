@@ -44,7 +44,7 @@ class Session:
         self.out = expand(definition.run.out, "run.out").absolute()
         cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
         self.cache = cache.absolute()
-        self.known = _known(ledger, self.study.name)
+        self.known = _known(ledger, self.study.name, self.study.method)
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
         self.environment = self._environment()
@@ -167,6 +167,24 @@ class Session:
         """The frozen front whose outputs a trial can share with others."""
         return front_of(trial, self.data, self.weights_identity(trial), self.environment)
 
+    def num_workers(self) -> int:
+        """Processes at a time."""
+        from sweeps.engine.execute import allot
+
+        return len(allot(self.definition.run.device, self.environment, self.definition.run.workers))
+
+    def in_use(self) -> list[Path]:
+        """Folders of the cache that the study needs to its end, beside features."""
+        folders = [Path(self.data.folder)]
+        for params in self.definition.space.probes():
+            trial = self.definition.trial(params)
+            if trial.weights in self.definition.pretrain:
+                stage = self.stage(trial)
+                folders += [Path(stage.data.folder), stage.checkpoint.parent]
+            elif trial.weights.startswith("runs:/"):
+                folders.append(self.mlflow_checkpoint(trial.weights))
+        return [folder for folder in dict.fromkeys(folders) if folder.exists()]
+
     def num_trainable(self, trial: TrialConfig) -> int:
         """Parameters that train, head included."""
         classes = len(self.data.classes)
@@ -233,7 +251,7 @@ class Session:
         )
 
 
-def _known(ledger: Ledger | None, study: str) -> Known:
+def _known(ledger: Ledger | None, study: str, method: str) -> Known:
     states = {(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study)} if ledger else {}
     if ledger is None or not any(state in DONE for state in states.values()):
         return Known()
@@ -246,6 +264,11 @@ def _known(ledger: Ledger | None, study: str) -> Known:
         )
         for row in ledger.trials(study)
     )
+    if method != "grid":
+        # proposed but never run: the same ones are proposed again, if the study still wants so many
+        begun = {fingerprint for fingerprint, _ in states}
+        last = max((trial.number for trial in trials if trial.fingerprint in begun), default=-1)
+        trials = tuple(trial for trial in trials if trial.number <= last)
     return Known(trials=trials, states=states)
 
 

@@ -64,17 +64,6 @@ class FeaturesJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckJob:
-    """A few steps of training with stored outputs, and the same with outputs computed anew."""
-
-    run: SeedRun
-    data: Prepared
-    environment: Environment
-    device: str
-    features: Stored
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainJob:
     """One pretrain stage."""
 
@@ -212,15 +201,16 @@ def run_features(job: FeaturesJob) -> int:
     )
 
 
-def run_check(job: CheckJob) -> str | None:
-    """Compares training on stored outputs with training on computed ones; returns what differs."""
+def run_check(job: Job) -> str | None:
+    """Compares the training of a job on stored outputs with that on computed ones; returns what differs."""
+    from resnet_tl.fused import Member
     from resnet_tl.selfcheck import compare
 
     warnings.filterwarnings("ignore", message="the frozen part")
+    assert job.features is not None
     return compare(
-        job.run.trial,
-        _begun(job.run.trial, job.data),
-        seed=job.run.seed,
+        [Member(trial=run.trial, seed=run.seed) for run in job.runs],
+        _begun(job.runs[0].trial, job.data),
         environment=job.environment,
         device=job.device,
         features=job.features,
