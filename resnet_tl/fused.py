@@ -206,7 +206,7 @@ class _Group:
         losses, accuracies, factors = self.train(numbers)
         finite = torch.from_numpy(np.isfinite(losses).all(0))
         scored, scores, _ = self._scores("val")
-        sound: NDArray[np.bool_] = scored & finite.numpy()
+        sound = np.array([good and bool(finite[place]) for place, good in enumerate(scored)])
         sizes = self._sizes
         spent = (time.perf_counter() - started) / len(set(active))
         for place, n in enumerate(active):

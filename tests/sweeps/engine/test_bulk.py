@@ -33,7 +33,8 @@ def content(path: Path) -> dict[str, list[dict[str, Any]]]:
     engine = create_engine(path)
     found: dict[str, list[dict[str, Any]]] = {}
     with engine.connect() as connection:
-        names = dict(connection.execute(sqlalchemy.text("select run_uuid, name from runs")).tuples().all())
+        runs = connection.execute(sqlalchemy.text("select run_uuid, name from runs")).mappings()
+        names = {run["run_uuid"]: run["name"] for run in runs}
         for table in TABLES:
             rows = []
             for stored in connection.execute(sqlalchemy.text(f"select * from {table}")).mappings():
