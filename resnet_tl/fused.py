@@ -205,8 +205,7 @@ class _Group:
         numbers = [self.courses[n].next_epoch for n in active]
         losses, accuracies, factors = self.train(numbers)
         finite = torch.from_numpy(np.isfinite(losses).all(0))
-        scored, scores, _ = self._scores("val")
-        sound = np.array([good and bool(finite[place]) for place, good in enumerate(scored)])
+        in_val, scores, _ = self._scores("val")
         sizes = self._sizes
         spent = (time.perf_counter() - started) / len(set(active))
         for place, n in enumerate(active):
@@ -219,7 +218,7 @@ class _Group:
                     f"the training loss became {float(losses[step, place])} in epoch {numbers[place]}, step {step + 1}"
                 )
                 continue
-            if not sound[place]:
+            if not in_val[place]:
                 self.reasons[n] = (
                     f"the network's output on val became non-finite in epoch {numbers[place]}, after its last step"
                 )
@@ -322,8 +321,9 @@ class _Group:
         for first in starts:
             logits_MNK = self._logits(split, range(first, min(first + size, len(self.active))))[done - first :]
             done = first + size
-            sound.append(np.isfinite(logits_MNK).all((1, 2)))
-            values, counts_MKK = evaluate_many(np.where(sound[-1][:, None, None], logits_MNK, 0.0), labels_N)
+            finite_M = np.array([bool(np.isfinite(logits_NK).all()) for logits_NK in logits_MNK])
+            sound.append(finite_M)
+            values, counts_MKK = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), labels_N)
             metrics.append(values)
             counts.append(counts_MKK)
         joined = {name: np.concatenate([values[name] for values in metrics]) for name in metrics[0]}

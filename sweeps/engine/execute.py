@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from typing import Any
 
@@ -32,11 +33,22 @@ class LocalExecutor:
     """
 
     def __init__(self, workers: int) -> None:
-        self._pool = ProcessPool(max_workers=workers, context=load_ahead(), initializer=start_worker)
+        self._workers = workers
+        self._pool = self._make()
+
+    def _make(self) -> ProcessPool:
+        return ProcessPool(max_workers=self._workers, context=load_ahead(), initializer=start_worker)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         """Starts a job as soon as a worker is free."""
-        future: Future[Any] = self._pool.schedule(function, args=list(args))
+        future: Future[Any]
+        try:
+            future = self._pool.schedule(function, args=list(args))
+        except RuntimeError:
+            # Pebble gives a pool up when a worker dies between two jobs; those that it was at have failed by now
+            self.stop()
+            self._pool = self._make()
+            future = self._pool.schedule(function, args=list(args))
         return future
 
     def stop(self) -> None:
@@ -71,6 +83,8 @@ def answer(future: "Future[Any]") -> Any:
     """
     try:
         return future.result()
+    except BrokenProcessPool as error:
+        raise WorkerDied(f"its worker process ended ({error}; killed, or out of memory?)") from None
     except ProcessExpired as error:
         how = f"by signal {-error.exitcode}" if error.exitcode < 0 else f"with status {error.exitcode}"
         raise WorkerDied(f"its worker process ended {how} (killed, or out of memory?)") from None
