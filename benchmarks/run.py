@@ -121,7 +121,7 @@ class Bench:
         """(a) Nothing frozen, two threads: images trained a second."""
         epochs = 4
         for _ in range(repeats):
-            whole, training = self.fit_alone(epochs)
+            whole, training = json.loads(self.python("-m", "benchmarks.alone", str(epochs)).stdout.splitlines()[-1])
             self.add("fit/ours", whole)
             self.add("fit/ours, training alone", training)
             for name in ("bare", "tuned", "tuned, channels last"):
@@ -129,25 +129,6 @@ class Bench:
         for _ in range(2):
             for name in ("naive", "Lightning", "Hugging Face Trainer"):
                 self.add(f"fit/{name}", self.peer(name, freeze=0.0, epochs=2)["images_per_s"])
-
-    def fit_alone(self, epochs: int) -> tuple[float, float]:
-        """Images a second of `resnet_tl.fit`: validation after every epoch and final scores included, and without."""
-        code = (
-            "import sys, json, time; from pathlib import Path;"
-            "from resnet_tl.config import DataConfig, TrialConfig; from resnet_tl.data.prepare import prepare;"
-            "from resnet_tl.fingerprint import Environment; from resnet_tl.fit import Run, fit;"
-            "spent, train = [], Run._train_epoch;"
-            "timed = lambda run, n: (time.perf_counter(), train(run, n), spent.append(time.perf_counter()));"
-            "Run._train_epoch = lambda run, n: (lambda t: (spent.__setitem__(-1, spent[-1] - t[0]), t[1])[1])(timed(run, n));"
-            "data = prepare(DataConfig(source='image_folder', root='images', size=64, skip_bad=True), Path('cache'));"
-            f"trial = TrialConfig(backbone='resnet18', weights='backbone.pth', optimizer='sgd', lr=1e-3, "
-            f"epochs={epochs}, batch_size=32, precision='bf16');"
-            "r = fit(trial, data, seed=0, environment=Environment(device='cpu', threads=2));"
-            "print(json.dumps([r.wall_s, spent, data.num_images['train']]))"
-        )
-        wall_s, spent, train = json.loads(self.python("-c", code).stdout.splitlines()[-1])
-        # the first epoch chooses kernels, as the bare loop's unmeasured one does
-        return epochs * train / wall_s, (epochs - 1) * train / sum(spent[1:])
 
     def sweep_of_heads(self, repeats: int) -> None:
         """(b) 24 configurations x 10 seeds x 20 epochs on a frozen backbone."""
