@@ -16,6 +16,7 @@ from resnet_tl import cache
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import ConfigError
+from resnet_tl.front import Front
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial
@@ -110,6 +111,7 @@ class _Driver:
         self.ran = 0
         self.others = ledger.has_others(self.study.name)
         self.reuse = Reuse(decisions=())
+        self.unforeseen: set[Front] = set()
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result
@@ -401,6 +403,10 @@ class _Driver:
         self.ledger.put_trials(self.study.name, [_trial_row(trial)])
         self.trials.append(trial)
         self.to_ask -= 1
+        front = self.session.front(config)
+        if front is not None and self.reuse.decisions and self.reuse.of(front) is None and front not in self.unforeseen:
+            self.unforeseen.add(front)
+            self._say(f"{front.describe()} is computed each time: no planned trial was known to need it.")
         for seed in self.study.seeds:
             row = self.ledger.find(trial.fingerprint, seed) if self.others else None
             if row is not None:

@@ -142,6 +142,8 @@ def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, 
         reuse=True,
         why="",
     )
+    if missing and session.cache.exists() and not os.access(session.cache, os.W_OK):
+        return replace(decision, reuse=False, why=f"the cache {session.cache} cannot be written")
     if session.definition.run.reuse == "off":
         return replace(decision, reuse=False, why="run.reuse is off")
     if is_head_only(trials[0][0], session.data.channels):

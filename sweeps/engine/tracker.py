@@ -47,13 +47,17 @@ def make_database(out: Path, cache: Path) -> None:
     with FileLock(work / "locks" / "mlflow.lock"):
         if path.exists():
             return
-        empty = cache / "mlflow" / f"{version('mlflow')}.db"
-        if not empty.exists():
-            empty.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=empty.parent) as folder:
-                _migrate(Path(folder) / "empty.db").replace(empty)
         making = work / f"mlflow.{os.getpid()}.db"
-        shutil.copyfile(empty, making)
+        empty = cache / "mlflow" / f"{version('mlflow')}.db"
+        try:
+            if not empty.exists():
+                empty.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=empty.parent) as folder:
+                    _migrate(Path(folder) / "empty.db").replace(empty)
+            shutil.copyfile(empty, making)
+        except PermissionError:  # a cache that may only be read
+            making.unlink(missing_ok=True)
+            _migrate(making)
         making.replace(path)
 
 
