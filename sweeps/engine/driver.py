@@ -286,6 +286,7 @@ class _Driver:
                 self.interrupt.check()
         decided = decide(session, planned(session, self._todo_counts(), self.to_ask))
         with contextlib.ExitStack() as held:
+            held.enter_context(cache.hold(session.in_use()))  # what was pretrained just now, too
             held.enter_context(cache.hold(present(session, [d.front for d in decided.decisions if d.reuse])))
             self.reuse = provide_features(
                 session, decided, executor=executor, devices=devices, interrupt=self.interrupt, say=self._say
