@@ -43,15 +43,22 @@ def warm_nothing() -> None:
 def main() -> None:
     """Drives the study."""
     out, trials, seeds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    from sweeps.engine import driver, execute
+    from sweeps.engine import driver, execute, jobs
     from sweeps.run import main as run
 
-    driver.run_job = run_nothing
+    jobs.run_job = run_nothing
     driver.warm_up = warm_nothing
     execute.load_ahead = lambda: __import__("multiprocessing").get_context("spawn")
     driver.load_ahead = lambda: None
     stamps: list[float] = []
     write = driver._Driver._write
+    executed = jobs.Jobs._collect
+
+    def trained_nothing(self: Any, job: Any, future: Any) -> None:
+        assert all(result.num_trainable == 1 for result in future.result()), "a worker has trained something"
+        executed(self, job, future)
+
+    jobs.Jobs._collect = trained_nothing  # type: ignore[method-assign]
 
     def stamped(self: Any, pairs: Any) -> None:
         write(self, pairs)
