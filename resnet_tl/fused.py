@@ -31,7 +31,7 @@ from resnet_tl.head_inputs import Computed, HeadInputs, Table
 from resnet_tl.heads import Heads, Optimizer, class_logits, padded
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model.architecture import BACKBONES, num_trainable
-from resnet_tl.model.network import Head, init_head
+from resnet_tl.model.network import Head, Network, init_head
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.start import Start, prepare_torch, start
@@ -93,11 +93,15 @@ def few_steps(
     device: str,
     features: Stored | None,
     steps: int,
+    network: Network | None = None,
 ) -> dict[str, Tensor]:
-    """What the first member's head is after some steps of its first epoch."""
-    group = _group(
-        [Member(trial=m.trial, seed=m.seed) for m in members], begun, environment, device, features, _ignore, 0.0
-    )
+    """What the first member's head is after some steps of its first epoch.
+
+    Args:
+        network: whose backbone computes features that are not stored; None builds one.
+    """
+    alike = [Member(trial=m.trial, seed=m.seed) for m in members]
+    group = _group(alike, begun, environment, device, features, _ignore, 0.0, network)
     group.train([1] * len(group.active), most=steps)
     return {name: tensor[0] for name, tensor in group.heads.tensors().items()}
 
@@ -110,6 +114,7 @@ def _group(
     features: Stored | None,
     on_epoch: OnEpochs,
     save_every_s: float,
+    network: Network | None = None,
 ) -> "_Group":
     assert len({head_group(member.trial) for member in members}) == 1
     prepare_torch(environment)
@@ -118,7 +123,8 @@ def _group(
     where = torch.device(device or environment.device)
     source: HeadInputs
     if features is None:
-        source = Computed(begun, [(m.trial, m.seed) for m in members], where, threads=environment.threads)
+        fits = [(member.trial, member.seed) for member in members]
+        source = Computed(begun, fits, where, threads=environment.threads, network=network)
     else:
         source = Table(begun, members[0].trial, Features(features, begun.images), where)
     return _Group(members, begun, source, environment, where, on_epoch, save_every_s)

@@ -18,6 +18,7 @@ from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
 from resnet_tl.data.views import PLAIN, finite_views
 from resnet_tl.features import Features
 from resnet_tl.inputs import ThroughFront
+from resnet_tl.model.network import Network
 from resnet_tl.seeding import derive
 from resnet_tl.start import Start
 
@@ -109,12 +110,18 @@ class Computed:
     """Features through the backbone for every batch: endless augmentation, weights of the run's own, or no reuse."""
 
     def __init__(
-        self, begun: Start, fits: Sequence[tuple[TrialConfig, int]], device: torch.device, *, threads: int
+        self,
+        begun: Start,
+        fits: Sequence[tuple[TrialConfig, int]],
+        device: torch.device,
+        *,
+        threads: int,
+        network: Network | None = None,
     ) -> None:
         # members share a backbone unless each draws its own
         self.shared = begun.state is not None
         self._inputs = [
-            ThroughFront(begun, trial, begun.network(trial, seed, device).eval(), device, threads=threads)
+            ThroughFront(begun, trial, (network or begun.network(trial, seed, device)).eval(), device, threads=threads)
             for trial, seed in (fits[:1] if self.shared else fits)
         ]
         self._start = begun

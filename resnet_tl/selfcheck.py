@@ -6,6 +6,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import render
 from resnet_tl.data.batches import to_unit
 from resnet_tl.features import Features, as_stored
@@ -13,6 +14,7 @@ from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run
 from resnet_tl.front import FRONT_BATCH, is_head_only
 from resnet_tl.fused import Member, few_steps
+from resnet_tl.model.network import Network
 from resnet_tl.start import Start, prepare_torch
 from resnet_tl.store import Stored
 
@@ -33,20 +35,24 @@ def compare(
     """
     prepare_torch(environment)
     first, where = members[0], torch.device(device)
-    runs = [
-        Run(first.trial, begun, seed=first.seed, device=where, environment=environment, features=place)
-        for place in (None, features)
-    ]
-    wrong = _rows(runs[0], begun, features)
-    if wrong is not None:
-        return wrong
     if is_head_only(first.trial, begun.data.channels):
+        network = begun.network(first.trial, first.seed, where)
+        wrong = _rows(network, first.trial, begun, features)
+        if wrong is not None:
+            return wrong
         args = {"environment": environment, "device": device, "steps": STEPS}
         moved = [
-            few_steps([first], begun, features=None, **args),  # type: ignore[arg-type]
+            few_steps([first], begun, features=None, network=network, **args),  # type: ignore[arg-type]
             few_steps(members, begun, features=features, **args),  # type: ignore[arg-type]
         ]
     else:
+        runs = [
+            Run(first.trial, begun, seed=first.seed, device=where, environment=environment, features=place)
+            for place in (None, features)
+        ]
+        wrong = _rows(runs[0].network, first.trial, begun, features)
+        if wrong is not None:
+            return wrong
         moved = [_steps(run) for run in runs]
     for name, tensor in moved[0].items():
         if not _same(tensor, moved[1][name]):
@@ -54,19 +60,20 @@ def compare(
     return None
 
 
-def _rows(run: Run, begun: Start, place: Stored) -> str | None:
+def _rows(network: Network, trial: TrialConfig, begun: Start, place: Stored) -> str | None:
     """Outputs of some images of every split, under every face that is stored for it."""
     features = Features(place, begun.images)
-    network = run.network.eval()
+    network.eval()
+    device = next(network.parameters()).device
     last = network.channels_last[network.cut - 1]
     for number, view in enumerate(place.folders):
         for split in ("train", "val", "test") if number == 0 else ("train",):
             index = begun.images.splits[split][:FRONT_BATCH]
-            pixels = to_unit(begun.images.pixels_NCHW[index]).to(run.device)
+            pixels = to_unit(begun.images.pixels_NCHW[index]).to(device)
             pixels = begun.normalisation(render(pixels, view, begun.data.crop))
-            with torch.autocast(run.device.type, torch.bfloat16, enabled=run.trial.precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=trial.precision == "bf16"):
                 computed = as_stored(network.front(pixels), last)
-            stored = features.of_view(index, view).to(run.device)
+            stored = features.of_view(index, view).to(device)
             if not _same(computed, stored):
                 gap = _gap(computed, stored)
                 return f"what the front makes of {split} images ({view.name}; largest difference {gap:.3g})"
