@@ -1,4 +1,4 @@
-"""The images of all measurements: 1,598 drawings of Debian's package openclipart-png in nine classes."""
+"""The images of all measurements: up to 250 drawings a class of Debian's package openclipart-png, nine classes."""
 
 from pathlib import Path
 
