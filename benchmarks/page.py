@@ -207,8 +207,8 @@ class Page:
             "nothing can be shared: the gain is that of the memory layout and of two processes in place of two "
             "threads, as above.",
             "- `torch.compile` is not offered: measured earlier on such a processor, it cost 25 to 77 s and gained "
-            "nothing. Fused optimisers are an option (`trial.fused_optimizer`), off by default: they were 3 to 8% slower "
-            "here.",
+            "nothing. Fused optimisers are an option (`trial.fused_optimizer`), off by default: they were 3 to 8% "
+            "slower here.",
             "- No GPU was at hand; nothing here says how any of this compares on one.",
         )
 
