@@ -46,6 +46,13 @@ def auroc_MK(scores_MKN: Floats, labels_N: Ints) -> Floats:
     return area_MK
 
 
+def log_softmax(logits_NK: Floats) -> Floats:
+    """Log probabilities over the last axis, with any axes in front."""
+    shifted_NK = logits_NK - logits_NK.max(-1, keepdims=True)
+    log_p_NK: Floats = shifted_NK - np.log(np.exp(shifted_NK).sum(-1, keepdims=True))
+    return log_p_NK
+
+
 def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints]:
     """All metrics of one split, for each of several networks.
 
@@ -57,10 +64,7 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
         loss (mean negative log-likelihood, unweighted), accuracy, precision, recall, f1, auroc as fractions, each [M],
         and the confusion matrices [M, K, K]. A class that is never predicted has precision 0.
     """
-    top_MN = logits_MNK.max(-1)
-    shifted_MNK = logits_MNK - top_MN[..., None]
-    log_sum_MN = np.log(np.exp(shifted_MNK).sum(-1))
-    log_p_MNK = shifted_MNK - log_sum_MN[..., None]
+    log_p_MNK = log_softmax(logits_MNK)
     counts_MKK = confusion_MKK(logits_MNK.argmax(-1), labels_N, logits_MNK.shape[-1])
     hits_MK = np.diagonal(counts_MKK, axis1=1, axis2=2)
     predicted_MK, true_MK = counts_MKK.sum(1), counts_MKK.sum(2)
