@@ -1,10 +1,21 @@
-"""The course of one fit: its epochs so far, which of them is selected, and when it ends."""
+"""One fit: what it is asked to do, its epochs so far, which of them is selected, and when it ends."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.result import Epoch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One seed run, by itself or among others."""
+
+    trial: TrialConfig
+    seed: int
+    folder: Path | None = None
+    """For its training state and its selected network; None keeps nothing."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -109,12 +109,9 @@ def compute(
         for rows in _chunks(first, end):
             pixels = to_unit(images.pixels_NCHW[index[rows]]).to(device)
             pixels = normalisation(render(pixels, making.view, crop))
-            count = len(rows)
-            if count < FRONT_BATCH:
-                pixels = torch.cat([pixels, pixels[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
             for cut, outputs in network.front_outputs(pixels, list(by_cut)).items():
-                arrays[cut][rows] = _bytes(outputs[:count], by_cut[cut])
-            passes += count
+                arrays[cut][rows] = _bytes(outputs, by_cut[cut])
+            passes += len(rows)
     for array in arrays.values():
         array.flush()
     return passes

@@ -86,6 +86,11 @@ def criterion_for(trial: TrialConfig, num_classes: int) -> str:
     return trial.criterion or ("bce" if num_classes == 2 else "cross_entropy")
 
 
+def num_outputs_of(trial: TrialConfig, num_classes: int) -> int:
+    """Logits of the network: one with binary cross-entropy, else one per class."""
+    return 1 if criterion_for(trial, num_classes) == "bce" else num_classes
+
+
 def fingerprint(
     trial: TrialConfig,
     *,

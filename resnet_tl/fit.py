@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Course
+from resnet_tl.course import Course, Member
 from resnet_tl.data.batches import Batch, cut_batches, epoch_order
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import ConfigError
@@ -83,7 +83,7 @@ def fit(
         WeightsError: the starting weights cannot be had.
     """
     if is_head_only(trial, data.channels):
-        from resnet_tl.fused import Member, fit_heads
+        from resnet_tl.fused import fit_heads
 
         return fit_heads(
             [Member(trial=trial, seed=seed, folder=folder)],

@@ -3,14 +3,22 @@
 Planning asks this about every trial, so nothing here needs torch.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
-from resnet_tl.fingerprint import Environment, digest
-from resnet_tl.model.architecture import block_costs, blocks, channels_last_blocks, cut_point, freeze_point
+from resnet_tl.fingerprint import Environment, digest, num_outputs_of
+from resnet_tl.model.architecture import (
+    block_costs,
+    blocks,
+    channels_last_blocks,
+    cut_point,
+    freeze_point,
+    num_trainable,
+)
 
 FORMAT = 1
 """Raised when the way of storing features changes."""
@@ -19,6 +27,12 @@ FRONT_BATCH = 32
 """Images in one forward pass of a frozen front, always: the last bits of a convolution can depend on how many there
 are (of a ResNet-50 in fp32 they did, below 16), but not on which the others are. So an image has the same features
 whatever batch asks for them."""
+
+EVAL_BATCH = 256
+"""Images in one forward pass of an evaluation; a constant, since the batch size can change the last bits."""
+
+SCORED_AT_ONCE = 4_000_000
+"""Outputs in float64, of all heads side by side, that are scored at a time: 32 MB, of which metrics make some ten."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,10 +66,7 @@ class Front:
     @property
     def num_bytes(self) -> int:
         """Of one output."""
-        size = 2 if self.precision == "bf16" else 4
-        for length in self.shape:
-            size *= length
-        return size
+        return math.prod(self.shape, start=2 if self.precision == "bf16" else 4)
 
     @property
     def macs(self) -> int:
@@ -121,6 +132,19 @@ def front_of(trial: TrialConfig, data: Prepared, weights: str, environment: Envi
 def num_frozen(trial: TrialConfig, channels: int) -> int:
     """Parameter tensors of the backbone, in order, that stay fixed."""
     return freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
+
+
+def num_trained(trial: TrialConfig, data: Prepared) -> int:
+    """Parameters that train, head included."""
+    return num_trainable(
+        trial.backbone,
+        num_frozen(trial, data.channels),
+        bn=trial.bn,
+        head=trial.head,
+        head_width=trial.head_width,
+        num_outputs=num_outputs_of(trial, len(data.classes)),
+        channels=data.channels,
+    )
 
 
 PER_MEMBER = (

@@ -8,9 +8,7 @@ Axes: B images of a batch, F features, H hidden units, K classes, M members, N i
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,37 +18,23 @@ from torch import Tensor
 
 from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Course
+from resnet_tl.course import Course, Member
 from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.features import Features
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import SAVE_EVERY_S, identity, load_state
-from resnet_tl.front import head_group, num_frozen
+from resnet_tl.front import SCORED_AT_ONCE, head_group, num_trained
 from resnet_tl.head_inputs import Computed, HeadInputs, Table
-from resnet_tl.heads import Heads, Optimizer, class_logits, padded
+from resnet_tl.heads import Heads, Optimizer, padded
 from resnet_tl.metrics import evaluate_many
-from resnet_tl.model.architecture import BACKBONES, num_trainable
+from resnet_tl.model.architecture import BACKBONES
 from resnet_tl.model.network import Head, Network, init_head
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.start import Start, prepare_torch, start
 from resnet_tl.store import Stored
-from resnet_tl.training import lr_factor
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
-    """One seed run among others."""
-
-    trial: TrialConfig
-    seed: int
-    folder: Path | None = None
-    """For its training state and its selected network; None keeps nothing."""
-
-
-SCORED_AT_ONCE = 4_000_000
-"""Outputs in float64, of all members together, that are scored at a time: 32 MB, of which metrics make some ten."""
+from resnet_tl.training import class_logits, lr_factor
 
 OnEpochs = Callable[[int, Epoch], None]
 """Told the number of a member and its new epoch."""
@@ -149,6 +133,8 @@ class _Group:
         self.environment, self.device, self.on_epoch, self.save_every_s = environment, device, on_epoch, save_every_s
         self.trial = members[0].trial
         self.labels = {split: begun.images.labels_N[index] for split, index in begun.images.splits.items()}
+        order = epoch_order(begun.images, balanced=begun.data.balanced, seed=0, epoch=1)
+        self.sizes = [len(batch) for batch in cut_batches(order, self.trial.batch_size)]  # of every seed and epoch
         self.fresh = [self._head(member) for member in members]
         self.courses = [Course(trial=member.trial) for member in members]
         self.best: list[dict[str, Tensor]] = [{} for _ in members]
@@ -210,16 +196,16 @@ class _Group:
         active = self.active
         numbers = [self.courses[n].next_epoch for n in active]
         losses, accuracies, factors = self.train(numbers)
-        finite = torch.from_numpy(np.isfinite(losses).all(0))
         in_val, scores, _ = self._scores("val")
-        sizes = self._sizes
+        weights = np.array(self.sizes) / sum(self.sizes)
         spent = (time.perf_counter() - started) / len(set(active))
         for place, n in enumerate(active):
             if place != active.index(n):
                 continue  # the second copy of a single member
             self.wall_s[n] += spent
-            if not finite[place]:
-                step = int(np.flatnonzero(~np.isfinite(losses[:, place]))[0])
+            wrong = np.flatnonzero(~np.isfinite(losses[:, place]))
+            if len(wrong):
+                step = int(wrong[0])
                 self.reasons[n] = (
                     f"the training loss became {float(losses[step, place])} in epoch {numbers[place]}, step {step + 1}"
                 )
@@ -230,7 +216,7 @@ class _Group:
                 )
                 continue
             metrics = {
-                "train/loss": float((np.ascontiguousarray(losses[:, place]) * sizes).sum()),
+                "train/loss": float((np.ascontiguousarray(losses[:, place]) * weights).sum()),
                 "train/accuracy": float(accuracies[place]),
             } | {f"val/{name}": float(values[place]) for name, values in scores.items()}
             lr = self.members[n].trial.lr * float(factors[place])
@@ -250,10 +236,7 @@ class _Group:
         active = self.active
         trials = [self.members[n].trial for n in active]
         seeds = [self.members[n].seed for n in active]
-        order = epoch_order(self.start.images, balanced=self.start.data.balanced, seed=0, epoch=1)
-        lengths = [len(batch) for batch in cut_batches(order, self.trial.batch_size)]
-        self._sizes = np.array(lengths) / sum(lengths)
-        factors_SM = _factors(trials, numbers, len(lengths))
+        factors_SM = _factors(trials, numbers, len(self.sizes))
         lr_SM = factors_SM * np.array([trial.lr for trial in trials])
         like = self.heads.parameters["out.bias"]
         smoothing_M11 = torch.tensor([t.label_smoothing for t in trials], dtype=like.dtype, device=self.device)
@@ -281,7 +264,7 @@ class _Group:
             losses_SM = np.stack([np.ascontiguousarray(batch).mean(-1) for batch in means])
         else:
             losses_SM = np.stack([np.ascontiguousarray(batch).sum(-1) for batch in means])
-        return losses_SM, hits_M.double().cpu().numpy() / sum(lengths), list(factors_SM[-1])
+        return losses_SM, hits_M.double().cpu().numpy() / sum(self.sizes), list(factors_SM[-1])
 
     def _shares(self, targets_MBK: Tensor) -> tuple[Tensor, Tensor | None]:
         """What each image weighs in its batch's loss; with class weights also as [M, B]."""
@@ -386,24 +369,12 @@ class _Group:
                     metrics=scores[n] if complete else {},
                     confusion=confusions[n] if complete else {},
                     history=self.courses[n].history,
-                    num_trainable=self._num_trainable(),
+                    num_trainable=num_trained(member.trial, self.start.data),
                     wall_s=self.wall_s[n] + spent,
                     reason=self.reasons.get(n),
                 )
             )
         return results
-
-    def _num_trainable(self) -> int:
-        trial, channels = self.trial, self.start.data.channels
-        return num_trainable(
-            trial.backbone,
-            num_frozen(trial, channels),
-            bn=trial.bn,
-            head=trial.head,
-            head_width=trial.head_width,
-            num_outputs=self.start.num_outputs,
-            channels=channels,
-        )
 
     def _save_network(self, n: int, metrics: dict[str, float]) -> None:
         member, best_epoch = self.members[n], self.courses[n].best_epoch

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
-from resnet_tl.data.batches import EVAL_BATCH, cut_batches, epoch_order
+from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.data.views import PLAIN, finite_views
 from resnet_tl.features import Features
+from resnet_tl.front import EVAL_BATCH
 from resnet_tl.inputs import ThroughFront
 from resnet_tl.model.network import Network
 from resnet_tl.seeding import derive
@@ -124,7 +125,6 @@ class Computed:
             ThroughFront(begun, trial, (network or begun.network(trial, seed, device)).eval(), device, threads=threads)
             for trial, seed in (fits[:1] if self.shared else fits)
         ]
-        self._start = begun
 
     def _of(self, member: int) -> ThroughFront:
         return self._inputs[0 if self.shared else member]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_tl.model.network import LEAKY_SLOPE, Head
+from resnet_tl.training import class_logits
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1
@@ -185,13 +186,6 @@ def _sum_over_batch(values_MBH: Tensor) -> Tensor:
     """[M, 1, H]; as a product, since a sum over this axis may add in another order for other M."""
     ones_M1B = values_MBH.new_ones((values_MBH.shape[0], 1, values_MBH.shape[1]))
     return torch.bmm(ones_M1B, values_MBH)
-
-
-def class_logits(outputs_MBO: Tensor) -> Tensor:
-    """One logit per class, [M, B, K]; a binary network's single logit z becomes [0, z]."""
-    if outputs_MBO.shape[-1] > 1:
-        return outputs_MBO
-    return torch.cat([torch.zeros_like(outputs_MBO), outputs_MBO], dim=-1)
 
 
 Scalars = Sequence[float] | NDArray[np.float64]

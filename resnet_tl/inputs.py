@@ -14,9 +14,10 @@ from torch import Tensor
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
-from resnet_tl.data.batches import EVAL_BATCH, Batch, cut_batches, epoch_order, eval_batches, train_batches
+from resnet_tl.data.batches import Batch, cut_batches, epoch_order, eval_batches, train_batches
 from resnet_tl.data.views import finite_views
 from resnet_tl.features import Features, as_stored
+from resnet_tl.front import EVAL_BATCH
 from resnet_tl.model.network import Network
 from resnet_tl.seeding import derive
 from resnet_tl.start import Start

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_tl import rebuild
-from resnet_tl.data.batches import EVAL_BATCH, centre, to_unit
+from resnet_tl.data.batches import centre, to_unit
 from resnet_tl.data.decode import IMAGE_SUFFIXES, BadImage, decode_file, fit_square
 from resnet_tl.errors import DataError, shown
+from resnet_tl.front import EVAL_BATCH
 from resnet_tl.options import expand, load_yaml
 from resnet_tl.training import class_logits
 

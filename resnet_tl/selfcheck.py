@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.course import Member
 from resnet_tl.data.augment import render
 from resnet_tl.data.batches import to_unit
 from resnet_tl.features import Features, as_stored
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run
 from resnet_tl.front import FRONT_BATCH, is_head_only
-from resnet_tl.fused import Member, few_steps
+from resnet_tl.fused import few_steps
 from resnet_tl.model.network import Network
 from resnet_tl.start import Start, prepare_torch
 from resnet_tl.store import Stored

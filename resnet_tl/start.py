@@ -13,7 +13,7 @@ from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation, measured
 from resnet_tl.data.prepare import Images, Prepared
-from resnet_tl.fingerprint import Environment, criterion_for
+from resnet_tl.fingerprint import Environment, num_outputs_of
 from resnet_tl.front import num_frozen
 from resnet_tl.model import weights as starting
 from resnet_tl.model.network import Network, assemble, fit_first_layer
@@ -87,8 +87,7 @@ def start(trial: TrialConfig, data: Prepared) -> Start:
         WeightsError: the starting weights cannot be had.
     """
     images = data.load()
-    num_classes = len(data.classes)
-    num_outputs = 1 if criterion_for(trial, num_classes) == "bce" else num_classes
+    num_outputs = num_outputs_of(trial, len(data.classes))
     if trial.weights == "none":
         return Start(
             data=data,

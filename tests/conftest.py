@@ -1,5 +1,6 @@
 """Small real inputs that tests share: image files on disk, a prepared set, a fast trial."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from PIL import Image
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.fingerprint import Environment
+from resnet_tl.result import FitResult
 
 
 def write_images(
@@ -65,6 +67,13 @@ def trial(**changes: object) -> TrialConfig:
         "backbone": "resnet18", "weights": "none", "optimizer": "sgd", "lr": 0.01, "epochs": 2, "batch_size": 8,
     }  # fmt: skip
     return TrialConfig.model_validate(values | changes)
+
+
+def numbers(result: FitResult) -> object:
+    """All but the time it took."""
+    return dataclasses.replace(
+        result, wall_s=0, history=[dataclasses.replace(epoch, wall_s=0) for epoch in result.history]
+    )
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

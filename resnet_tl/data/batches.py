@@ -13,10 +13,8 @@ from torch import Tensor
 
 from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.prepare import Images
+from resnet_tl.front import EVAL_BATCH
 from resnet_tl.seeding import derive, shuffled
-
-EVAL_BATCH = 256
-"""Images in one forward pass of an evaluation; a constant, since the batch size can change the last bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,7 +63,6 @@ class BlockCost:
     """Of its output: C, H, W; F after `pool`."""
     macs: int
     """Multiplications with an addition, of its convolutions."""
-    parameters: int
 
 
 @lru_cache
@@ -82,7 +81,7 @@ def block_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tu
     size = half(input_size)
     stem_macs = counts[0][1] * size[0] * size[1]
     size = half(size)
-    costs = [BlockCost(shape=(64, *size), macs=stem_macs, parameters=sum(n for _, n in counts[:3]))]
+    costs = [BlockCost(shape=(64, *size), macs=stem_macs)]
     for name in blocks(backbone)[1:-1]:
         before = size
         if name.endswith(".0") and not name.startswith("layer1"):
@@ -96,8 +95,8 @@ def block_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tu
                 pixels = before if first else size
                 macs += count * pixels[0] * pixels[1]
         outputs = 64 * 2 ** (int(name[5]) - 1) * arch.expansion
-        costs.append(BlockCost(shape=(outputs, *size), macs=macs, parameters=sum(n for _, n in own)))
-    costs.append(BlockCost(shape=(arch.num_features,), macs=0, parameters=0))
+        costs.append(BlockCost(shape=(outputs, *size), macs=macs))
+    costs.append(BlockCost(shape=(arch.num_features,), macs=0))
     return tuple(costs)
 
 

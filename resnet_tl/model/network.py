@@ -122,10 +122,7 @@ class Network(nn.Module):
         with torch.no_grad():
             parts = []
             for part in torch.split(images_BCHW, FRONT_BATCH):
-                count = len(part)
-                if count < FRONT_BATCH:
-                    part = torch.cat([part, part[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
-                parts.append(self._through(part, 0, self.cut)[:count])
+                parts.append(self.front_outputs(part, [self.cut])[self.cut])
             return torch.cat(parts)
 
     def tail(self, inputs_B: Tensor, keep_BH: Tensor | None = None) -> Tensor:
@@ -141,13 +138,16 @@ class Network(nn.Module):
         return inputs_B
 
     def front_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
-        """Outputs at several cuts in one pass over exactly `FRONT_BATCH` images."""
-        assert len(images_BCHW) == FRONT_BATCH
+        """Outputs at several cuts in one pass over at most `FRONT_BATCH` images, filled up to that number."""
+        count = len(images_BCHW)
+        assert count <= FRONT_BATCH
         outputs, before = {}, 0
         with torch.no_grad():
+            if count < FRONT_BATCH:
+                images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
             for cut in sorted(cuts):
                 images_BCHW = self._through(images_BCHW, before, cut)
-                outputs[cut], before = images_BCHW, cut
+                outputs[cut], before = images_BCHW[:count], cut
         return outputs
 
     def lower_frozen(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.course import Member
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
 from resnet_tl.front import head_group, is_head_only
@@ -24,7 +25,7 @@ from sweeps.engine.record import Recorder
 from sweeps.engine.reuse import Reuse
 from sweeps.engine.session import Session
 from sweeps.engine.study import Study
-from sweeps.engine.work import Job, SeedRun, read_progress, run_check, run_job
+from sweeps.engine.work import Job, read_progress, run_check, run_job
 from sweeps.ledger import SeedRunRow, now
 
 SHOW_AFTER_S = 5.0
@@ -76,7 +77,7 @@ class Jobs:
         self.session, self.study, self.reuse, self.executor = session, session.study, reuse, executor
         self.work, self.commit, self.todo, self.ask, self.write = work, commit, todo, ask, write
         self.optuna, self.recorder, self.display, self.interrupt = optuna, recorder, display, interrupt
-        self.shown: dict[str, int] = {}
+        self.shown: dict[Path | None, int] = {}
         self.proven: set[Stored] = set()
         self.groups: deque[list[Todo]] = deque()
         self.ran = 0
@@ -133,10 +134,10 @@ class Jobs:
         folder = folder_of(self.work, runs[0].trial.fingerprint, runs[0].seed)
         job = Job(
             runs=tuple(
-                SeedRun(
+                Member(
                     trial=self.session.start_from(item.trial.config),
                     seed=item.seed,
-                    folder=str(folder_of(self.work, item.trial.fingerprint, item.seed)),
+                    folder=folder_of(self.work, item.trial.fingerprint, item.seed),
                 )
                 for item in runs
             ),

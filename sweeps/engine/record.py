@@ -50,7 +50,7 @@ class _Run:
     described: bool = True
     """Whether its parameters are there; a kill may come between a run's making and them."""
     has_finals: bool = False
-    """Whether the final scores are there: of a seed run, or of all seeds of a trial."""
+    """Of a seed run: whether the final scores are there."""
     num_seeds: int = 0
     """Of a trial: how many seed runs its final scores are the mean of."""
 
@@ -132,7 +132,6 @@ class Recorder:
         """Waits until all that was said so far is written, or has failed."""
         reached = threading.Event()
         self._always.add(reached.set)
-        self._events.put(self._mark)
         self._events.put(reached.set)
         reached.wait()
 
@@ -146,7 +145,6 @@ class Recorder:
 
         def catch_up() -> None:
             self._finish_all(list(missing))
-            self._mark()
             self._end_running("KILLED" if interrupted else "FINISHED")
 
         self._down_until = 0.0
@@ -223,7 +221,7 @@ class Recorder:
                 described=bool(run.data.params),
             )
             if tags.get("kind") == "trial":
-                known.has_finals, known.num_seeds = "n" in metrics, int(metrics.get("n", 0))
+                known.num_seeds = int(metrics.get("n", 0))
                 self._parents[tags["fingerprint"]] = known
             elif tags.get("kind") == "seed run":
                 known.has_finals = "wall_s" in metrics

@@ -4,6 +4,7 @@ A front's outputs are stored when that saves more than it costs: forward passes 
 computing, and room on the disk. The answer changes no number, only the time.
 """
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ from pathlib import Path
 from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import FINITE, View, finite_views
-from resnet_tl.front import Front, is_head_only
-from resnet_tl.model.architecture import blocks
+from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters, block_costs
 from resnet_tl.store import num_rows
 from sweeps.engine.batch import MOST_HEADS
 from sweeps.engine.session import Session
@@ -190,10 +191,6 @@ def _size(num_bytes: float) -> str:
     return f"{num_bytes:.3g} TB"
 
 
-SCORED_AT_ONCE = 4_000_000
-EVAL_BATCH = 256
-"""As in `resnet_tl.fused` and `resnet_tl.data.batches`, which need torch; a test holds them together."""
-
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 WORKER_BYTES = 900_000_000
@@ -202,8 +199,6 @@ WORKER_BYTES = 900_000_000
 
 def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None) -> int:
     """The most memory that a worker takes for a trial, mapped files included; an upper bound."""
-    from resnet_tl.model.architecture import BACKBONES, backbone_parameters, block_costs
-
     data = session.data
     pixels = sum(data.num_images.values()) * data.channels * data.size[0] * data.size[1]
     total = WORKER_BYTES + 4 * pixels
@@ -224,12 +219,7 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
         total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
     cut = decision.front.cut if decision is not None and decision.reuse else 0
-    maps = 0
-    for cost in block_costs(trial.backbone, data.channels, data.input_size)[cut : len(blocks(trial.backbone))]:
-        size = 1
-        for length in cost.shape:
-            size *= length
-        maps += size
+    maps = sum(math.prod(c.shape) for c in block_costs(trial.backbone, data.channels, data.input_size)[cut:])
     # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
     # are four times as large as the one after its pooling
     stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16

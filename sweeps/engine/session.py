@@ -8,10 +8,9 @@ from typing import Any
 from resnet_tl.config import TrialConfig, check_together
 from resnet_tl.data.prepare import Prepared, default_cache, prepare
 from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.fingerprint import Environment, criterion_for, fingerprint
-from resnet_tl.front import Front, front_of
+from resnet_tl.fingerprint import Environment, fingerprint
+from resnet_tl.front import Front, front_of, num_frozen, num_trained
 from resnet_tl.model import weights
-from resnet_tl.model.architecture import freeze_point, num_trainable
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Known, Plan, Trial, identity, plan, refuse_change
@@ -159,9 +158,7 @@ class Session:
 
     def num_frozen(self, trial: TrialConfig) -> int:
         """Parameter tensors that stay fixed."""
-        return freeze_point(
-            trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=self.data.channels
-        )
+        return num_frozen(trial, self.data.channels)
 
     def front(self, trial: TrialConfig) -> Front | None:
         """The frozen front whose outputs a trial can share with others."""
@@ -187,16 +184,7 @@ class Session:
 
     def num_trainable(self, trial: TrialConfig) -> int:
         """Parameters that train, head included."""
-        classes = len(self.data.classes)
-        return num_trainable(
-            trial.backbone,
-            self.num_frozen(trial),
-            bn=trial.bn,
-            head=trial.head,
-            head_width=trial.head_width,
-            num_outputs=1 if criterion_for(trial, classes) == "bce" else classes,
-            channels=self.data.channels,
-        )
+        return num_trained(trial, self.data)
 
     # -- the plan ---------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.course import Member
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
-from resnet_tl.front import is_head_only
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.store import Making, Stored
 
@@ -25,20 +25,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SeedRun:
-    """One fit of a job."""
-
-    trial: TrialConfig
-    seed: int
-    folder: str
-    """Where its training state and its network are kept."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One seed run, or several that train their heads side by side."""
 
-    runs: tuple[SeedRun, ...]
+    runs: tuple[Member, ...]
     data: Prepared
     environment: Environment
     device: str
@@ -137,11 +127,11 @@ def run_job(job: Job) -> list[FitResult]:
     warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
     progress = Progress(Path(job.progress), 0.0 if len(job.runs) == 1 else GROUP_PROGRESS_S)
     begun = _begun(job.runs[0].trial, job.data)
-    if len(job.runs) > 1 or is_head_only(job.runs[0].trial, job.data.channels):
-        from resnet_tl.fused import Member, fit_heads
+    if len(job.runs) > 1:
+        from resnet_tl.fused import fit_heads
 
         return fit_heads(
-            [Member(trial=run.trial, seed=run.seed, folder=Path(run.folder)) for run in job.runs],
+            job.runs,
             job.data,
             environment=job.environment,
             device=job.device,
@@ -161,7 +151,7 @@ def run_job(job: Job) -> list[FitResult]:
             device=job.device,
             features=job.features,
             begun=begun,
-            folder=Path(run.folder),
+            folder=run.folder,
             on_epoch=lambda epoch: progress(0, epoch),
         )
     ]
@@ -203,13 +193,12 @@ def run_features(job: FeaturesJob) -> int:
 
 def run_check(job: Job) -> str | None:
     """Compares the training of a job on stored outputs with that on computed ones; returns what differs."""
-    from resnet_tl.fused import Member
     from resnet_tl.selfcheck import compare
 
     warnings.filterwarnings("ignore", message="the frozen part")
     assert job.features is not None
     return compare(
-        [Member(trial=run.trial, seed=run.seed) for run in job.runs],
+        job.runs,
         _begun(job.runs[0].trial, job.data),
         environment=job.environment,
         device=job.device,

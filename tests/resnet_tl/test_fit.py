@@ -15,18 +15,11 @@ from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import CheckpointError, DataError, WeightsError
 from resnet_tl.fit import fit
 from resnet_tl.pretrain import pretrain
-from resnet_tl.result import Epoch, FitResult
+from resnet_tl.result import Epoch
 from resnet_tl.seeding import derive, uniforms_BW
-from tests.conftest import CPU, trial, write_images
+from tests.conftest import CPU, numbers, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
-
-
-def numbers(result: FitResult) -> object:
-    """All but the time it took."""
-    return dataclasses.replace(
-        result, wall_s=0, history=[dataclasses.replace(epoch, wall_s=0) for epoch in result.history]
-    )
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(prepared: Prepared) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.course import Member
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import PLAIN, View, finite_views
 from resnet_tl.errors import DataError
@@ -19,22 +20,15 @@ from resnet_tl.features import Features, compute
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run, fit
 from resnet_tl.front import Front, cut_of, front_of, head_group
-from resnet_tl.fused import Member, fit_heads
+from resnet_tl.fused import fit_heads
 from resnet_tl.model.architecture import blocks
-from resnet_tl.result import Epoch, FitResult
+from resnet_tl.result import Epoch
 from resnet_tl.selfcheck import compare
 from resnet_tl.start import Start, prepare_torch, start
 from resnet_tl.store import Stored, abandon, begin, finish, num_rows, stored, verify
-from tests.conftest import CPU, trial, write_images
+from tests.conftest import CPU, numbers, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
-
-
-def numbers(result: FitResult) -> object:
-    """All but the time it took."""
-    return dataclasses.replace(
-        result, wall_s=0, history=[dataclasses.replace(epoch, wall_s=0) for epoch in result.history]
-    )
 
 
 @pytest.fixture(scope="module")

@@ -99,13 +99,6 @@ def test_where_room_is_short_what_saves_most_for_its_bytes_comes_first(root: Pat
     assert {blocks("resnet18")[d.front.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
 
 
-def test_constants_that_need_torch_elsewhere_agree() -> None:
-    from resnet_tl import fused
-    from resnet_tl.data import batches
-
-    assert (reuse.SCORED_AT_ONCE, reuse.EVAL_BATCH) == (fused.SCORED_AT_ONCE, batches.EVAL_BATCH)
-
-
 def test_features_that_would_not_fit_into_memory_are_not_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reuse, "memory_bytes", lambda: 100_000)
     (found,) = decisions(session(root, trial={"freeze": "all"}, run={"workers": 2}))
