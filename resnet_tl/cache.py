@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.data.prepare import default_cache
+from resnet_tl.data.prepare import default_cache, discard
 from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.options import expand, nearest, parse_words
 
@@ -94,13 +94,10 @@ def make_room(cache: Path, limit_gb: float, needed: int = 0) -> list[Entry]:
 
 def remove(entry: Entry) -> bool:
     """Takes one thing away, unless somebody has begun to use it; a reader never finds half of it."""
-    away = entry.path.with_name(f".gone-{os.getpid()}-{entry.path.name}")
-    with contextlib.suppress(FileNotFoundError):
-        with _locked(entry.path / _USED) as free:
-            if not free:
-                return False
-            entry.path.rename(away)
-        shutil.rmtree(away, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError), _locked(entry.path / _USED) as free:
+        if not free:
+            return False
+        discard(entry.path)
     return True
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from resnet_tl.data.prepare import discard
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
 from resnet_tl.fingerprint import sha256_of
@@ -127,13 +128,6 @@ def abandon(making: Making) -> None:
     """Removes unfinished outputs."""
     for folder in making.folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def discard(folder: Path) -> None:
-    """Takes outputs away; a kill leaves all of them or none under their name."""
-    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
-    folder.rename(away)
-    shutil.rmtree(away, ignore_errors=True)
 
 
 def verify(place: Stored) -> None:

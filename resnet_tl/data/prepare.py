@@ -132,6 +132,13 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
     return _open(folder, skipped, resized=config.size is not None)
 
 
+def discard(folder: Path) -> None:
+    """Takes something out of the cache; a kill leaves all of it or none under its name."""
+    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
 def verify(data: Prepared) -> None:
     """Compares the stored pixels with their hash, before they are trained on.
 
@@ -142,7 +149,7 @@ def verify(data: Prepared) -> None:
     stated = json.loads((folder / "data.json").read_text(encoding="utf-8"))["pixels_sha256"]
     found = sha256_of(folder / "images.npy")
     if found != stated:
-        shutil.rmtree(folder)
+        discard(folder)
         raise DataError(
             f"The decoded images in {folder} must have sha256 {stated[:12]}…, but have {found[:12]}…: the disk or "
             "another program changed them. They were removed; start again to decode them anew."
