@@ -156,8 +156,16 @@ class Bench:
         for _ in range(repeats):
             self.add(f"tails {freeze}/ours cold", self.ours(*words))
             assert f"for {sum(self.num_images.values()):,} images (centre)" in self.output
+            self.add(f"tails {freeze}/ours warm", self.ours(*words, cold=False))
             for _ in range(2):
                 self.add(f"tails {freeze}/tuned, one fit", self.peer("tuned", freeze=freeze, epochs=20)["seconds"])
+
+    def tail_steps(self, repeats: int) -> None:
+        """Arithmetic of a step with part of the last block frozen, against what the core can do."""
+        for _ in range(repeats):
+            done = self.python("-m", "benchmarks.tail", "0.7")
+            for name, value in json.loads(done.stdout.splitlines()[-1]).items():
+                self.add(f"tail/{name}", value)
 
     def sweep_of_whole(self, repeats: int) -> None:
         """(b) Six full fine-tunes of three epochs: nothing can be shared, two workers of one thread each."""
@@ -249,9 +257,10 @@ def main() -> None:
         ("heads", lambda: bench.sweep_of_heads(5)),
         ("steps", lambda: bench.head_steps(5)),
         ("noop", lambda: bench.orchestration(1)),
-        ("fit", lambda: bench.one_fine_tune(2)),
-        ("whole", lambda: bench.sweep_of_whole(1)),
-        ("0.9", lambda: bench.sweep_of_tails(0.9, 1)),
+        ("fit", lambda: bench.one_fine_tune(5)),
+        ("tail", lambda: bench.tail_steps(5)),
+        ("whole", lambda: bench.sweep_of_whole(2)),
+        ("0.9", lambda: bench.sweep_of_tails(0.9, 2)),
         ("0.7", lambda: bench.sweep_of_tails(0.7, 1)),
         ("growth", bench.growth),
         ("memory", bench.memory),

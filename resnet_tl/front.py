@@ -12,15 +12,15 @@ from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.fingerprint import Environment, digest, num_outputs_of
 from resnet_tl.model.architecture import (
-    block_costs,
-    blocks,
-    channels_last_blocks,
+    channels_last_pieces,
     cut_point,
     freeze_point,
     num_trainable,
+    piece_costs,
+    pieces,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the way of storing features changes."""
 
 FRONT_BATCH = 32
@@ -37,13 +37,13 @@ SCORED_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Front:
-    """All that decides what the leading blocks of a backbone make of an image."""
+    """All that decides what the leading pieces of a backbone make of an image."""
 
     weights: str
     """Identity of the starting weights."""
     backbone: str
     cut: int
-    """Leading blocks, of `architecture.blocks`."""
+    """Leading pieces, of `architecture.pieces`."""
     precision: str
     memory_format: str
     data: str
@@ -56,12 +56,12 @@ class Front:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one output: C, H, W, or F."""
-        return block_costs(self.backbone, self.channels, self.input_size)[self.cut - 1].shape
+        return piece_costs(self.backbone, self.channels, self.input_size)[self.cut - 1].shape
 
     @property
     def channels_last(self) -> bool:
         """Whether outputs are stored as H, W, C."""
-        return channels_last_blocks(self.backbone, self.input_size, self.memory_format)[self.cut - 1]
+        return channels_last_pieces(self.backbone, self.input_size, self.memory_format)[self.cut - 1]
 
     @property
     def num_bytes(self) -> int:
@@ -71,11 +71,11 @@ class Front:
     @property
     def macs(self) -> int:
         """Multiplications with an addition, for one image."""
-        return sum(c.macs for c in block_costs(self.backbone, self.channels, self.input_size)[: self.cut])
+        return sum(c.macs for c in piece_costs(self.backbone, self.channels, self.input_size)[: self.cut])
 
     def describe(self) -> str:
         """In a few words."""
-        return f"{self.backbone} up to {blocks(self.backbone)[self.cut - 1]}, {self.precision}"
+        return f"{self.backbone} up to {pieces(self.backbone)[self.cut - 1]}, {self.precision}"
 
     def key(self, view: View) -> str:
         """Names the outputs for one face of the images; every field counts."""
@@ -94,7 +94,7 @@ def is_head_only(trial: TrialConfig, channels: int) -> bool:
 
 
 def cut_of(trial: TrialConfig, channels: int) -> int:
-    """How many leading blocks run apart from the rest: frozen, with views that can be foreseen.
+    """How many leading pieces run apart from the rest: frozen, with views that can be foreseen.
 
     Under endless augmentation nothing could be reused, and the network runs as a whole; a head alone is trained on
     features in any case. This depends on the configuration only: whether outputs are in fact reused changes no number.

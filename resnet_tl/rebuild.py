@@ -6,7 +6,7 @@ from pathlib import Path
 from resnet_tl.checkpoint import Card, read_card, save
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation
-from resnet_tl.model.architecture import BACKBONES, channels_last_blocks
+from resnet_tl.model.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.model.network import Head, Network, build_backbone
 from resnet_tl.model.weights import whole_state
 
@@ -33,7 +33,7 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         head,
         num_frozen=card.num_frozen,
         bn=trial.bn,
-        channels_last=channels_last_blocks(trial.backbone, size, trial.memory_format),
+        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format),
     )
     return network.eval(), card
 

@@ -29,6 +29,11 @@ class Architecture:
     """What `weights: imagenet` means: the best version that torchvision publishes for this depth."""
 
     @property
+    def num_convolutions(self) -> int:
+        """Of a block, but for its downsample branch."""
+        return 2 if self.expansion == 1 else 3
+
+    @property
     def num_features(self) -> int:
         """Outputs F of the backbone after average pooling."""
         return 512 * self.expansion
@@ -48,72 +53,102 @@ def _norm(name: str, channels: int) -> Iterator[tuple[str, int]]:
     yield f"{name}.bias", channels
 
 
-def blocks(backbone: str) -> tuple[str, ...]:
-    """The steps of a forward pass, in order: `stem`, `layer1.0` … `layer4.N`, `pool`."""
+@lru_cache
+def pieces(backbone: str) -> tuple[str, ...]:
+    """The pieces of a forward pass, in order; it can be cut behind each of them.
+
+    `stem`, `layer1.0` … `layer4.N`, `pool`. A block that adds its input as it is counts in smaller ones: up to its
+    first convolution (`layer4.1.conv1`), up to the next, and the rest of it (`layer4.1`).
+    """
     arch = BACKBONES[backbone]
-    names = [f"layer{stage}.{block}" for stage, count in enumerate(arch.num_blocks, 1) for block in range(count)]
-    return ("stem", *names, "pool")
+    names = ["stem"]
+    for stage, count in enumerate(arch.num_blocks, 1):
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            if not _resizes(arch, stage, block):
+                names += [f"{name}.conv{number}" for number in range(1, arch.num_convolutions + 1)]
+            names.append(name)
+    return (*names, "pool")
+
+
+def _resizes(arch: Architecture, stage: int, block: int) -> bool:
+    """Whether a block has a downsample branch."""
+    return block == 0 and (stage > 1 or arch.expansion > 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BlockCost:
-    """What one block does to one image."""
+class PieceCost:
+    """What one piece does to one image."""
 
     shape: tuple[int, ...]
-    """Of its output: C, H, W; F after `pool`."""
+    """Of its output: C, H, W; F after `pool`. Inside a block C counts the block's input too, which is still to be
+    added."""
     macs: int
     """Multiplications with an addition, of its convolutions."""
 
 
 @lru_cache
-def block_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tuple[BlockCost, ...]:
-    """Costs of all `blocks`, from the parameter counts: a convolution uses each weight once per output pixel.
+def piece_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tuple[PieceCost, ...]:
+    """Costs of all `pieces`, from the parameter counts: a convolution uses each weight once per output pixel.
 
     Args:
         input_size: pixels H, W.
     """
     arch = BACKBONES[backbone]
-    counts = backbone_parameters(backbone, channels)
+    counts = dict(backbone_parameters(backbone, channels))
 
     def half(size: tuple[int, int]) -> tuple[int, int]:
         return (size[0] + 1) // 2, (size[1] + 1) // 2
 
     size = half(input_size)
-    stem_macs = counts[0][1] * size[0] * size[1]
+    stem_macs = counts["conv1.weight"] * size[0] * size[1]
     size = half(size)
-    costs = [BlockCost(shape=(64, *size), macs=stem_macs)]
-    for name in blocks(backbone)[1:-1]:
-        before = size
-        if name.endswith(".0") and not name.startswith("layer1"):
-            size = half(size)
-        own = [(p, n) for p, n in counts if p.startswith(name + ".")]
+    costs = [PieceCost(shape=(64, *size), macs=stem_macs)]
+    for name in pieces(backbone)[1:-1]:
+        stage, block = int(name[5]), int(name.split(".")[1])
+        width = 64 * 2 ** (stage - 1)
+        outputs = width * arch.expansion
+        if ".conv" in name:
+            last = name.endswith(f"conv{arch.num_convolutions}")
+            macs = counts[f"{name}.weight"] * size[0] * size[1]
+            costs.append(PieceCost(shape=(outputs + (outputs if last else width), *size), macs=macs))
+            continue
         macs = 0
-        for parameter, count in own:
-            if not is_norm(parameter):
-                # in bottlenecks the second convolution has the stride, so the first works on the larger map
-                first = arch.expansion > 1 and parameter.endswith("conv1.weight")
-                pixels = before if first else size
-                macs += count * pixels[0] * pixels[1]
-        outputs = 64 * 2 ** (int(name[5]) - 1) * arch.expansion
-        costs.append(BlockCost(shape=(outputs, *size), macs=macs))
-    costs.append(BlockCost(shape=(arch.num_features,), macs=0))
+        if _resizes(arch, stage, block):
+            before = size
+            size = half(size) if stage > 1 else size
+            for parameter, count in counts.items():
+                if parameter.startswith(name + ".") and not is_norm(parameter):
+                    # in bottlenecks the second convolution has the stride, so the first works on the larger map
+                    first = arch.expansion > 1 and parameter.endswith("conv1.weight")
+                    pixels = before if first else size
+                    macs += count * pixels[0] * pixels[1]
+        costs.append(PieceCost(shape=(outputs, *size), macs=macs))
+    costs.append(PieceCost(shape=(arch.num_features,), macs=0))
     return tuple(costs)
 
 
 def cut_point(backbone: str, num_frozen: int, *, channels: int = 3) -> int:
-    """How many leading `blocks` are frozen whole; their outputs cannot change while the rest is trained.
+    """How many leading `pieces` are frozen whole; their outputs cannot change while the rest is trained.
 
     Args:
         num_frozen: from `freeze_point`.
     """
     left = num_frozen
     names = [name for name, _ in backbone_parameters(backbone, channels)]
-    for index, block in enumerate(blocks(backbone)[:-1]):
-        count = 3 if block == "stem" else sum(name.startswith(block + ".") for name in names)
-        left -= count
+    whole = pieces(backbone)
+    for index, piece in enumerate(whole[:-1]):
+        if piece == "stem":
+            left -= 3
+        elif ".conv" in piece:
+            left -= 1 if piece.endswith("conv1") else 3  # with the BatchNorm layer before it
+        elif f"{piece}.conv1" in whole:
+            left -= 2
+        else:
+            left -= sum(name.startswith(piece + ".") for name in names)
         if left < 0:
             return index
-    return len(blocks(backbone))
+    return len(whole)
 
 
 MIN_CHANNELS_LAST_PX = 4
@@ -122,12 +157,11 @@ trains 171 to 192 images/s with it up to 4 x 4 maps, and 167 when the 2 x 2 maps
 network on 2 x 2 maps alone takes 23 ms a step with it and 17 without."""
 
 
-def channels_last_blocks(backbone: str, input_size: tuple[int, int], memory_format: str) -> tuple[bool, ...]:
-    """For each of the `blocks` whether its feature maps are laid out channels last."""
-    names = blocks(backbone)
+def channels_last_pieces(backbone: str, input_size: tuple[int, int], memory_format: str) -> tuple[bool, ...]:
+    """For each of the `pieces` whether its feature maps are laid out channels last."""
     if memory_format != "channels_last":
-        return (False,) * len(names)
-    costs = block_costs(backbone, 3, input_size)
+        return (False,) * len(pieces(backbone))
+    costs = piece_costs(backbone, 3, input_size)
     return tuple(len(c.shape) == 3 and min(c.shape[1:]) >= MIN_CHANNELS_LAST_PX for c in costs)
 
 
@@ -158,7 +192,7 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
                 for number, (before, after, kernel) in enumerate(convolutions, start=1):
                     yield f"{prefix}.conv{number}.weight", before * after * kernel * kernel
                     yield from _norm(f"{prefix}.bn{number}", after)
-                if block == 0 and (stage > 0 or inputs != outputs):
+                if _resizes(arch, stage + 1, block):
                     yield f"{prefix}.downsample.0.weight", inputs * outputs
                     yield from _norm(f"{prefix}.downsample.1", outputs)
                 inputs = outputs

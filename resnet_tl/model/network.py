@@ -5,6 +5,7 @@ Axes: B images, C channels, H W pixels, F features, H hidden units of the head, 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -15,10 +16,10 @@ from resnet_tl.front import FRONT_BATCH, cut_of
 from resnet_tl.model.architecture import (
     BACKBONES,
     backbone_parameters,
-    blocks,
-    channels_last_blocks,
+    channels_last_pieces,
     freeze_point,
     is_norm,
+    pieces,
 )
 from resnet_tl.seeding import derive
 
@@ -77,8 +78,8 @@ class Network(nn.Module):
     Args:
         num_frozen: parameter tensors of the backbone, in order, that stay fixed.
         bn: what BatchNorm layers of the frozen part do; see `TrialConfig.bn`.
-        cut: leading blocks that make up the front; all of them frozen.
-        channels_last: for each block whether its feature maps are laid out so.
+        cut: leading pieces (`architecture.pieces`) that make up the front; all of them frozen.
+        channels_last: for each piece whether its feature maps are laid out so.
     """
 
     def __init__(
@@ -105,18 +106,20 @@ class Network(nn.Module):
         self.still_norms = [backbone.get_submodule(name) for name in sorted(stored_statistics)]
         self._still_names = stored_statistics
         self.cut = cut
-        self._steps = _steps(backbone)
-        self.channels_last = tuple(channels_last or (False,) * len(self._steps))
-        for (module, _), last in zip(self._steps, self.channels_last, strict=True):
-            if last:
-                module.to(memory_format=torch.channels_last)
+        self._blocks = _blocks(backbone)
+        self.num_pieces = sum(block.num_pieces for block in self._blocks)
+        self.channels_last = tuple(channels_last or (False,) * self.num_pieces)
+        assert len(self.channels_last) == self.num_pieces
+        for block in self._blocks:
+            if self.channels_last[block.first]:
+                block.module.to(memory_format=torch.channels_last)
 
     def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K]."""
         return self.tail(self.front(images_BCHW), keep_BH)
 
     def front(self, images_BCHW: Tensor) -> Tensor:
-        """What the tail is fed: outputs of the blocks before the cut, or the images themselves."""
+        """What the tail is fed: outputs of the pieces before the cut, or the images themselves."""
         if self.cut == 0:
             return images_BCHW
         with torch.no_grad():
@@ -127,14 +130,22 @@ class Network(nn.Module):
 
     def tail(self, inputs_B: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K] from what `front` gives."""
-        logits: Tensor = self.head(self._through(inputs_B, self.cut, len(self._steps)), keep_BH)
+        logits: Tensor = self.head(self._through(inputs_B, self.cut, self.num_pieces), keep_BH)
         return logits
 
     def _through(self, inputs_B: Tensor, first: int, end: int) -> Tensor:
-        for (_, step), last in zip(self._steps[first:end], self.channels_last[first:end], strict=True):
+        for block in self._blocks:
+            begin, stop = max(first - block.first, 0), min(end - block.first, block.num_pieces)
+            if begin >= stop:
+                continue
+            last = self.channels_last[block.first]
+            layout = torch.channels_last if last else torch.contiguous_format
             if inputs_B.dim() == 4:
-                inputs_B = inputs_B.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-            inputs_B = step(inputs_B)
+                inputs_B = inputs_B.contiguous(memory_format=layout)
+            if stop - begin == block.num_pieces:
+                inputs_B = block.forward(inputs_B)
+            else:
+                inputs_B = _partly(block.module, inputs_B, begin, stop, layout)
         return inputs_B
 
     def front_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
@@ -178,8 +189,19 @@ class Network(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-def _steps(backbone: Any) -> list[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
-    """A ResNet's forward pass as `architecture.blocks` names it: each step with the module whose weights it uses."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """A part of a ResNet's forward pass, with the module whose weights it uses."""
+
+    module: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    first: int
+    """Number of its first piece."""
+    num_pieces: int
+
+
+def _blocks(backbone: Any) -> list[_Block]:
+    """A ResNet's forward pass, in pieces as `architecture.pieces` names them."""
 
     def stem(images_BCHW: Tensor) -> Tensor:
         maps_BCHW: Tensor = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images_BCHW))))
@@ -188,12 +210,38 @@ def _steps(backbone: Any) -> list[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
     def pool(maps_BCHW: Tensor) -> Tensor:
         return torch.flatten(backbone.avgpool(maps_BCHW), 1)
 
-    layers = [block for number in (1, 2, 3, 4) for block in getattr(backbone, f"layer{number}")]
-    return [
-        (nn.ModuleList([backbone.conv1, backbone.bn1]), stem),
-        *((block, block) for block in layers),
-        (backbone.avgpool, pool),
-    ]
+    found = [_Block(module=nn.ModuleList([backbone.conv1, backbone.bn1]), forward=stem, first=0, num_pieces=1)]
+    for module in [block for number in (1, 2, 3, 4) for block in getattr(backbone, f"layer{number}")]:
+        number = 1 if module.downsample is not None else 1 + len(_convolutions(module))
+        found.append(
+            _Block(module=module, forward=module, first=found[-1].first + found[-1].num_pieces, num_pieces=number)
+        )
+    last = found[-1].first + found[-1].num_pieces
+    return [*found, _Block(module=backbone.avgpool, forward=pool, first=last, num_pieces=1)]
+
+
+def _convolutions(block: Any) -> list[tuple[nn.Module, nn.Module]]:
+    """Convolutions of a residual block, each with the BatchNorm layer behind it."""
+    numbers = [number for number in (1, 2, 3) if hasattr(block, f"conv{number}")]
+    return [(getattr(block, f"conv{number}"), getattr(block, f"bn{number}")) for number in numbers]
+
+
+def _partly(block: Any, inputs_BCHW: Tensor, first: int, end: int, layout: torch.memory_format) -> Tensor:
+    """Some pieces of a block that adds its input as it is; what is still to be added travels in the first channels."""
+    layers = _convolutions(block)
+    shortcut_BCHW = maps_BCHW = inputs_BCHW
+    if first > 0:
+        num_channels = block.conv1.in_channels
+        shortcut_BCHW = inputs_BCHW[:, :num_channels].contiguous(memory_format=layout)
+        maps_BCHW = inputs_BCHW[:, num_channels:].contiguous(memory_format=layout)
+    for number in range(first, min(end, len(layers))):
+        if number > 0:
+            maps_BCHW = block.relu(layers[number - 1][1](maps_BCHW))
+        maps_BCHW = layers[number][0](maps_BCHW)
+    if end <= len(layers):
+        return torch.cat([shortcut_BCHW, maps_BCHW], 1)
+    outputs_BCHW: Tensor = block.relu(layers[-1][1](maps_BCHW) + shortcut_BCHW)
+    return outputs_BCHW
 
 
 def build_backbone(
@@ -251,15 +299,16 @@ def assemble(
     init_head(head, seed)
     assert [n for n, _ in backbone.named_parameters()] == [n for n, _ in backbone_parameters(trial.backbone, channels)]
     num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
-    assert len(blocks(trial.backbone)) == len(_steps(backbone))
-    return Network(
+    network = Network(
         backbone,
         head,
         num_frozen=num_frozen,
         bn=trial.bn,
         cut=cut_of(trial, channels),
-        channels_last=channels_last_blocks(trial.backbone, input_size, trial.memory_format),
+        channels_last=channels_last_pieces(trial.backbone, input_size, trial.memory_format),
     )
+    assert network.num_pieces == len(pieces(trial.backbone))
+    return network
 
 
 def fit_first_layer(weight: Tensor, channels: int) -> Tensor:

@@ -14,7 +14,7 @@ from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, block_costs
+from resnet_tl.model.architecture import BACKBONES, backbone_parameters, piece_costs, pieces
 from resnet_tl.store import num_rows
 from sweeps.engine.batch import MOST_HEADS
 from sweeps.engine.session import Session
@@ -219,7 +219,9 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
         total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
     cut = decision.front.cut if decision is not None and decision.reuse else 0
-    maps = sum(math.prod(c.shape) for c in block_costs(trial.backbone, data.channels, data.input_size)[cut:])
+    costs = piece_costs(trial.backbone, data.channels, data.input_size)
+    after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
+    maps = sum(math.prod(cost.shape) for name, cost in after if ".conv" not in name)
     # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
     # are four times as large as the one after its pooling
     stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16

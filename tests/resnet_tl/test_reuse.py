@@ -21,7 +21,7 @@ from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run, fit
 from resnet_tl.front import Front, cut_of, front_of, head_group
 from resnet_tl.fused import fit_heads
-from resnet_tl.model.architecture import blocks
+from resnet_tl.model.architecture import pieces
 from resnet_tl.result import Epoch
 from resnet_tl.selfcheck import compare
 from resnet_tl.start import Start, prepare_torch, start
@@ -377,20 +377,22 @@ class TestStore:
     ("changes", "last"),
     [
         ({"freeze": "layer2"}, "layer2.1"),
-        ({"freeze": 0.7}, "layer4.0"),
+        ({"freeze": 0.7}, "layer4.1.conv1"),
+        ({"freeze": 0.9}, "layer4.1.conv2"),
+        ({"freeze": 0.4}, "layer3.1"),
         ({"freeze": "all"}, "pool"),
         ({"freeze": 1.0, "augment": ["hflip", "vflip", "five_crop"]}, "pool"),
         ({"trainable_blocks": 1}, "layer4.0"),
         ({"freeze": "conv1"}, "stem"),
     ],
 )
-def test_the_cut_is_the_last_block_boundary_at_or_before_the_freeze_point(
+def test_the_cut_is_behind_the_last_piece_that_is_frozen_whole(
     images: Prepared, changes: dict[str, object], last: str
 ) -> None:
     config = trial(weights="w.pth", **changes)
     front = front_of(config, images, "x", CPU)
     assert front is not None
-    assert blocks("resnet18")[front.cut - 1] == last
+    assert pieces("resnet18")[front.cut - 1] == last
 
 
 @pytest.mark.parametrize(
@@ -411,7 +413,7 @@ def test_what_can_change_is_never_stored(images: Prepared, changes: dict[str, ob
 
 def test_a_head_on_endless_augmentation_still_goes_through_the_kernel_of_heads(images: Prepared) -> None:
     config = trial(freeze="all", augment="rotation")
-    assert cut_of(config, 3) == len(blocks("resnet18"))
+    assert cut_of(config, 3) == len(pieces("resnet18"))
     assert head_group(config) == head_group(trial(freeze=1.0, augment="rotation", lr=0.5, epochs=9, momentum=0.0))
     assert head_group(config) != head_group(trial(freeze="all", augment="rotation", batch_size=4))
 

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_tl.model.architecture import freeze_point, num_trainable
+from resnet_tl.front import FRONT_BATCH
+from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
 from resnet_tl.model.network import Network, assemble, fit_first_layer
 from resnet_tl.training import optimizer_for
 from tests.conftest import trial
@@ -77,3 +79,27 @@ def test_the_first_layer_keeps_what_it_learnt() -> None:
     conv = torch.nn.functional.conv2d
     assert torch.allclose(conv(image.repeat(1, 3, 1, 1), back), conv(image, weight[:, :1]), atol=1e-4)
     assert fit_first_layer(weight, 3) is weight
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_a_network_can_be_cut_behind_every_piece(backbone: str) -> None:
+    net = network(backbone=backbone, freeze="all").eval()
+    images = torch.randn(FRONT_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    cuts = range(1, len(pieces(backbone)) + 1)
+    outputs = net.front_outputs(images, list(cuts))
+    with torch.no_grad():
+        whole = net.head(net.backbone(images))
+        for cut, cost in zip(cuts, piece_costs(backbone, 3, (32, 32)), strict=True):
+            net.cut = cut
+            assert outputs[cut].shape[1:] == cost.shape, pieces(backbone)[cut - 1]
+            torch.testing.assert_close(net.tail(outputs[cut]), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_multiplications_are_those_that_torch_counts(backbone: str) -> None:
+    net = network(backbone=backbone, freeze="all").eval()
+    for cut, name in enumerate(pieces(backbone), start=1):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net._through(torch.zeros(1, 3, 33, 64), 0, cut)
+        told = sum(cost.macs for cost in piece_costs(backbone, 3, (33, 64))[:cut])
+        assert 2 * told == counter.get_total_flops(), name

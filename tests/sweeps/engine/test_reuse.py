@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.cache import entries
-from resnet_tl.model.architecture import blocks
+from resnet_tl.model.architecture import pieces
 from sweeps.definition.config import build
 from sweeps.engine import reuse
 from sweeps.engine.reuse import Decision, decide, planned, worker_bytes
@@ -56,9 +56,9 @@ def test_passes_are_counted_exactly(root: Path) -> None:
 def test_trials_with_the_same_front_share_it_and_others_have_their_own(root: Path) -> None:
     space = {"freeze": {"values": ["none", "layer2", 0.7, 0.8, 0.9, "all"]}}
     found = decisions(session(root, space))
-    names = {blocks("resnet18")[d.front.cut - 1]: d.seed_runs for d in found}
-    # 0.8 and 0.9 are one network, and share their front with 0.7
-    assert names == {"layer2.1": 2, "layer4.0": 4, "pool": 2}
+    names = {pieces("resnet18")[d.front.cut - 1]: d.seed_runs for d in found}
+    # 0.8 and 0.9 are one network
+    assert names == {"layer2.1": 2, "layer4.1.conv1": 2, "layer4.1.conv2": 2, "pool": 2}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_where_room_is_short_what_saves_most_for_its_bytes_comes_first(root: Pat
     need = min(sizes.values()) + 1000
     there = sum(entry.num_bytes for entry in entries(root.parent / "cache"))
     found = decisions(session(root, space, run={"cache_gb": (there + need) / 1e9}))
-    assert {blocks("resnet18")[d.front.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
+    assert {pieces("resnet18")[d.front.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
 
 
 def test_features_that_would_not_fit_into_memory_are_not_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
