@@ -30,7 +30,8 @@ def run_nothing(job: Any) -> list[Any]:
             FitResult(
                 state="complete", seed=run.seed, max_epoch=EPOCHS, best_epoch=1, metrics=every,
                 confusion={split: [[1, 0], [0, 1]] for split in ("train", "val", "test")},
-                history=[Epoch(epoch=1, lr=run.trial.lr, metrics=met, wall_s=0.0)], num_trainable=1, wall_s=0.0,
+                history=[Epoch(epoch=1, lr=run.trial.lr, metrics=met, wall_s=0.0)], num_trainable=1,
+                wall_s=0.0, reliability=[],
             )
         )  # fmt: skip
     return answers

@@ -123,12 +123,12 @@ def fit(
             if state_path and not run.course.finished() and time.perf_counter() - saved >= save_every_s:
                 checkpoint.write_torch(state_path, run.state())
                 saved = time.perf_counter()
-        metrics, confusion = run.final_scores()
+        metrics, confusion, reliability = run.final_scores()
     except Diverged as diverged:
-        return run.result("diverged", {}, {}, spent + time.perf_counter() - started, reason=str(diverged))
+        return run.result("diverged", {}, {}, [], spent + time.perf_counter() - started, reason=str(diverged))
     if folder:
         run.save_network(folder / "checkpoint", metrics)
-    return run.result("complete", metrics, confusion, spent + time.perf_counter() - started)
+    return run.result("complete", metrics, confusion, reliability, spent + time.perf_counter() - started)
 
 
 class Run:
@@ -167,7 +167,7 @@ class Run:
         started = time.perf_counter()
         number = self.course.next_epoch
         loss, accuracy, lr = self._train_epoch(number)
-        scores, _ = self._scores("val", f"epoch {number}, after its last step")
+        scores, *_ = self._scores("val", f"epoch {number}, after its last step")
         metrics = {"train/loss": loss, "train/accuracy": accuracy} | scores
         epoch = Epoch(epoch=number, lr=lr, metrics=metrics, wall_s=time.perf_counter() - started)
         if self.course.add(epoch):
@@ -227,7 +227,7 @@ class Run:
 
     # -- scoring ----------------------------------------------------------------------------------------------------
 
-    def _scores(self, split: str, when: str) -> tuple[dict[str, float], list[list[int]]]:
+    def _scores(self, split: str, when: str) -> tuple[dict[str, float], list[list[int]], list[list[float]]]:
         self.network.eval()
         logits, labels = [], []
         with torch.inference_mode(), self._autocast():
@@ -237,18 +237,18 @@ class Run:
         logits_NK = torch.cat(logits)
         if not bool(logits_NK.isfinite().all()):
             raise Diverged(f"the network's output on {split} became non-finite in {when}")
-        values, confusion = evaluate(logits_NK, torch.cat(labels))
-        return {f"{split}/{name}": value for name, value in values.items()}, confusion
+        values, confusion, reliability = evaluate(logits_NK, torch.cat(labels))
+        return {f"{split}/{name}": value for name, value in values.items()}, confusion, reliability
 
-    def final_scores(self) -> tuple[dict[str, float], dict[str, list[list[int]]]]:
-        """Every metric on every split, with the selected network. The only look at `test`."""
+    def final_scores(self) -> tuple[dict[str, float], dict[str, list[list[int]]], list[list[float]]]:
+        """Every metric on every split, with the selected network, and its reliability on test. The only look at it."""
         self._load(self.best)
         metrics: dict[str, float] = {}
         confusion = {}
         for split in ("train", "val", "test"):
-            scores, confusion[split] = self._scores(split, f"epoch {self.course.best_epoch}")
+            scores, confusion[split], reliability = self._scores(split, f"epoch {self.course.best_epoch}")
             metrics |= scores
-        return metrics, confusion
+        return metrics, confusion, reliability
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -290,6 +290,7 @@ class Run:
         state: Any,
         metrics: dict[str, float],
         confusion: dict[str, list[list[int]]],
+        reliability: list[list[float]],
         wall_s: float,
         reason: str | None = None,
     ) -> FitResult:
@@ -301,6 +302,7 @@ class Run:
             best_epoch=self.course.best_epoch if state == "complete" else None,
             metrics=metrics,
             confusion=confusion,
+            reliability=reliability,
             history=self.course.history,
             num_trainable=self.network.num_trainable(),
             wall_s=wall_s,

@@ -196,7 +196,7 @@ class _Group:
         active = self.active
         numbers = [self.courses[n].next_epoch for n in active]
         losses, accuracies, factors = self.train(numbers)
-        in_val, scores, _ = self._scores("val")
+        in_val, scores, *_ = self._scores("val")
         weights = np.array(self.sizes) / sum(self.sizes)
         spent = (time.perf_counter() - started) / len(set(active))
         for place, n in enumerate(active):
@@ -294,8 +294,10 @@ class _Group:
         like = self.heads.parameters["out.bias"]
         return torch.from_numpy(np.stack(factors)).to(like.dtype).to(self.device)
 
-    def _scores(self, split: str) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]], NDArray[np.int64]]:
-        """Whether each member's outputs are finite [M], its metrics, each [M], and its confusion matrices [M, K, K].
+    def _scores(
+        self, split: str
+    ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.float64]]:
+        """Whether each member's outputs are finite [M], its metrics, each [M], and what else `evaluate_many` gives.
 
         In slices of the members, since their outputs on a whole split may not fit into memory together.
         """
@@ -305,18 +307,19 @@ class _Group:
         starts = list(range(0, len(self.active), size))
         if len(self.active) - starts[-1] == 1 and len(starts) > 1:
             starts[-1] -= 1  # never one member by itself; the one before is scored twice
-        sound, metrics, counts = [], [], []
+        sound, metrics, counts, bins = [], [], [], []
         done = 0
         for first in starts:
             logits_MNK = self._logits(split, range(first, min(first + size, len(self.active))))[done - first :]
             done = first + size
             finite_M = np.array([bool(np.isfinite(logits_NK).all()) for logits_NK in logits_MNK])
             sound.append(finite_M)
-            values, counts_MKK = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), labels_N)
+            values, counts_MKK, bins_MR3 = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), labels_N)
             metrics.append(values)
             counts.append(counts_MKK)
+            bins.append(bins_MR3)
         joined = {name: np.concatenate([values[name] for values in metrics]) for name in metrics[0]}
-        return np.concatenate(sound), joined, np.concatenate(counts)
+        return np.concatenate(sound), joined, np.concatenate(counts), np.concatenate(bins)
 
     def _logits(self, split: str, places: range) -> NDArray[np.float64]:
         """Class logits [M, N, K] of some of the stacked heads."""
@@ -341,15 +344,17 @@ class _Group:
         whole = [n for n in range(len(self.members)) if n not in self.reasons]
         scores: dict[int, dict[str, float]] = {n: {} for n in whole}
         confusions: dict[int, dict[str, list[list[int]]]] = {n: {} for n in whole}
+        reliabilities: dict[int, list[list[float]]] = {}
         if whole:
             self._stack(padded(whole))
             for place, n in enumerate(self.active):
                 self.heads.set_member(place, self.best[n])
             for split in ("train", "val", "test"):
-                sound, values, counts = self._scores(split)
+                sound, values, counts, bins = self._scores(split)
                 for place, n in enumerate(self.active):
                     scores[n] |= {f"{split}/{name}": float(value[place]) for name, value in values.items()}
                     confusions[n][split] = counts[place].tolist()
+                    reliabilities[n] = bins[place].tolist()  # of test, which comes last
                     if not sound[place]:
                         self.reasons[n] = (
                             f"the network's output on {split} became non-finite in epoch {self.courses[n].best_epoch}"
@@ -368,6 +373,7 @@ class _Group:
                     best_epoch=self.courses[n].best_epoch if complete else None,
                     metrics=scores[n] if complete else {},
                     confusion=confusions[n] if complete else {},
+                    reliability=reliabilities[n] if complete else [],
                     history=self.courses[n].history,
                     num_trainable=num_trained(member.trial, self.start.data),
                     wall_s=self.wall_s[n] + spent,

@@ -53,7 +53,29 @@ def log_softmax(logits_NK: Floats) -> Floats:
     return log_p_NK
 
 
-def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints]:
+NUM_BINS = 10
+"""Of predicted probability, equally wide."""
+
+
+def reliability_MR3(log_p_MNK: Floats, labels_N: Ints) -> Floats:
+    """How sure each network is, and how often right: for each bin of the largest probability the number of images,
+    the sum of those probabilities, and the number of images whose class is right.
+
+    Source: the bins of Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+    """
+    M, N, _ = log_p_MNK.shape
+    sure_MN = np.exp(log_p_MNK.max(-1))
+    right_MN = log_p_MNK.argmax(-1) == labels_N
+    bin_MN = np.minimum((sure_MN * NUM_BINS).astype(np.int64), NUM_BINS - 1) + NUM_BINS * np.arange(M)[:, None]
+    sums = [
+        np.bincount(bin_MN.ravel(), weights=weight_MN.ravel().astype(np.float64), minlength=M * NUM_BINS)
+        for weight_MN in (np.ones((M, N)), sure_MN, right_MN)
+    ]
+    bins_MR3: Floats = np.stack(sums, axis=-1).reshape(M, NUM_BINS, 3).astype(np.float64)
+    return bins_MR3
+
+
+def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints, Floats]:
     """All metrics of one split, for each of several networks.
 
     Args:
@@ -62,7 +84,7 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
 
     Returns:
         loss (mean negative log-likelihood, unweighted), accuracy, precision, recall, f1, auroc as fractions, each [M],
-        and the confusion matrices [M, K, K]. A class that is never predicted has precision 0.
+        the confusion matrices [M, K, K], and `reliability_MR3`. A class that is never predicted has precision 0.
     """
     log_p_MNK = log_softmax(logits_MNK)
     counts_MKK = confusion_MKK(logits_MNK.argmax(-1), labels_N, logits_MNK.shape[-1])
@@ -77,7 +99,7 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
         "f1": _mean(2 * hits_MK / np.maximum(predicted_MK + true_MK, 1)),
         "auroc": _mean(auroc_MK(np.ascontiguousarray(log_p_MNK.swapaxes(1, 2)), labels_N)),
     }
-    return values, counts_MKK
+    return values, counts_MKK, reliability_MR3(log_p_MNK, labels_N)
 
 
 def _mean(values_MK: Floats) -> Floats:
@@ -85,7 +107,7 @@ def _mean(values_MK: Floats) -> Floats:
     return mean_M
 
 
-def evaluate(logits_NK: Tensor, labels_N: Tensor) -> tuple[dict[str, float], list[list[int]]]:
-    """The metrics of one network, and its confusion matrix; see `evaluate_many`."""
-    values, counts_MKK = evaluate_many(logits_NK.double().cpu().numpy()[None], labels_N.cpu().numpy())
-    return {name: float(value_M[0]) for name, value_M in values.items()}, counts_MKK[0].tolist()
+def evaluate(logits_NK: Tensor, labels_N: Tensor) -> tuple[dict[str, float], list[list[int]], list[list[float]]]:
+    """The metrics of one network, its confusion matrix and its reliability; see `evaluate_many`."""
+    values, counts_MKK, bins_MR3 = evaluate_many(logits_NK.double().cpu().numpy()[None], labels_N.cpu().numpy())
+    return {name: float(value_M[0]) for name, value_M in values.items()}, counts_MKK[0].tolist(), bins_MR3[0].tolist()

@@ -31,6 +31,9 @@ class FitResult:
     """`split/name` for train, val and test with the selected network; empty when diverged."""
     confusion: dict[str, list[list[int]]]
     """For each split counts [K, K]: row = true class, column = predicted class."""
+    reliability: list[list[float]]
+    """On test, for ten bins of predicted probability: images, sum of probabilities, images that are right; empty when
+    diverged."""
     history: list[Epoch]
     num_trainable: int
     wall_s: float

@@ -60,8 +60,9 @@ _seed_runs = sa.Table(
     # the heavy columns last: SQLite reads a row from its start
     sa.Column("confusion", sa.JSON, nullable=False),
     sa.Column("history", sa.JSON, nullable=False),
+    sa.Column("reliability", sa.JSON),  # since 0.1.0; older ledgers get it when they are opened
 )
-_heavy = ("confusion", "history")
+_heavy = ("confusion", "history", "reliability")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +118,8 @@ class SeedRunRow:
     """Whether MLflow has all of it."""
     confusion: dict[str, list[list[int]]] | None = None
     history: list[dict[str, Any]] | None = None
+    reliability: list[list[float]] | None = None
+    """See `resnet_tl.result.FitResult`."""
 
 
 def now() -> str:
@@ -160,6 +163,9 @@ class Ledger:
             raise LedgerError(f"{path} must be a ledger of this program, but cannot be read: {error.orig}.") from None
         if formats - {FORMAT}:
             raise LedgerError(f"{path} must have format {FORMAT}, but has {sorted(formats)}: another version wrote it.")
+        if "reliability" not in {column["name"] for column in sa.inspect(self._engine).get_columns(_seed_runs.name)}:
+            with self._engine.begin() as connection:
+                connection.execute(sa.text(f"ALTER TABLE {_seed_runs.name} ADD COLUMN reliability JSON"))
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -1,32 +1,46 @@
-"""python -m sweeps.report: writes the tables of a study again, from the ledger alone.
+"""python -m sweeps.report: writes the tables and pictures of a study again, and keeps documents true to them.
 
-    python -m sweeps.report study=NAME [table=KIND] [format=markdown|csv|json] [run.out=FOLDER]
+    python -m sweeps.report study=NAME [table=KIND] [format=markdown|csv|json|latex|html] [figures=all] [run.out=FOLDER]
+    python -m sweeps.report study=[NAME,NAME] [table=KIND]
     python -m sweeps.report results=FILE.csv table=flat
+    python -m sweeps.report docs=[docs/,README.md] [check=true]
 
-study=NAME        a study of the ledger in run.out (default: the current folder)
+study=NAME        a study of the ledger in run.out (default: the current folder); several on the same images make one
+                  table
 results=FILE.csv  instead: a CSV with the columns of reports/NAME.csv, written by any program; columns that no table
                   shows may be missing
-table=KIND        flat, lists, pivot, summary, best or imagenet, or several: table=[flat,summary]; default: those of the
-                  study. Options as in a study file: 'table={pivot: {rows: lr, columns: batch_size}}'
+table=KIND        flat, lists, pivot, summary, best, imagenet, ablation, importances, slices, confirmed or hypotheses,
+                  or several: table=[flat,summary]; default: those of the study. Options as in a study file:
+                  'table={pivot: {rows: lr, columns: batch_size}}'
+figures=KIND      curves, seeds, heatmap, importances, cost, confusion, reliability, several, or all; default: those of
+                  the study. They go to reports/NAME.KIND.svg, into the HTML page, and onto MLflow
+format=FORMAT     html is one page with all tables and interactive pictures; latex has tables for booktabs
 metric=val/loss   with results=: what trials are compared by (default val/accuracy)
+docs=PLACES       markdown files, or folders of them, whose markers are filled:
+                      <!-- sweeps: study=NAME table=summary -->   or results=reports/NAME.csv; figure=curves
+                      <!-- /sweeps -->
+check=true        with docs=: changes nothing; exit status 1, with the difference, when a document is not what its
+                  source says
 
 The report is printed, and goes to reports/NAME.md under run.out; single tables go to reports/NAME.KIND.md.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli import entry, require
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.options import expand, nearest, parse_words
-from sweeps.definition.tables import parse_table
+from sweeps.definition.tables import parse_figures, parse_table
 from sweeps.reporting import documents
 
-ALLOWED = ("study", "results", "table", "format", "metric", "run.out")
-LATER = ("docs", "check")
-SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json"}
+if TYPE_CHECKING:
+    from sweeps.reporting.results import Results
+
+ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "check", "run.out", "run.tracking_uri")
+SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex", "html": "html"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -35,37 +49,109 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or "--help" in words or "-h" in words:
         print((__doc__ or "").strip())
         return 0 if words else 2
-    values = parse_words(words, literal=("study", "results", "run.out", "metric"))
+    values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.tracking_uri", "metric"))
     _check(values)
-    from sweeps.reporting.results import SCORES, Results, from_csv, write_csv
+    out = expand(values.get("run.out", "."), "run.out")
+    if "docs" in values:
+        return _documents(values, out)
+    from sweeps.reporting.results import SCORES
+
+    specs = None
+    if "table" in values:
+        asked = values["table"]
+        specs = [parse_table(table) for table in (asked if isinstance(asked, list) else [asked])]
+    metric = values.get("metric")
+    if metric is not None and metric not in SCORES:
+        raise ConfigError(f"`metric` must be a score, but got {metric!r}; {nearest(metric, SCORES)}")
+    from sweeps.reporting import output
 
     form = values.get("format", "markdown")
-    asked = values.get("table")
-    specs = None
-    if asked is not None:
-        specs = [parse_table(table) for table in (asked if isinstance(asked, list) else [asked])]
-    out = expand(values.get("run.out", "."), "run.out")
-    results: Results
     if "results" in values:
-        metric = values.get("metric")
-        if metric is not None and metric not in SCORES:
-            raise ConfigError(f"`metric` must be a score, but got {metric!r}; {nearest(metric, SCORES)}")
+        from sweeps.reporting.results import from_csv
+
         path = expand(values["results"], "results")
         results, name = from_csv(path, metric), path.stem
+        opened = None
     else:
-        results = _from_ledger(out, values["study"])
+        opened = _ledger(out)
+        results = _from_ledger(opened, values["study"])
         name = results.study
-    text = documents.render(results, form, specs)
-    kinds = "".join(
-        f".{spec.kind}" for spec in specs or ()
-    )  # some tables are not the report: they get a file of their own
+    # some tables are not the report: they get a file of their own
+    kinds = "".join(f".{spec.kind}" for spec in specs or ())
     target = out / "reports" / f"{name}{kinds}.{SUFFIXES[form]}"
     if "results" in values:
         _require_free(target, path)
-    documents.write(text, target)
-    if "study" in values and form == "markdown" and not kinds:
-        write_csv(results, target.with_suffix(".csv"))
-    sys.stdout.write(text)
+    try:
+        asked = parse_figures(values["figures"]) if "figures" in values else None
+        told = output.write_report(
+            results, target, form=form, specs=specs, figures=asked, every=values.get("figures") == "all", ledger=opened
+        )
+    finally:
+        if opened:
+            opened.close()
+    if form == "html":
+        print(target)
+    else:
+        sys.stdout.write(told.text)
+    if told.pictures and "study" in values and results.about is not None:
+        from sweeps.engine.publish import publish
+
+        why = publish(out, values.get("run.tracking_uri"), name, [*told.pictures, target])
+        if why:
+            print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)
+    return 0
+
+
+def _documents(values: dict[str, Any], out: Path) -> int:
+    """Fills marked places, or compares them with their sources."""
+    from sweeps.reporting import markers
+    from sweeps.reporting.results import Results, from_csv, write
+
+    places = _several(values["docs"])
+    known: dict[str, Results] = {}
+    opened = None
+
+    def source(options: Mapping[str, str]) -> "Results":
+        nonlocal opened
+        key = options.get("study") or options["results"]
+        if key not in known:
+            if "results" in options:
+                known[key] = from_csv(out / options["results"])
+            else:
+                opened = opened or _ledger(out)
+                known[key] = _from_ledger(opened, key)
+        return known[key]
+
+    before: dict[Path, str] = {}
+    after: dict[Path, str] = {}
+    problems: list[str] = []
+    try:
+        for path in markers.markdown_files([expand(place, "docs") for place in places]):
+            before[path] = path.read_bytes().decode()  # line ends stay what they are
+            try:
+                after[path] = markers.fill(before[path], path, source, out / "reports")
+            except UserError as error:
+                problems += error.problems
+    finally:
+        if opened:
+            opened.close()
+    if problems:  # of one document: none is touched
+        raise ConfigError(*problems)
+    changed = [path for path, text in after.items() if text != before[path]]
+    if values.get("check"):
+        for path in changed:
+            print(markers.difference(before[path], after[path], path))
+        if changed:
+            print(
+                f"{len(changed)} of {len(after)} documents do not say what their sources say; run without check=true."
+            )
+            return 1
+        print(f"{len(after)} documents say what their sources say.")
+        return 0
+    for path in changed:
+        write(after[path], path)
+        print(f"filled {path}")
+    print(f"{len(changed)} of {len(after)} documents changed.")
     return 0
 
 
@@ -80,37 +166,53 @@ def _require_free(target: Path, source: Path) -> None:
 
 
 def _check(values: dict[str, Any]) -> None:
-    later = [f"`{key}` is not built yet; leave it out." for key in values if key in LATER]
-    if later:
-        raise ConfigError(*later)
     require(values, ALLOWED, ())
-    if ("study" in values) == ("results" in values):
-        raise ConfigError("Give either study=NAME or results=FILE.csv.")
+    given = [key for key in ("study", "results", "docs") if key in values]
+    if len(given) != 1:
+        raise ConfigError("Give one of study=NAME, results=FILE.csv and docs=PLACES.")
+    if "docs" in values:
+        rest = [key for key in values if key not in ("docs", "check", "run.out")]
+        if rest:
+            raise ConfigError(f"`{rest[0]}` does not go with docs=; a marker says what stands in its place.")
+        if not isinstance(values.get("check", True), bool):
+            raise ConfigError(f"`check` must be true or false, but got {values['check']!r}.")
+        return
+    if "check" in values:
+        raise ConfigError("`check` goes with docs=PLACES.")
     form = values.get("format", "markdown")
-    if form in ("latex", "html"):
-        raise ConfigError(f"`format={form}` is not built yet; use {', '.join(SUFFIXES)}.")
     if form not in SUFFIXES:
         raise ConfigError(
             f"`format` must be one of {', '.join(SUFFIXES)}, but got {form!r}; {nearest(str(form), SUFFIXES)}"
         )
-    if "table" in values and form != "markdown":
-        raise ConfigError(f"`table` belongs to format=markdown; {form} holds every seed run.")
+    if "table" in values and form in ("csv", "json"):
+        raise ConfigError(f"`table` does not go with format={form}, which holds every seed run.")
+    if "figures" in values and form not in ("markdown", "html"):
+        raise ConfigError(f"`figures` does not go with format={form}, but with markdown and html.")
     if "metric" in values and "study" in values:
         raise ConfigError("`metric` belongs to results=FILE.csv; a study has its own.")
 
 
-def _from_ledger(out: Path, name: str) -> Any:
+def _ledger(out: Path) -> Any:
     from sweeps.ledger import Ledger
-    from sweeps.reporting.results import from_ledger
 
     path = out / "studies.db"
     if not path.exists():
         raise ConfigError(f"There is no ledger {path}; `python -m sweeps.run` makes one, or give run.out=FOLDER.")
-    ledger = Ledger(path)
-    try:
-        return from_ledger(ledger, name)
-    finally:
-        ledger.close()
+    return Ledger(path)
+
+
+def _several(text: str) -> list[str]:
+    """`NAME`, or `[NAME,NAME]`."""
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else None
+    return [text] if inside is None else [part.strip() for part in inside.split(",") if part.strip()]
+
+
+def _from_ledger(ledger: Any, names: str) -> "Results":
+    from sweeps.reporting.combine import combine
+    from sweeps.reporting.results import from_ledger
+
+    found = [from_ledger(ledger, name) for name in _several(names)]
+    return found[0] if len(found) == 1 else combine(found)
 
 
 if __name__ == "__main__":

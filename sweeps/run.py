@@ -65,6 +65,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(definition: Definition, command: str) -> int:
+    out = expand(definition.run.out, "run.out")
+    if not (out / "studies.db").exists():  # so there is work to do, whatever else will be found
+        from sweeps.engine.ahead import load_ahead
+
+        load_ahead()
     from sweeps.engine.driver import drive
 
     console = Console(stderr=False, soft_wrap=True)
@@ -76,19 +81,26 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.engine.tracker import ui_command
     from sweeps.ledger import Ledger
     from sweeps.reporting import documents
-    from sweeps.reporting.results import from_ledger, write_csv
+    from sweeps.reporting.markdown import table
+    from sweeps.reporting.output import write_report
+    from sweeps.reporting.results import from_ledger
 
-    out = expand(definition.run.out, "run.out")
     name = definition.study.name
     ledger = Ledger(out / "studies.db")
     results = from_ledger(ledger, name)
+    report = out / "reports" / f"{name}.md"
+    written = write_report(results, report, ledger=ledger)
     ledger.close()
-    documents.write(documents.to_markdown(results), out / "reports" / f"{name}.md")
-    write_csv(results, out / "reports" / f"{name}.csv")
+    if written.pictures and outcome.ran:
+        from sweeps.engine.publish import publish
+
+        why = publish(out, definition.run.tracking_uri, name, [*written.pictures, report])
+        if why:
+            print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
     tables = documents.tables_of(results)
-    print("\n" + documents.markdown_table(tables[0]) + "\n")
+    print("\n" + table(tables[0]) + "\n")
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
     if outcome.best:
@@ -97,7 +109,7 @@ def _run(definition: Definition, command: str) -> int:
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
     more = f"with {len(tables) - 1} more table{'s' if len(tables) > 2 else ''}; " if len(tables) > 1 else ""
-    print(f"Report         {out / 'reports' / (name + '.md')}  ({more}every run is in {name}.csv)")
+    print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(out, definition.run.tracking_uri)}")
     if not (definition.run.tracking_uri or "").startswith("http"):
@@ -147,6 +159,10 @@ def _dry_run(definition: Definition) -> int:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
     if plan.to_ask:
         print(f"{plan.to_ask} more trials will be proposed by {study.method}")
+    if study.confirm:
+        seeds = study.confirm.seeds
+        named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        print(f"then the best {study.confirm.top} run again on {len(seeds)} fresh seeds ({named})")
     for line in _shared(session, plan):
         print(line)
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)

@@ -1,7 +1,7 @@
 """The options `study.*`, `run.*` and `pretrain.*`, checked. Past this module no raw dictionary travels."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resnet_tl.config import METRICS, DataConfig, TrialConfig, better, check_together
 from resnet_tl.errors import ConfigError
 from resnet_tl.options import nearest, validate
-from sweeps.definition.space import Space
-from sweeps.definition.tables import TableSpec, parse_table
+from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
+from sweeps.definition.space import Params, Space
+from sweeps.definition.tables import TableSpec, parse_figures, parse_table
 
 NOT_BUILT = "is not built yet; leave it out"
 
@@ -26,6 +27,39 @@ class _Options(BaseModel):
     )
 
 
+FIRST_FRESH_SEED = 1000
+"""Of a confirmation that gives a number of seeds."""
+
+
+class ConfirmConfig(_Options):
+    """Which trials are run again, and on which seeds."""
+
+    top: int = Field(ge=1)
+    """How many of the best trials, by the study's metric over its seeds."""
+    seeds: tuple[int, ...]
+    """Fresh ones: a list, or how many (1000, 1001, …)."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _fresh(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 2:
+                raise ValueError("must be two or more, since one shows no spread")
+            return tuple(range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + value))
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _different(value)
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError("must be different integers from 0 on")
+    return seeds
+
+
 class StudyConfig(_Options):
     """One question and how it is put."""
 
@@ -33,10 +67,12 @@ class StudyConfig(_Options):
     """Names the study in the ledger, in MLflow and in `reports/`."""
     question: str
     """What the study is to answer; stands at the head of its report."""
-    hypotheses: tuple[str, ...] = ()
-    """What is expected, in prose; stands above the report's tables."""
-    method: Literal["grid", "random", "bayes"]
-    """Every point of the space; random points; or Optuna's TPE sampler."""
+    hypotheses: tuple[Any, ...] = Field((), validate_default=True)
+    """What is expected: sentences, or comparisons that the report answers, such as
+    {compare: {head: [linear, mlp_relu]}, expect: no_difference, margin: 0.01}."""
+    method: Literal["grid", "ablation", "random", "bayes"]
+    """Every point of the space; the first value of each parameter, and each other value alone; random points; or
+    Optuna's TPE sampler."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Parameter name to values or a distribution, in the vocabulary of W&B sweeps."""
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -48,9 +84,13 @@ class StudyConfig(_Options):
     direction: Literal["maximize", "minimize"]
     """maximize, or minimize for val/loss."""
     tables: tuple[Any, ...] = Field(("summary",), validate_default=True)
-    """Of flat, lists, pivot, summary, best, imagenet; with options: {pivot: {rows: lr, columns: batch_size}}."""
+    """Of flat, lists, pivot, summary, best, imagenet, ablation, importances, slices, confirmed, hypotheses; with
+    options: {pivot: {rows: lr, columns: batch_size}}."""
+    figures: tuple[str, ...] = ()
+    """Pictures of the report: curves, seeds, heatmap, importances, cost, confusion, reliability; or all."""
+    confirm: ConfirmConfig | None = None
+    """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
     pruner: None = None
-    confirm: None = None
 
     @field_validator("name")
     @classmethod
@@ -61,13 +101,23 @@ class StudyConfig(_Options):
 
     @field_validator("hypotheses", mode="before")
     @classmethod
-    def _prose(cls, value: Any) -> Any:
-        items = [value] if isinstance(value, str) else value or []
-        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-            raise ValueError("must be sentences; hypotheses that are tested (`compare: …`) are not built yet")
-        return tuple(items)
+    def _hypotheses(cls, value: Any) -> tuple[Hypothesis, ...]:
+        items = [value] if isinstance(value, str | dict) else value or []
+        if not isinstance(items, list | tuple):
+            raise ValueError("must be a list")
+        return tuple(item if isinstance(item, Hypothesis) else parse_hypothesis(item) for item in items)
 
-    @field_validator("pruner", "confirm", mode="before")
+    @field_validator("confirm", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return None if value in ("none", "off") else value
+
+    @field_validator("figures", mode="before")
+    @classmethod
+    def _figures(cls, value: Any) -> tuple[str, ...]:
+        return parse_figures(value)
+
+    @field_validator("pruner", mode="before")
     @classmethod
     def _later(cls, value: Any) -> Any:
         if value not in (None, "none", "off"):
@@ -77,9 +127,7 @@ class StudyConfig(_Options):
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value) or min(value) < 0:
-            raise ValueError("must be different integers from 0 on")
-        return value
+        return _different(value)
 
     @field_validator("metric")
     @classmethod
@@ -99,11 +147,22 @@ class StudyConfig(_Options):
         expected = "minimize" if better(self.metric) == "min" else "maximize"
         if self.direction != expected:
             raise ValueError(f"`study.direction` must be {expected} for {self.metric}, but got {self.direction}")
-        if self.method == "grid" and self.trials is not None:
-            raise ValueError("`study.trials` belongs to random and bayes; a grid runs every point of its space")
-        if self.method != "grid" and self.trials is None:
+        if self.is_listed and self.trials is not None:
+            raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
+        if not self.is_listed and self.trials is None:
             raise ValueError(f"`study.trials` must be given for method={self.method}")
+        shared = sorted(set(self.seeds) & set(self.confirm.seeds)) if self.confirm else []
+        if shared:
+            raise ValueError(
+                f"`study.confirm.seeds` must be fresh, but {shared} are among `study.seeds`: what chose the best "
+                "trials cannot confirm them"
+            )
         return self
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the space itself lists all trials, and no sampler proposes any."""
+        return self.method in ("grid", "ablation")
 
 
 class RunConfig(_Options):
@@ -167,6 +226,10 @@ class Definition:
     run: RunConfig
     pretrain: dict[str, PretrainConfig]
 
+    def points(self) -> Iterator[Params]:
+        """The trials of a study that lists them."""
+        return self.space.grid() if self.study.method == "grid" else self.space.one_at_a_time()
+
     def trial(self, params: Mapping[str, Any]) -> TrialConfig:
         """The full configuration at a point of the space.
 
@@ -224,7 +287,7 @@ def build(raw: Mapping[str, Any]) -> Definition:
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
     try:
-        if (raw.get("study") or {}).get("method") == "grid":
+        if (raw.get("study") or {}).get("method") in ("grid", "ablation"):
             space.require_finite()
         _check_points(space, base)
     except ConfigError as error:
@@ -265,5 +328,24 @@ def _check_whole(definition: Definition) -> None:
                 definition.stage_trial(trial.weights, trial.backbone)
         except ConfigError as error:
             problems += error.problems
+    problems += _unknown_values(definition)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+
+
+def _unknown_values(definition: Definition) -> list[str]:
+    """A hypothesis must speak of values that the study runs."""
+    if not definition.study.is_listed:
+        return []
+    trials = [definition.trial(params) for params in definition.points()]
+    problems = []
+    for item in definition.study.hypotheses:
+        named = [(item.parameter, value) for value in item.values] + list(item.where.items())
+        for parameter, value in named:
+            there = dict.fromkeys(str(canonical(getattr(trial, parameter))) for trial in trials)
+            if not any(same(getattr(trial, parameter), value) for trial in trials):
+                problems.append(
+                    f"`study.hypotheses`: {parameter} is never {canonical(value)} in this study; it takes "
+                    f"{', '.join(there)}."
+                )
+    return problems

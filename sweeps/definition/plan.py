@@ -74,10 +74,10 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
     renamed: list[Trial] = []
     coinciding: list[tuple[Params, Params]] = []
     to_ask = 0
-    if definition.study.method == "grid":
+    if definition.study.is_listed:
         by_name = {trial.fingerprint: trial for trial in trials}
         met: dict[str, Params] = {}
-        for params in definition.space.grid():
+        for params in definition.points():
             config = definition.trial(params)
             name = name_of(config)
             if name in met:
@@ -122,8 +122,8 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
     Raises:
         ConfigError: names the trials that are not.
     """
-    if definition.study.method == "grid" and known.trials:
-        names = {name_of(definition.trial(params)) for params in definition.space.grid()}
+    if definition.study.is_listed and known.trials:
+        names = {name_of(definition.trial(params)) for params in definition.points()}
         lost = [trial for trial in known.trials if trial.fingerprint not in names]
     else:
         lost = [

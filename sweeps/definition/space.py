@@ -215,6 +215,15 @@ class Space:
         """Every point, the last parameter varying fastest."""
         yield from self._walk(0, {}, self._known(), lambda dimension: dimension.enumerate() or ())
 
+    def one_at_a_time(self) -> Iterator[Params]:
+        """The first value of every parameter, which is the base, and then each other value alone."""
+        listed = {dimension.label: dimension.enumerate() or () for dimension in self.dimensions}
+        yield from self._walk(0, {}, self._known(), lambda d: listed[d.label][:1])
+        for target in self.dimensions:
+            for value in listed[target.label][1:]:
+                pick = lambda d, t=target, v=value: (v,) if d is t else listed[d.label][:1]  # noqa: E731
+                yield from self._walk(0, {}, self._known(), pick)
+
     def _walk(self, depth: int, params: Params, known: dict[str, Any], values: Any) -> Iterator[Params]:
         if depth == len(self.dimensions):
             yield dict(params)

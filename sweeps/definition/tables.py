@@ -14,6 +14,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "pivot": ("rows", "columns", "by"),
     "best": ("group",),
     "imagenet": (),
+    "ablation": (),
+    "importances": (),
+    "slices": (),
+    "confirmed": (),
+    "hypotheses": (),
 }
 """The kinds of table, with the options each takes; the value of every option is a parameter's name."""
 
@@ -59,8 +64,31 @@ def parse_table(written: Any) -> TableSpec:
         f"`study.tables`: {kind}.{name} must be a parameter, but got {value!r}; "
         f"{nearest(str(value), TrialConfig.model_fields)}"
         for name, value in options.items()
-        if value not in TrialConfig.model_fields
+        if value not in TrialConfig.model_fields and value != "study"
     ]
     if problems:
         raise ConfigError(*problems)
     return TableSpec(kind=kind, **options)
+
+
+FIGURES = ("curves", "seeds", "heatmap", "importances", "cost", "confusion", "reliability")
+"""The kinds of picture."""
+
+
+def parse_figures(written: Any) -> tuple[str, ...]:
+    """Reads `all`, `none`, or a list of kinds.
+
+    Raises:
+        ConfigError: an unknown kind.
+    """
+    items = [written] if isinstance(written, str) else written or []
+    if items == ["all"]:
+        return FIGURES
+    if items == ["none"]:
+        return ()
+    unknown = [item for item in items if item not in FIGURES]
+    if unknown:
+        raise ConfigError(
+            f"`study.figures` must name kinds of picture, but got {unknown[0]!r}; {nearest(str(unknown[0]), FIGURES)}"
+        )
+    return tuple(dict.fromkeys(items))

@@ -20,10 +20,11 @@ from resnet_tl.front import Front
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial
+from sweeps.engine.ahead import load_ahead
 from sweeps.engine.batch import Todo
 from sweeps.engine.best import BestNetwork, Scored
 from sweeps.engine.commit import git_commit
-from sweeps.engine.execute import LocalExecutor, allot, load_ahead
+from sweeps.engine.execute import LocalExecutor, allot
 from sweeps.engine.features import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.jobs import Jobs, folder_of
@@ -115,7 +116,7 @@ class _Driver:
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result
-        elif self.study.method != "grid":
+        elif not self.study.is_listed:
             ledger.drop_trials(self.study.name, max(trial.number for trial in session.known.trials))
         self._row_of_study = session.study_row(command, now())
         ledger.put_study(self._row_of_study)
@@ -132,16 +133,17 @@ class _Driver:
 
     def run(self) -> Outcome:
         untracked = any(not row.tracked for row in self.ledger.seed_runs(self.study.name))
-        if not self.todo and not self.to_ask and not untracked and self._best.is_stored(self._scored()):
+        to_do = bool(self.todo or self.to_ask or self._to_confirm())
+        if not to_do and not untracked and self._best.is_stored(self._scored()):
             return self._outcome()
         interrupted = True
         with self.interrupt:
             try:
-                if self.todo or self.to_ask:
+                if to_do:
                     load_ahead()
                 self._open()
                 self._take_over_known()
-                if self.todo or self.to_ask:
+                if to_do:
                     self._execute()
                 self._settle_all()
                 assert self.recorder
@@ -213,6 +215,8 @@ class _Driver:
 
     def _outcome(self) -> Outcome:
         wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
+        if self.study.confirm:
+            wanted |= {(trial.fingerprint, seed) for trial in self._best_trials() for seed in self.study.confirm.seeds}
         states = [self.states.get(key) for key in wanted]
         return Outcome(
             done=sum(state in DONE for state in states),
@@ -284,6 +288,19 @@ class _Driver:
         if self.study.method == "random" and any(session.front(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self.interrupt.check()
+        if self.todo or self.to_ask:
+            self._train(devices, executor)
+        self._begin_confirmation()
+        if self.todo:
+            self._train(devices, executor)
+        self.display.stop()
+
+    def _train(self, devices: list[str], executor: LocalExecutor) -> None:
+        """Does what waits, and what the sampler still proposes."""
+        assert self.optuna
+        assert self.recorder
+        assert self.display
+        session = self.session
         decided = decide(session, planned(session, self._todo_counts(), self.to_ask))
         with contextlib.ExitStack() as held:
             held.enter_context(cache.hold(session.in_use()))  # what was pretrained just now, too
@@ -309,8 +326,7 @@ class _Driver:
             try:
                 jobs.run(devices)
             finally:
-                self.ran = jobs.ran
-        self.display.stop()
+                self.ran += jobs.ran
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
         if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
@@ -339,6 +355,45 @@ class _Driver:
         if self.study.method != "bayes":  # which hears of trials in order; see `_ask`
             for trial in whole.values():
                 self._settle(trial)
+
+    # -- confirmation ------------------------------------------------------------------------------------------------
+
+    def _best_trials(self) -> list[Trial]:
+        """Those that are to be run again; none before every trial has a result for each of its seeds."""
+        confirm = self.study.confirm
+        if confirm is None or self.to_ask or self.todo or not all(self._is_whole(trial) for trial in self.trials):
+            return []
+        sign = 1 if self.study.direction == "maximize" else -1
+        best = sorted(self._scored(), key=lambda scored: (-sign * scored.value, scored.number))[: confirm.top]
+        by_number = {trial.number: trial for trial in self.trials}
+        return [by_number[scored.number] for scored in best]
+
+    def _to_confirm(self) -> list[Todo]:
+        """Seed runs on fresh seeds that are still to do."""
+        if self.study.confirm is None:
+            return []
+        return [
+            Todo(trial=trial, seed=seed)
+            for trial in self._best_trials()
+            for seed in self.study.confirm.seeds
+            if self.states.get((trial.fingerprint, seed)) not in DONE
+        ]
+
+    def _begin_confirmation(self) -> None:
+        confirm = self.study.confirm
+        if confirm is None:
+            return
+        assert self.display
+        if any(self.states.get((t.fingerprint, s)) == "failed" for t in self.trials for s in self.study.seeds):
+            self._say("Nothing is confirmed before every seed run has a result; starting again tries the failed ones.")
+            return
+        waiting = self._to_confirm()
+        if waiting:
+            numbers = ", ".join(str(number) for number in dict.fromkeys(item.trial.number for item in waiting))
+            self._say(f"Confirming trials {numbers} on {len(confirm.seeds)} fresh seeds.")
+            self.display.grow(self._outcome().total)
+            self.todo.extend(waiting)
+            self._take_over_known()
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 

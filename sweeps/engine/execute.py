@@ -1,17 +1,16 @@
 """Runs jobs in processes of this machine, each of which may die without the others."""
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from resnet_tl.errors import ConfigError
 from resnet_tl.fingerprint import Environment
+from sweeps.engine.ahead import load_ahead
 from sweeps.engine.work import cuda_devices, start_worker
 
 POLL_S = 0.5
@@ -55,24 +54,6 @@ class LocalExecutor:
         """Ends all workers at once, whatever they are doing."""
         self._pool.stop()
         self._pool.join()
-
-
-def load_ahead() -> Any:
-    """How processes are started: from one that has loaded torch, which takes seconds each time anew.
-
-    That one loads libraries and runs nothing, so that neither threads nor a GPU are inherited. It begins to load with
-    the first call of this, and there is other work to do meanwhile.
-    """
-    # numerical libraries read these when they are loaded; torch is told its number of threads by each fit
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnet_tl.fused", "torchvision.models.resnet"])
-    forkserver.ensure_running()
-    return context
 
 
 def answer(future: "Future[Any]") -> Any:

@@ -228,6 +228,7 @@ class Jobs:
             commit=self.commit,
             checkpoint=str(folder / "checkpoint") if result.state == "complete" else None,
             confusion=result.confusion,
+            reliability=result.reliability,
             history=[asdict(epoch) for epoch in result.history],
         )
 

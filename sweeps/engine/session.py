@@ -12,7 +12,7 @@ from resnet_tl.fingerprint import Environment, fingerprint
 from resnet_tl.front import Front, front_of, num_frozen, num_trained
 from resnet_tl.model import weights
 from resnet_tl.options import expand
-from sweeps.definition.config import Definition
+from sweeps.definition.config import Definition, StudyConfig
 from sweeps.definition.plan import DONE, Known, Plan, Trial, identity, plan, refuse_change
 from sweeps.ledger import Ledger, StudyRow
 
@@ -43,7 +43,7 @@ class Session:
         self.out = expand(definition.run.out, "run.out").absolute()
         cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
         self.cache = cache.absolute()
-        self.known = _known(ledger, self.study.name, self.study.method)
+        self.known = _known(ledger, self.study)
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
         self.environment = self._environment()
@@ -224,8 +224,12 @@ class Session:
             identity=self.identity,
             description={
                 "question": study.question,
-                "hypotheses": list(study.hypotheses),
+                "hypotheses": [hypothesis.written() for hypothesis in study.hypotheses],
                 "tables": [table.written() for table in study.tables],
+                "figures": list(study.figures),
+                "confirm": None
+                if study.confirm is None
+                else {"top": study.confirm.top, "seeds": list(study.confirm.seeds)},
                 "trials": len(self.plan.trials) + self.plan.to_ask,
                 "command": command,
                 "num_images": self.data.num_images,
@@ -239,8 +243,8 @@ class Session:
         )
 
 
-def _known(ledger: Ledger | None, study: str, method: str) -> Known:
-    states = {(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study)} if ledger else {}
+def _known(ledger: Ledger | None, study: StudyConfig) -> Known:
+    states = {(run.fingerprint, run.seed): run.state for run in ledger.seed_runs(study.name)} if ledger else {}
     if ledger is None or not any(state in DONE for state in states.values()):
         return Known()
     trials = tuple(
@@ -250,9 +254,9 @@ def _known(ledger: Ledger | None, study: str, method: str) -> Known:
             config=TrialConfig.model_validate(row.config),
             fingerprint=row.fingerprint,
         )
-        for row in ledger.trials(study)
+        for row in ledger.trials(study.name)
     )
-    if method != "grid":
+    if not study.is_listed:
         # proposed but never run: the same ones are proposed again, if the study still wants so many
         begun = {fingerprint for fingerprint, _ in states}
         last = max((trial.number for trial in trials if trial.fingerprint in begun), default=-1)

@@ -1,30 +1,52 @@
-"""Tables and what surrounds them, written out as markdown, CSV or JSON."""
+"""The report of a study as a sequence of blocks: its question, what was done, answers, tables, pictures.
 
-import json
+`markdown`, `latex` and `html` write blocks out.
+"""
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
-from sweeps.reporting.results import Results, to_csv
-from sweeps.reporting.tables import Table, make
+from sweeps.reporting.results import Results
+from sweeps.reporting.tables import make
+from sweeps.reporting.tables.parts import Table
 
 MADE_BY = "Made by `"
 """Stands before the command in the report of a study."""
 
 
-def markdown_table(table: Table) -> str:
-    """One table, its notes below it."""
-    lines = [f"**{table.title}**", ""] if table.title else []
-    lines += ["| " + " | ".join(_cell(c) for c in table.header) + " |", "|" + " --- |" * len(table.header)]
-    lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in table.rows]
-    if table.notes:
-        lines += ["", *(f"{note}  " for note in table.notes[:-1]), table.notes[-1]]
-    return "\n".join(line if not line.startswith("|  |") else line.replace("|  |", "| |", 1) for line in lines)
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """The title, or that of a section."""
+
+    text: str
+    level: int
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """Lines of one paragraph, with `code`."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """A list."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Where a figure stands."""
+
+    kind: str
+
+
+Block = Heading | Text | Points | Table | Picture
 
 
 def tables_of(results: Results, specs: Sequence[TableSpec] | None = None) -> list[Table]:
@@ -33,33 +55,54 @@ def tables_of(results: Results, specs: Sequence[TableSpec] | None = None) -> lis
     return [table for spec in wanted for table in make(results, spec)]
 
 
-def render(results: Results, form: str, specs: Sequence[TableSpec] | None = None) -> str:
-    """A report as `markdown`, `csv` or `json`."""
-    if form == "csv":
-        return to_csv(results)
-    if form == "json":
-        return to_json(results)
-    return to_markdown(results, specs)
+def report(results: Results, specs: Sequence[TableSpec] | None = None, figures: Sequence[str] = ()) -> list[Block]:
+    """The whole report.
 
-
-def to_markdown(results: Results, specs: Sequence[TableSpec] | None = None) -> str:
-    """The report of a study: its question, what was done, the tables."""
-    parts = [f"# {results.study}"]
+    Args:
+        specs: in place of the study's tables.
+        figures: kinds of those that have been drawn.
+    """
+    blocks: list[Block] = [Heading(text=results.study, level=1)]
     if results.about:
-        parts += _about(results)
-    parts += [markdown_table(table) for table in tables_of(results, specs)]
+        blocks += _about(results)
+    asked = {spec.kind for spec in (specs if specs is not None else results.tables)}
+    if specs is None and any(item.parameter for item in results.hypotheses) and "hypotheses" not in asked:
+        blocks += [Heading(text="Answers", level=2), *make(results, TableSpec(kind="hypotheses"))]
+    if specs is None and any(trial.fresh for trial in results.trials) and "confirmed" not in asked:
+        blocks += [Heading(text="Confirmation", level=2), *make(results, TableSpec(kind="confirmed"))]
+    if len(blocks) > 3 and any(isinstance(block, Table) for block in blocks):
+        blocks.append(Heading(text="Results", level=2))
+    blocks += _tables(results, specs)
+    if figures:
+        blocks.append(Heading(text="Pictures", level=2))
+        blocks += [Picture(kind=kind) for kind in figures]
     if results.about:
-        parts.append(_footer(results))
-    return "\n\n".join(parts) + "\n"
+        blocks.append(Text(lines=("---",)))
+        blocks.append(Text(lines=tuple(footer(results))))
+    return blocks
 
 
-def _about(results: Results) -> list[str]:
+def _tables(results: Results, specs: Sequence[TableSpec] | None) -> list[Block]:
+    """Tables that a report of its own accord shows; one that cannot be made yet says why, if nobody typed its name."""
+    if specs is not None or any(trial.states for trial in results.trials) is False:
+        return list(tables_of(results, specs))
+    blocks: list[Block] = []
+    for spec in results.tables or (TableSpec(kind="summary"),):
+        try:
+            blocks += make(results, spec)
+        except ConfigError as error:
+            blocks.append(Text(lines=(f"No table `{spec.kind}` yet: {error}",)))
+    return blocks
+
+
+def _about(results: Results) -> list[Block]:
     assert results.about
     identity, description = results.about.identity, results.about.description
     images = description["num_images"]
-    parts = [description["question"]]
-    if description["hypotheses"]:
-        parts.append("\n".join(f"- Expected: {sentence}" for sentence in description["hypotheses"]))
+    blocks: list[Block] = [Text(lines=(description["question"],))]
+    said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
+    if said:
+        blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
     data = identity["data"]
     facts = [
         f"Images: `{data['source']}`, {images['train']} for training, {images['val']} for selection (val), "
@@ -75,56 +118,35 @@ def _about(results: Results) -> list[str]:
     if description["num_contradicting"]:
         facts.append(f"{description['num_contradicting']} images stand in two classes, pixel by pixel.")
     planned = len(results.trials) if description["trials"] is None else description["trials"]
-    total, done = (
-        planned * len(identity["seeds"]),
-        int(results.frame["state"].isin(["complete", "diverged"]).sum()),
-    )
+    total = planned * len(identity["seeds"])
+    done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
     facts.append(
         f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
         f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
     )
     facts.append(f"{MADE_BY}{description['command']}`.")
-    parts.append("\n".join(f"{fact}  " for fact in facts[:-1]) + f"\n{facts[-1]}")
-    return parts
+    return [*blocks, Text(lines=tuple(facts))]
 
 
-def _footer(results: Results) -> str:
-    assert results.about
+def footer(results: Results) -> list[str]:
+    """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
+    if not results.about:
+        return [f"Study {results.study}, seeds {sorted({s for trial in results.trials for s in trial.seeds})}."]
     identity = results.about.identity
     environment = identity["environment"]
-    lines = [f"Data fingerprint `{identity['data']['fingerprint']}`, seeds {identity['seeds']}."]
-    if results.runs:
-        dates = sorted(run.finished[:10] for run in results.runs)
+    lines = [f"Study {results.study}, data fingerprint `{identity['data']['fingerprint']}`, seeds {identity['seeds']}."]
+    fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
+    if fresh:
+        lines.append(f"Fresh seeds {fresh}.")
+    if results.origin.dates:
+        dates = results.origin.dates
         span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-        commits = sorted({run.commit for run in results.runs if run.commit})
-        lines.append(f"Runs of {span}" + (f", commit {', '.join(commits)}." if commits else "."))
-        reused = sorted({run.reused_from for run in results.runs if run.reused_from})
-        if reused:
-            lines.append(f"Some seed runs were taken over from: {', '.join(reused)}.")
+        commits = ", ".join(results.origin.commits)
+        lines.append(f"Runs of {span}" + (f", commit {commits}." if commits else "."))
+    if results.origin.reused_from:
+        lines.append(f"Some seed runs were taken over from: {', '.join(results.origin.reused_from)}.")
     lines.append(
         f"torch {environment['torch']}, torchvision {environment['torchvision']}, {environment['device']}, "
         f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} per fit."
     )
-    return "\n".join(["---", "", *(f"{line}  " for line in lines[:-1]), lines[-1]])
-
-
-def to_json(results: Results) -> str:
-    """Every seed run and the study's definition."""
-    frame = results.frame.astype(object)
-    rows = frame.where(frame.notna(), None).to_dict(orient="records")
-    content: dict[str, Any] = {
-        "study": results.study,
-        "metric": results.metric,
-        "direction": results.direction,
-    }
-    if results.about:
-        content |= {"definition": results.about.identity, "about": results.about.description}
-    return json.dumps(content | {"seed_runs": rows}, indent=1, allow_nan=False) + "\n"
-
-
-def write(text: str, path: Path) -> None:
-    """Writes a report; a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    return lines

@@ -1,7 +1,11 @@
 """The tidy frame: one row per trial and seed, from the ledger or from a CSV file that any program wrote."""
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import pandas as pd
 from resnet_tl.config import METRICS, TrialConfig
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.options import load_yaml, nearest
+from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis
 from sweeps.definition.tables import TableSpec, parse_table
-from sweeps.ledger import Ledger, SeedRunRow, StudyRow
+from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
@@ -22,27 +27,57 @@ WHOLE = ("trial", "seed", "max_epoch", "best_epoch")
 STATES = ("complete", "failed", "diverged", "pruned")
 
 
+FRESH = "/confirm"
+"""Behind a study's name in the CSV: rows on fresh seeds, which choose nothing. No study's own name holds a `/`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One trial as tables show it."""
+    """One trial as tables show it, with one entry per seed run, in the order of the seeds."""
 
     number: int
     values: dict[str, Any]
     """Every parameter that is known."""
-    rows: pd.DataFrame
-    """Its seed runs, in seed order."""
+    seeds: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """`max_epoch`, `best_epoch`, scores and `wall_s`; None where there is none."""
+    fingerprint: str | None = None
+    fresh: "Trial | None" = None
+    """The same on the fresh seeds of a confirmation."""
 
     @property
     def state(self) -> str:
         """`complete` when every seed run is; `planned` without any; else the worst that happened."""
-        if self.rows.empty:
+        if not self.states:
             return "planned"
-        bad = [state for state in ("failed", "diverged", "pruned") if (self.rows["state"] == state).any()]
+        bad = [state for state in ("failed", "diverged", "pruned") if state in self.states]
         return bad[0] if bad else "complete"
 
     def scores(self, column: str) -> list[float]:
         """Values over seeds; call it for complete trials only."""
-        return [float(value) for value in self.rows[column]]
+        values = self.columns[column]
+        assert None not in values
+        return [float(value) for value in values if value is not None]
+
+    def mean(self, column: str) -> float | None:
+        """Mean over the seed runs, or None when one of them lacks it."""
+        values = self.columns.get(column, ())
+        known = [value for value in values if value is not None]
+        return math.fsum(known) / len(known) if known and len(known) == len(values) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the numbers come from."""
+
+    dates: tuple[str, ...] = ()
+    """Days on which seed runs finished, in order."""
+    commits: tuple[str, ...] = ()
+    reused_from: tuple[str, ...] = ()
+    """Other studies whose seed runs were taken over."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a seed run failed or diverged, by `trial/seed`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,29 +85,51 @@ class Results:
     """All that tables are made from."""
 
     study: str
-    frame: pd.DataFrame
-    """One row per finished seed run, columns as in COLUMNS (those that there are)."""
     trials: tuple[Trial, ...]
     """All trials, planned ones included, by number."""
     metric: str
     direction: str
+    columns: tuple[str, ...]
+    """Of the CSV file, those that there are."""
     seeds: tuple[int, ...] | None
     """The seeds planned, where known."""
-    tables: tuple[TableSpec, ...]
-    about: StudyRow | None
-    runs: tuple[SeedRunRow, ...]
-    """Rows of the ledger, for reasons, dates and commits; empty for a CSV file."""
+    tables: tuple[TableSpec, ...] = ()
+    figures: tuple[str, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    about: StudyRow | None = None
+    """None for a CSV file that nothing is known about."""
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def higher_is_better(self) -> bool:
         """Of the study's metric."""
         return self.direction == "maximize"
 
+    @property
+    def on_test(self) -> str:
+        """The study's metric, on the split that steers nothing."""
+        return "test/" + self.metric.partition("/")[2]
+
     def varying(self) -> list[str]:
         """Parameters with more than one value among the trials, in the order of the space, then of the options."""
-        found = [name for name in PARAMETERS if len({repr(t.values.get(name)) for t in self.trials}) > 1]
-        space = list(self.about.identity["space"]) if self.about else []
+        found = [name for name in ("study", *PARAMETERS) if len({repr(t.values.get(name)) for t in self.trials}) > 1]
+        space = ["study", *(self.about.identity["space"] if self.about else ())]
         return sorted(found, key=lambda name: (space.index(name) if name in space else len(space), found.index(name)))
+
+    def has(self, column: str) -> bool:
+        """Whether any seed run has a value there."""
+        return any(value is not None for trial in self.trials for value in trial.columns.get(column, ()))
+
+    def expects(self, column: str) -> bool:
+        """Whether a column is to be shown: it has values, or the study has nothing yet."""
+        return not any(trial.states for trial in self.trials) or self.has(column)
+
+    def sort_key(self, trial: Trial) -> tuple[int, float, int]:
+        """Best mean of the study's metric first, then trials without one."""
+        mean = trial.mean(self.metric) if trial.state == "complete" else None
+        if mean is None:
+            return (1, 0.0, trial.number)
+        return (0, -mean if self.higher_is_better else mean, trial.number)
 
 
 def from_ledger(ledger: Ledger, name: str) -> Results:
@@ -88,56 +145,122 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
     runs = ledger.seed_runs(name)
     by_name: dict[str, list[SeedRunRow]] = {}
     seeds = tuple(about.identity["seeds"])
-    for run in sorted(runs, key=lambda run: seeds.index(run.seed) if run.seed in seeds else run.seed):
+    for run in runs:
         by_name.setdefault(run.fingerprint, []).append(run)
-    records: list[dict[str, Any]] = []
+    place = {seed: index for index, seed in enumerate(seeds)}
     trials = []
     for row in ledger.trials(name):
-        own = [_record(name, row.number, row.config, run) for run in by_name.get(row.fingerprint, [])]
-        records += own
-        trials.append(Trial(number=row.number, values=_shown(row.config), rows=pd.DataFrame(own, columns=COLUMNS)))
-    return Results(
+        own = by_name.get(row.fingerprint, [])
+        planned = sorted((run for run in own if run.seed in place), key=lambda run: place[run.seed])
+        fresh = sorted((run for run in own if run.seed not in place), key=lambda run: run.seed)
+        trials.append(_trial(row, planned, _trial(row, fresh, None) if fresh else None))
+    number = {trial.fingerprint: trial.number for trial in trials}
+    origin = Origin(
+        dates=tuple(sorted({run.finished[:10] for run in runs})),
+        commits=tuple(sorted({run.commit for run in runs if run.commit})),
+        reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
+        reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
+    )
+    plain = Results(
         study=name,
-        frame=pd.DataFrame(records, columns=COLUMNS),
         trials=tuple(trials),
         metric=about.identity["metric"],
         direction=about.identity["direction"],
+        columns=tuple(COLUMNS),
         seeds=seeds,
-        tables=tuple(parse_table(table) for table in about.description["tables"]),
+    )
+    return _described(plain, about, origin)
+
+
+def _described(results: Results, about: StudyRow, origin: Origin) -> Results:
+    """Results with what the study said of itself."""
+    description = about.description
+    return replace(
+        results,
+        seeds=tuple(about.identity["seeds"]),
+        tables=tuple(parse_table(table) for table in description["tables"]),
+        figures=tuple(description.get("figures", ())),
+        hypotheses=tuple(parse_hypothesis(item) for item in description["hypotheses"]),
         about=about,
-        runs=tuple(runs),
+        origin=origin,
     )
 
 
-def _record(study: str, number: int, config: dict[str, Any], run: SeedRunRow) -> dict[str, Any]:
-    record = {"study": study, "trial": number, "seed": run.seed, "state": run.state, **_shown(config)}
-    record |= {"max_epoch": run.max_epoch, "best_epoch": run.best_epoch}
-    record |= {score: run.metrics.get(score) for score in SCORES}
-    return record | {"wall_s": run.wall_s, "fingerprint": run.fingerprint}
-
-
-def _shown(config: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as single values; a list of augmentations becomes text."""
-    return {
-        name: "+".join(value) or "none" if isinstance(value, list | tuple) else value for name, value in config.items()
+def _trial(row: TrialRow, runs: Sequence[SeedRunRow], fresh: Trial | None) -> Trial:
+    columns: dict[str, tuple[float | None, ...]] = {
+        "max_epoch": tuple(run.max_epoch for run in runs),
+        "best_epoch": tuple(run.best_epoch for run in runs),
+        "wall_s": tuple(run.wall_s for run in runs),
     }
+    columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in SCORES}
+    return Trial(
+        number=row.number,
+        values={name: canonical(value) for name, value in row.config.items()},
+        seeds=tuple(run.seed for run in runs),
+        states=tuple(run.state for run in runs),
+        columns=columns,
+        fingerprint=row.fingerprint,
+        fresh=fresh,
+    )
+
+
+def frame_of(results: Results) -> pd.DataFrame:
+    """The tidy frame: one row per finished seed run, those on fresh seeds last."""
+    several = [(results.study, trial) for trial in results.trials]
+    several += [(results.study + FRESH, trial.fresh) for trial in results.trials if trial.fresh]
+    found: dict[str, list[Any]] = {name: [] for name in results.columns}
+    for study, trial in several:
+        count = len(trial.states)
+        own: dict[str, Any] = {"seed": trial.seeds, "state": trial.states, **trial.columns}
+        for name, cells in found.items():
+            if name in own:
+                cells.extend(own[name])
+            else:
+                single = {"study": study, "trial": trial.number, "fingerprint": trial.fingerprint}
+                cells.extend([single[name] if name in single else trial.values.get(name)] * count)
+    frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in found.items()})
+    for name in ("trial", "seed", "max_epoch", "best_epoch"):
+        if name in frame:
+            frame[name] = frame[name].astype("Int64")
+    for name in (*SCORES, "wall_s"):
+        if name in frame:
+            frame[name] = frame[name].astype("Float64")
+    return frame
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """Writes the frame; None is an empty cell."""
+    """Writes the frame, and beside it what the study said of itself, so that its report can be made from the two."""
+    text = to_csv(results)
+    write(text, path)
+    if results.about:
+        content = {
+            "csv_sha256": _sha256(text),
+            "about": asdict(results.about),
+            "origin": asdict(results.origin),
+        }
+        write(json.dumps(content, indent=1) + "\n", about_path(path))
+
+
+def about_path(path: Path) -> Path:
+    """Beside a CSV file."""
+    return path.with_suffix(".about.json")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(text: str, path: Path) -> None:
+    """Writes a file; a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".csv.part")
-    partial.write_text(to_csv(results), encoding="utf-8")
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
 def to_csv(results: Results) -> str:
     """The frame as CSV."""
-    frame = results.frame.copy()
-    for name in ("best_epoch", "max_epoch"):
-        if name in frame:
-            frame[name] = frame[name].astype("Int64")
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    return str(frame_of(results).to_csv(index=False, lineterminator="\n"))
 
 
 def from_csv(path: Path, metric: str | None = None) -> Results:
@@ -171,11 +294,12 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     for index, state in enumerate(frame["state"]):
         if state not in STATES:
             wrong.append(f"line {index + 2}, state: {state!r} must be one of {', '.join(STATES)}")
+    states = list(frame["state"])
     for name in numbers:
         parsed: list[float | None] = []
         for index, text in enumerate(frame[name]):
             value = _number(text)
-            needed = frame["state"].iloc[index] == "complete" and name in SCORES
+            needed = states[index] == "complete" and name in SCORES
             if (text != "" or needed) and (value is None or not math.isfinite(value)):
                 wrong.append(f"line {index + 2}, {name}: {text!r} must be a finite number")
             elif name in WHOLE and value is not None and value != int(value):
@@ -198,6 +322,58 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         frame.insert(0, "trial", [order[key] for key in keys])
     frame["trial"] = frame["trial"].astype(int)
+    study, fresh = _sides(frame, path)
+    planned = _trials(frame[~fresh], parameters, path, None)
+    beside = {trial.number: trial for trial in _trials(frame[fresh], parameters, path, planned)}
+    known_as = _beside(path)
+    if metric is None and known_as is not None:
+        metric = str(known_as[0].identity["metric"])
+    metric = metric or ("val/accuracy" if "val/accuracy" in scores else scores[0])
+    found = Results(
+        study=study,
+        trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
+        metric=metric,
+        direction="minimize" if metric.endswith("loss") else "maximize",
+        columns=tuple(name for name in COLUMNS if name in frame.columns),
+        seeds=None,
+    )
+    return found if known_as is None else _described(found, *known_as)
+
+
+def _beside(path: Path) -> tuple[StudyRow, Origin] | None:
+    """What the study said of itself, where its CSV file was written."""
+    place = about_path(path)
+    if not place.exists():
+        return None
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+        about, origin = StudyRow(**content["about"]), content["origin"]
+        written = content["csv_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read: {error!r}; remove it.") from None
+    if written != _sha256(path.read_text(encoding="utf-8")):
+        raise DataError(
+            f"{place} describes another {path.name}, which was changed since; write both again with "
+            f"`python -m sweeps.report study={about.name}`, or remove {place.name}."
+        )
+    lists = {name: tuple(origin[name]) for name in ("dates", "commits", "reused_from")}
+    return about, Origin(**lists, reasons=origin["reasons"])
+
+
+def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
+    """The study's name, and which rows are on the fresh seeds of a confirmation."""
+    if "study" not in frame:
+        return path.stem, pd.Series(False, index=frame.index)
+    fresh = frame["study"].str.endswith(FRESH)
+    names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
+    if len(names) > 1:
+        raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
+    if fresh.all():
+        raise DataError(f"{path}: at least one row must be of the search itself, but all are of {names[0]}{FRESH}.")
+    return names[0], fresh
+
+
+def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: Sequence[Trial] | None) -> list[Trial]:
     if "seed" not in frame and frame.duplicated("trial").any():
         raise DataError(f"{path}: a column `seed` must tell the rows of a trial apart, since some have several.")
     if "seed" in frame:
@@ -208,24 +384,38 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
                 f"{path}: a trial must have each seed once, but trial {frame[twice]['trial'].iloc[0]} has not."
             )
     trials = []
-    for number, rows in frame.groupby("trial", sort=True):
-        values = {name: rows[name].iloc[0] for name in parameters}
-        mixed = [name for name in parameters if rows[name].map(repr).nunique() > 1]
+    measured = [name for name in ("max_epoch", "best_epoch", "wall_s", *SCORES) if name in frame]
+    cells: dict[str, list[Any]] = {str(name): list(frame[name]) for name in frame}
+    places: dict[int, list[int]] = {}
+    for place, number in enumerate(cells["trial"]):
+        places.setdefault(number, []).append(place)
+    for number, rows in sorted(places.items()):
+        values = {name: cells[name][rows[0]] for name in parameters}
+        mixed = [name for name in parameters if any(repr(cells[name][row]) != repr(values[name]) for row in rows)]
         if mixed:
             raise DataError(f"{path}: all rows of trial {number} must have the same {', '.join(mixed)}.")
-        trials.append(Trial(number=int(str(number)), values=values, rows=rows.reset_index(drop=True)))
-    metric = metric or ("val/accuracy" if "val/accuracy" in scores else scores[0])
-    return Results(
-        study=str(frame["study"].iloc[0]) if "study" in frame else path.stem,
-        frame=frame,
-        trials=tuple(trials),
-        metric=metric,
-        direction="minimize" if metric.endswith("loss") else "maximize",
-        seeds=None,
-        tables=(),
-        about=None,
-        runs=(),
-    )
+        trial = Trial(
+            number=number,
+            values=values,
+            seeds=tuple(int(cells["seed"][row]) for row in rows) if "seed" in cells else (0,),
+            states=tuple(cells["state"][row] for row in rows),
+            columns={name: tuple(cells[name][row] for row in rows) for name in measured},
+            fingerprint=str(cells["fingerprint"][rows[0]]) if "fingerprint" in cells else None,
+        )
+        if known is not None:
+            own = next((other for other in known if other.number == trial.number), None)
+            if own is None or {n: repr(v) for n, v in own.values.items()} != {n: repr(v) for n, v in values.items()}:
+                raise DataError(f"{path}: trial {number} on fresh seeds must be one of the study's trials.")
+            again = sorted(set(own.seeds) & set(trial.seeds))
+            if again:
+                raise DataError(f"{path}: the fresh seeds of trial {number} must be others, but {again} are not.")
+        trials.append(trial)
+    return trials
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in order; 1 and True are two."""
+    return list({(type(value), repr(value)): value for value in values}.values())
 
 
 def _number(text: str) -> float | None:
@@ -235,5 +425,6 @@ def _number(text: str) -> float | None:
         return None
 
 
+@cache
 def _plain(text: str) -> Any:
     return None if text == "" else load_yaml(text, "a cell")

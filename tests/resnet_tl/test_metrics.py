@@ -14,7 +14,7 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
     draws = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(num_classes), draws.integers(0, num_classes, count)])
     logits = draws.normal(size=(len(labels), num_classes)).round(1 if ties else 6)
-    got, confusion = evaluate(torch.tensor(logits), torch.tensor(labels))
+    got, confusion, _ = evaluate(torch.tensor(logits), torch.tensor(labels))
     p = torch.tensor(logits).softmax(1).numpy()
     # the same scores to the last bit, so that rounding breaks no tie on one side only
     log_p = log_softmax(logits)

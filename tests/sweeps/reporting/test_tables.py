@@ -1,14 +1,16 @@
 """Exact markdown from fixed frames: the formats are what users publish."""
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from resnet_tl.errors import ConfigError, DataError
 from sweeps.definition.tables import parse_table
-from sweeps.reporting.documents import markdown_table, tables_of
+from sweeps.reporting.documents import tables_of
+from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.results import from_csv
-from sweeps.reporting.tables import scientific, show
+from sweeps.reporting.tables.cells import scientific, show
 
 HEADER = (
     "trial,seed,state,optimizer,lr,momentum,epochs,batch_size,max_epoch,best_epoch,val/accuracy,test/loss,test/accuracy"
@@ -99,12 +101,16 @@ def test_summary_is_sorted_by_val_and_shows_test_beside_it(tmp_path: Path) -> No
         "summary",
     )
     assert got == (
-        "| Learning rate | n | Val acc | Test acc | Test acc 95% CI |\n"
-        "| --- | --- | --- | --- | --- |\n"
-        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | 85.00–85.00% |\n"
-        "| 1e-3 | 2 | 81.00 ± 1.41% | **91.00 ± 1.41%** | 78.29–103.71% |\n"
-        "| 1e-1 | 2 | diverged | diverged | diverged |\n"
+        "| Learning rate | n | Val acc | Test acc | Test acc 95% CI | Test acc against the best (95% CI) | p |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | 85.00–85.00% | best |  |\n"
+        "| 1e-3 | 2 | 81.00 ± 1.41% | **91.00 ± 1.41%** | 78.29–100.00% | +6.00 [-6.71, +18.71] | "
+        "too few seeds (6) |\n"
+        "| 1e-1 | 2 | diverged | diverged | diverged | / | / |\n"
         "\n"
+        "The best has the highest mean val/accuracy. Differences to it are in test acc, paired by seed in percentage "
+        "points. Too few seeds: with 2 the least possible p of a test that allows for the best having been picked is "
+        "0.5; beside it, how many would show a difference of this size and spread.  \n"
         "1 of 3 trials diverged: trial 2 (seeds 1)."
     )
 
@@ -218,3 +224,94 @@ def test_learning_rates(value: float, text: str) -> None:
 
 def test_values_as_people_write_them() -> None:
     assert (show("optimizer", "adamw"), show("patience", None), show("freeze", 0.7)) == ("AdamW", "off", "0.7")
+
+
+def rows_of(scores: dict[str, list[float]], switched: str = "lr", fresh: dict[str, list[float]] | None = None) -> str:
+    """CSV lines of one trial for each value of a parameter; val is test but for a constant."""
+    lines = [f"study,trial,seed,state,{switched},val/accuracy,test/accuracy,wall_s"]
+    for number, (value, own) in enumerate(scores.items()):
+        lines += [f"s,{number},{seed},complete,{value},{v - 0.1},{v},{number + 1}" for seed, v in enumerate(own)]
+        again = (fresh or {}).get(value, [])
+        lines += [f"s/confirm,{number},{1000 + n},complete,{value},{v - 0.1},{v},1" for n, v in enumerate(again)]
+    return "\n".join(lines) + "\n"
+
+
+def written(tmp_path: Path, content: str, kind: object) -> str:
+    path = tmp_path / "r.csv"
+    path.write_text(content)
+    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [parse_table(kind)]))
+
+
+BASE = [0.70, 0.72, 0.71, 0.73, 0.69, 0.71, 0.72]
+
+
+def test_a_lead_over_enough_seeds_has_a_p_value(tmp_path: Path) -> None:
+    worse = [value - 0.05 - 0.001 * n for n, value in enumerate(BASE)]
+    got = written(tmp_path, rows_of({"1e-3": BASE, "1e-2": worse}), "summary")
+    assert "| 1e-2 | 7 | 55.84 ± 1.34% | 65.84 ± 1.34% | 64.61–67.08% | -5.30 [-5.50, -5.10] | 0.016 | 2.0 |" in got
+    assert "p allows for its having been picked from these 2 trials" in got
+
+
+def test_ablation(tmp_path: Path) -> None:
+    scores = {
+        "none": BASE,
+        "hflip": [value + 0.04 + 0.001 * (n % 2) for n, value in enumerate(BASE)],
+        "rotation": [value - 0.04 - 0.001 * (n % 2) for n, value in enumerate(BASE)],
+        "mixup": [value + 0.01 * (-1) ** n for n, value in enumerate(BASE)],
+    }
+    got = written(tmp_path, rows_of(scores, "augment"), "ablation").split("\n")
+    assert got[0] == "| Switched | n | Test acc | Against the base (95% CI) | p | Verdict |"
+    assert got[2] == "| base | 7 | 71.14 ± 1.35% |  |  |  |"
+    assert got[3] == "| Augment: hflip | 7 | **75.19 ± 1.38%** | +4.04 [+3.99, +4.09] | < 0.001 | **better** |"
+    assert got[4] == "| Augment: rotation | 7 | 67.10 ± 1.31% | -4.04 [-4.09, -3.99] | < 0.001 | **worse** |"
+    assert got[5].startswith("| Augment: mixup | 7 | 71.29 ± 1.11% | +0.14 [-0.85, +1.13] | 0.736 | undecided; about")
+    assert got[7].startswith("Base: augment none.")
+
+
+def test_importances_name_what_explains_the_trials(tmp_path: Path) -> None:
+    lines = ["trial,seed,state,head,lr,weight_decay,val/accuracy"]
+    for number, (head, lr, decay) in enumerate(itertools.product(["linear", "mlp_relu"], [1e-3, 1e-2], [0.0, 1e-4])):
+        value = 0.5 + 0.3 * (lr > 5e-3) + 0.05 * (head == "linear") + 0.001 * (decay > 0)
+        lines += [f"{number},{seed},complete,{head},{lr},{decay},{value + 0.002 * seed}" for seed in range(3)]
+    got = written(tmp_path, "\n".join(lines) + "\n", "importances").split("\n")
+    shares = {line.split(" | ")[0][2:]: int(line.split(" | ")[1].split("%")[0]) for line in got[2:6]}
+    assert list(shares) == ["Learning rate", "Head", "Weight decay", "together only"]
+    assert shares["Learning rate"] > 80 > 20 > shares["Head"] > shares["Weight decay"]
+
+
+def test_slices_average_over_all_else(tmp_path: Path) -> None:
+    lines = ["trial,seed,state,head,lr,val/accuracy"]
+    for number, (head, lr) in enumerate(itertools.product(["linear", "mlp_relu"], [1e-3, 1e-2])):
+        lines += [f"{number},{seed},complete,{head},{lr},{0.5 + 0.1 * number + 0.02 * seed}" for seed in range(2)]
+    got = written(tmp_path, "\n".join(lines) + "\n", "slices")
+    assert "| Head | linear | 2 | 56.00% | 43.29–68.71% |" in got
+    assert "| Learning rate | 1e-2 | 2 | 71.00% | 58.29–83.71% |" in got
+
+
+def test_confirmed_shows_search_and_fresh_seeds_side_by_side(tmp_path: Path) -> None:
+    scores = {"1e-3": [0.80, 0.84, 0.82], "1e-2": [0.81, 0.80, 0.79], "1e-1": [0.5, 0.5, 0.5]}
+    fresh = {"1e-3": [0.78, 0.79, 0.77, 0.78], "1e-2": [0.80, 0.81, 0.80, 0.80]}
+    got = written(tmp_path, rows_of(scores, fresh=fresh), "confirmed")
+    assert got.startswith("**Confirmed on fresh seeds**")
+    assert (
+        "| Learning rate | Val acc, search | Val acc, fresh seeds | Test acc, search | Test acc, fresh seeds |" in got
+    )
+    assert "| 1e-3 | **72.00 ± 2.00%** | 68.00 ± 0.82% | **82.00 ± 2.00%** | 78.00 ± 0.82% |" in got
+    assert "| 4 | +2.25 [+1.45, +3.05] | 0.003 |" in got
+    search = written(tmp_path, rows_of(scores, fresh=fresh), "summary")
+    assert "| 1e-3 | 3 | **72.00 ± 2.00%** |" in search, "fresh seeds are no part of the search"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("s/confirm,0,1000", "s/confirm,9,1000"), "must be one of the study's trials"),
+        (("s/confirm,0,1000", "s/confirm,0,0"), "fresh seeds of trial 0 must be others"),
+        (("s/confirm,0,1000", "t,0,1000"), "all rows must be of one study"),
+    ],
+)
+def test_fresh_seeds_that_are_none_are_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(rows_of({"1e-3": [0.5]}, fresh={"1e-3": [0.6]}).replace(*change))
+    with pytest.raises(DataError, match=message):
+        from_csv(path)

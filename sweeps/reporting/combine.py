@@ -1,0 +1,64 @@
+"""Several studies as one, to compare their trials."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from resnet_tl.errors import ConfigError
+from sweeps.reporting.results import Origin, Results, Trial
+
+
+def combine(several: Sequence[Results]) -> Results:
+    """All trials of several studies, with the study as one more parameter; a trial that two of them share once.
+
+    Raises:
+        ConfigError: they are not on the same data, or not about the same metric, so that their scores mean different
+            things.
+    """
+    names = [results.study for results in several]
+    problems = []
+    if len(set(names)) < len(names):
+        problems.append(f"Studies to compare must be different, but got {', '.join(names)}.")
+    unknown = [results.study for results in several if results.about is None]
+    if unknown:
+        problems.append(f"What data {', '.join(unknown)} is about must be known, but NAME.about.json is not there.")
+    data = {r.study: r.about.identity["data"]["fingerprint"] for r in several if r.about}
+    if len(set(data.values())) > 1:
+        told = ", ".join(f"{study} {fingerprint}" for study, fingerprint in data.items())
+        problems.append(
+            "Studies to compare must be on the same images, split alike, but their data fingerprints differ: "
+            f"{told}. Scores on different test images say nothing of which configuration is better."
+        )
+    metrics = {results.study: results.metric for results in several}
+    if len(set(metrics.values())) > 1:
+        told = ", ".join(f"{study} by {metric}" for study, metric in metrics.items())
+        problems.append(f"Studies to compare must select by the same metric, but: {told}.")
+    if problems:
+        raise ConfigError(*problems)
+    trials: list[Trial] = []
+    where: dict[str, int] = {}
+    for results in several:
+        for trial in results.trials:
+            same = where.get(trial.fingerprint or "")
+            if same is not None and trial.seeds == trials[same].seeds:
+                both = f"{trials[same].values['study']}, {results.study}"
+                trials[same] = replace(trials[same], values=trials[same].values | {"study": both})
+                continue
+            if trial.fingerprint:
+                where[trial.fingerprint] = len(trials)
+            trials.append(replace(trial, number=len(trials), values={"study": results.study} | trial.values))
+    origin = Origin(
+        dates=tuple(sorted({date for results in several for date in results.origin.dates})),
+        commits=tuple(sorted({commit for results in several for commit in results.origin.commits})),
+    )
+    return replace(
+        several[0],
+        study="+".join(names),
+        trials=tuple(trials),
+        columns=tuple(dict.fromkeys(column for results in several for column in results.columns)),
+        seeds=None,
+        tables=(),
+        figures=(),
+        hypotheses=(),
+        about=None,
+        origin=origin,
+    )

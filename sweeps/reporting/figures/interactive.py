@@ -1,0 +1,97 @@
+"""Charts as plotly figures, for pages that are read in a browser."""
+
+from typing import Any
+
+from sweeps.reporting.figures.charts import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.figures.static import COLOURS
+
+HEIGHT_PX = 440
+
+
+def figure(chart: Chart) -> Any:
+    """One plotly figure."""
+    import plotly.graph_objects as go
+
+    made = go.Figure()
+    if isinstance(chart, Plot):
+        for number, series in enumerate(chart.series):
+            _series(made, chart, series, "#777777" if series.dashed else COLOURS[number % len(COLOURS)])
+        made.update_xaxes(title=chart.x_label, type="log" if chart.log_x else "linear")
+        made.update_yaxes(title=chart.y_label)
+        if chart.categories:
+            made.update_yaxes(
+                tickvals=list(range(len(chart.categories))),
+                ticktext=list(chart.categories),
+                range=[len(chart.categories) - 0.5, -0.5],
+            )
+    elif isinstance(chart, Bars):
+        made.add_bar(x=list(chart.values), y=list(chart.names), orientation="h", marker_color=COLOURS[0])
+        made.update_xaxes(title=chart.x_label)
+        made.update_yaxes(autorange="reversed")
+    else:
+        _grid(made, chart)
+    rows = len(chart.categories or ()) if isinstance(chart, Plot) else 0
+    made.update_layout(
+        template="plotly_white",
+        height=max(HEIGHT_PX, 140 + 26 * rows),
+        margin={"t": 24, "r": 16},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02},
+    )
+    return made
+
+
+def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
+    edges = series.edges
+    if edges and series.line and not chart.square:
+        made.add_scatter(
+            x=[*series.x, *reversed(series.x)],
+            y=[*edges[1], *reversed(edges[0])],
+            fill="toself",
+            fillcolor=_pale(colour),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=series.name,
+        )
+    error: dict[str, Any] = {}
+    if edges and (not series.line or chart.square):
+        centre = series.x if chart.categories else series.y
+        sides = {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - c for high, c in zip(edges[1], centre, strict=True)],
+            "arrayminus": [c - low for low, c in zip(edges[0], centre, strict=True)],
+        }
+        error = {"error_x" if chart.categories else "error_y": sides}
+    shift = 0.0 if not chart.categories else (0.18 if edges else -0.1)
+    made.add_scatter(
+        x=list(series.x),
+        y=[y + shift for y in series.y],
+        name=series.name,
+        legendgroup=series.name,
+        mode="lines" if series.dashed else ("lines+markers" if series.line else "markers"),
+        line={"color": colour, "dash": "dash" if series.dashed else "solid"},
+        marker={"color": colour, "symbol": "line-ns-open" if chart.categories and edges else "circle"},
+        text=list(series.hover) if series.hover else None,
+        **error,
+    )
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def _grid(made: Any, chart: Grid) -> None:
+    made.add_heatmap(
+        z=[list(line) for line in chart.values],
+        x=list(chart.columns),
+        y=list(chart.rows),
+        text=[list(line) for line in chart.texts],
+        texttemplate="%{text}",
+        colorscale="Cividis",
+        colorbar={"title": {"text": chart.scale, "side": "right"}},
+    )
+    # names that look like numbers are names still
+    made.update_xaxes(title=chart.x_label, type="category")
+    made.update_yaxes(title=chart.y_label, type="category", autorange="reversed")

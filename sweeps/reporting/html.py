@@ -1,0 +1,72 @@
+"""Blocks as one HTML page that needs no other file: plotly and all pictures are inside."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
+from sweeps.reporting.figures.charts import Chart
+from sweeps.reporting.markdown import CAPTIONS
+from sweeps.reporting.tables.parts import Table
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
+th { text-align: left; border-bottom: 2px solid #444; }
+th, td { padding: 0.25rem 0.8rem 0.25rem 0; vertical-align: top; }
+td { border-bottom: 1px solid #ddd; } .scroll { overflow-x: auto; } .note { color: #555; font-size: 0.9rem; }
+figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: 0.9rem; } code { background: #f3f3f3; }
+"""
+
+
+def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> str:
+    """A whole page.
+
+    Args:
+        charts: what each picture of the blocks shows.
+    """
+    script = ""
+    if any(isinstance(block, Picture) for block in blocks):
+        from plotly.offline import get_plotlyjs
+
+        script = f"<script>{get_plotlyjs()}</script>\n"
+    body = "\n".join(_block(block, charts) for block in blocks)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n{script}</head>\n'
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _block(block: Block, charts: Mapping[str, Chart]) -> str:
+    if isinstance(block, Heading):
+        return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
+    if isinstance(block, Text):
+        return "<hr>" if block.lines == ("---",) else f"<p>{'<br>'.join(_inline(line) for line in block.lines)}</p>"
+    if isinstance(block, Points):
+        return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block.items) + "</ul>"
+    if isinstance(block, Picture):
+        from sweeps.reporting.figures.interactive import figure
+
+        drawn = figure(charts[block.kind]).to_html(
+            full_html=False, include_plotlyjs=False, div_id=f"figure-{block.kind}", config={"displaylogo": False}
+        )
+        return f"<figure>{drawn}<figcaption>{escape(CAPTIONS[block.kind])}</figcaption></figure>"
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_inline(cell)}</th>" for cell in table.header)
+    rows = "\n".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    title = f"<h3>{_inline(table.title)}</h3>" if table.title else ""
+    notes = "".join(f'<p class="note">{_inline(note)}</p>' for note in table.notes)
+    return (
+        f'{title}<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+        f"{notes}"
+    )
+
+
+def _inline(text: str) -> str:
+    safe = escape(text, quote=False).replace(" &lt;br&gt; ", "<br>")
+    safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)

@@ -1,0 +1,180 @@
+"""What the runs answer to a study's hypotheses: supported, contradicted or undecided.
+
+Values of the compared parameter are compared over trials that are alike in all else: per seed the mean over those
+trials, then paired by seed. Nothing is picked, so the planned tests of `stats` apply; all hypotheses of a study share
+the level.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.stats import LEVEL, Paired, beyond, equivalence, holm, paired, seeds_needed
+
+Verdict = Literal["supported", "contradicted", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One hypothesis and what the numbers say."""
+
+    hypothesis: Hypothesis
+    verdict: Verdict
+    metric: str
+    pair: tuple[Any, Any] | None
+    """The two values whose difference decides."""
+    difference: Paired | None
+    """First minus second of the pair."""
+    p: float | None
+    """Corrected for the number of comparisons and of hypotheses."""
+    num_trials: int
+    """Trials of each value that are alike in all else."""
+    note: str | None
+    """Why there is no answer."""
+
+
+def answers(results: Results, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
+    """Answers those hypotheses that compare something."""
+    found = [_evidence(results, item) for item in hypotheses if item.parameter is not None]
+    decided = [index for index, item in enumerate(found) if item.p is not None]
+    adjusted = holm([_p(found[index]) for index in decided])
+    for index, p in zip(decided, adjusted, strict=True):
+        found[index] = _judge(found[index], p, results)
+    return [item.answer() for item in found]
+
+
+@dataclass(kw_only=True)
+class _Evidence:
+    hypothesis: Hypothesis
+    metric: str
+    num_trials: int = 0
+    for_p: float = 1.0
+    """P-value in favour."""
+    against_p: float = 1.0
+    pair: tuple[Any, Any] | None = None
+    difference: Paired | None = None
+    differences: tuple[float, ...] = ()
+    num_pairs: int = 1
+    verdict: Verdict = "undecided"
+    p: float | None = None
+    note: str | None = None
+
+    def answer(self) -> Answer:
+        return Answer(
+            hypothesis=self.hypothesis, verdict=self.verdict, metric=self.metric, pair=self.pair,
+            difference=self.difference, p=self.p, num_trials=self.num_trials, note=self.note,
+        )  # fmt: skip
+
+
+def _p(evidence: _Evidence) -> float:
+    assert evidence.p is not None
+    return evidence.p
+
+
+def _judge(evidence: _Evidence, p: float, results: Results) -> _Evidence:
+    evidence.p = p
+    if p < LEVEL:
+        evidence.verdict = "supported" if evidence.for_p <= evidence.against_p else "contradicted"
+        return evidence
+    needed = seeds_needed(evidence.differences, evidence.num_pairs)
+    if evidence.hypothesis.expect == NO_DIFFERENCE:
+        evidence.note = "the interval reaches beyond the margin: more seeds would narrow it"
+    elif needed is None:
+        evidence.note = "no difference in sight that a thousand seeds would show"
+    else:
+        evidence.note = f"too few seeds: about {needed} would show a difference of this size and spread"
+    return evidence
+
+
+def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
+    metric = hypothesis.metric or "test/" + results.metric.partition("/")[2]
+    found = _Evidence(hypothesis=hypothesis, metric=metric)
+    if not results.has(metric):
+        found.note = f"there is no {metric} yet"
+        return found
+    scores, found.num_trials, found.note = _by_seed(results, hypothesis, metric)
+    if found.note:
+        return found
+    num_seeds = len(next(iter(scores.values())))
+    if num_seeds < 2:
+        found.note = "too few seeds: one shows no spread"
+        return found
+    values = list(range(len(hypothesis.values)))
+    sign = -1.0 if metric.endswith("loss") else 1.0
+    pairs = list(itertools.combinations(values, 2))
+    tests = {pair: paired(scores[pair[0]], scores[pair[1]]) for pair in pairs}
+    margin = hypothesis.margin
+    if hypothesis.expect in (NO_DIFFERENCE, DIFFERENCE):
+        found.num_pairs = len(pairs)
+        within = max(equivalence(scores[a], scores[b], margin) for a, b in pairs) if margin else 1.0
+        if hypothesis.expect == NO_DIFFERENCE:
+            assert margin
+            outside = holm([beyond(scores[a], scores[b], margin) for a, b in pairs])
+            found.for_p, found.against_p = within, min(outside)
+        else:
+            found.for_p, found.against_p = min(holm([_known(tests[pair].p) for pair in pairs])), within
+        chosen = max(pairs, key=lambda pair: abs(tests[pair].mean))
+        found.difference = tests[chosen]
+    else:
+        winner = next(n for n in values if same(hypothesis.values[n], hypothesis.expect))
+        others = [n for n in values if n != winner]
+        leads = {n: paired(scores[winner], scores[n]) for n in others}
+        ahead = {n: sign * lead.mean > 0 for n, lead in leads.items()}
+        # ahead of all: each test must pass, so none needs correction; behind one of them: one passes, so all do
+        found.for_p = max(_known(lead.p) if ahead[n] else 1.0 for n, lead in leads.items())
+        found.against_p = min(holm([1.0 if ahead[n] else _known(lead.p) for n, lead in leads.items()]))
+        found.num_pairs = 1
+        rival = min(others, key=lambda n: sign * leads[n].mean)
+        chosen, found.difference = (winner, rival), leads[rival]
+    found.pair = (hypothesis.values[chosen[0]], hypothesis.values[chosen[1]])
+    found.differences = tuple(a - b for a, b in zip(scores[chosen[0]], scores[chosen[1]], strict=True))
+    found.p = min(found.for_p, found.against_p)
+    return found
+
+
+def _known(p: float | None) -> float:
+    assert p is not None
+    return p
+
+
+def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dict[int, list[float]], int, str | None]:
+    """For each compared value its scores by seed, averaged over trials alike in all else; or why there are none."""
+    parameter = hypothesis.parameter
+    assert parameter is not None
+    if not any(parameter in trial.values for trial in results.trials):
+        raise ConfigError(f"A hypothesis compares {parameter}, which these results have no column for.")
+    trials = [
+        trial
+        for trial in results.trials
+        if all(same(trial.values.get(name), value) for name, value in hypothesis.where.items())
+    ]
+    by_value: list[dict[str, Trial]] = []
+    for value in hypothesis.values:
+        own = [trial for trial in trials if same(trial.values.get(parameter), value)]
+        by_value.append({_rest(trial, parameter): trial for trial in own})
+    shared = [key for key in by_value[0] if all(key in other for other in by_value[1:])]
+    if not shared:
+        return {}, 0, f"no trials differ in {parameter} alone"
+    used = [table[key] for table in by_value for key in shared]
+    bad = [trial for trial in used if trial.state != "complete"]
+    if bad:
+        told = ", ".join(f"trial {trial.number} {trial.state}" for trial in bad[:5])
+        return {}, len(shared), f"not every seed run has a score: {told}"
+    seeds = {trial.seeds for trial in used}
+    short = results.seeds is not None and any(len(own) < len(results.seeds) for own in seeds)
+    if len(seeds) > 1 or short:
+        return {}, len(shared), "not every trial has all seeds yet"
+    scores: dict[int, list[float]] = {}
+    for number, table in enumerate(by_value):
+        columns = [table[key].scores(metric) for key in shared]
+        scores[number] = [sum(seed) / len(seed) for seed in zip(*columns, strict=True)]
+    return scores, len(shared), None
+
+
+def _rest(trial: Trial, parameter: str) -> str:
+    """All of a trial but one parameter; `monitor` and the like are the same within a study."""
+    return repr(sorted((name, repr(value)) for name, value in trial.values.items() if name != parameter))

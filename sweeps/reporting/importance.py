@@ -1,0 +1,107 @@
+"""How much each parameter of a study matters, from the means of its trials.
+
+Axes: T trials, D parameters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.errors import ConfigError
+from sweeps.reporting.results import Results, Trial, distinct
+from sweeps.reporting.stats import summarise
+
+NUM_TREES = 64
+MOST_VALUES = 8
+"""Numbers with more values than this are cut into `NUM_BINS` ranges of equally many trials."""
+NUM_BINS = 4
+LEAST_TRIALS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """Where the variance between trials comes from."""
+
+    of_parameter: dict[str, float]
+    """Explained by a parameter alone, largest first; fractions of the variance between trial means."""
+    interactions: float
+    """Explained by parameters together only."""
+    num_trials: int
+    trial_sd: float
+    noise_sd: float | None
+    """Between seeds of one trial, pooled; None with one seed."""
+
+
+def whole_trials(results: Results) -> list[Trial]:
+    """Trials whose mean of the study's metric is known."""
+    return [t for t in results.trials if t.state == "complete" and t.mean(results.metric) is not None]
+
+
+def shares(results: Results) -> Shares:
+    """Decomposes the variance of a random forest's predictions at the trials that were run.
+
+    The share of a parameter is the variance of the forest's mean prediction when that parameter takes each of its
+    values and the others stay as they were in every trial.
+
+    Raises:
+        ConfigError: too few trials, or nothing varies.
+
+    Source: first-order indices of functional ANOVA, on a forest as Hutter et al. 2014 fit one; the means are over
+    the trials that were run in place of a uniform distribution.
+    """
+    trials, names = whole_trials(results), results.varying()
+    values_T = np.array([trial.mean(results.metric) for trial in trials], dtype=float)
+    if len(trials) < LEAST_TRIALS or not names:
+        raise ConfigError(f"Importances need at least {LEAST_TRIALS} complete trials and a parameter that varies.")
+    if values_T.min() == values_T.max():
+        raise ConfigError("Importances need trials that differ, but all have the same mean.")
+    from sklearn.ensemble import RandomForestRegressor
+
+    inputs_TD = np.stack([_codes(trials, name) for name in names], axis=1)
+    forest = RandomForestRegressor(n_estimators=NUM_TREES, random_state=0).fit(inputs_TD, values_T)
+    total = float(forest.predict(inputs_TD).var())
+    found: dict[str, float] = {}
+    for column, name in enumerate(names):
+        mean_of: dict[float, float] = {}
+        for code in np.unique(inputs_TD[:, column]):
+            changed = inputs_TD.copy()
+            changed[:, column] = code
+            mean_of[float(code)] = float(forest.predict(changed).mean())
+        found[name] = float(np.var([mean_of[float(code)] for code in inputs_TD[:, column]])) / total if total else 0.0
+    variances = [summarise(trial.scores(results.metric)).sd for trial in trials]
+    known = [sd**2 for sd in variances if sd is not None]
+    return Shares(
+        of_parameter=dict(sorted(found.items(), key=lambda item: -item[1])),
+        interactions=max(0.0, 1 - sum(found.values())),
+        num_trials=len(trials),
+        trial_sd=float(values_T.std(ddof=1)),
+        noise_sd=float(np.sqrt(np.mean(known))) if known else None,
+    )
+
+
+def _codes(trials: Sequence[Trial], name: str) -> NDArray[np.float64]:
+    """A parameter as numbers: itself, on a logarithmic scale where it spans more than one order, or its rank."""
+    values = [trial.values.get(name) for trial in trials]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        numbers = np.array(values, dtype=float)
+        return np.log(numbers) if numbers.min() > 0 and numbers.max() > 10 * numbers.min() else numbers
+    seen = distinct(values)
+    return np.array([next(n for n, other in enumerate(seen) if repr(other) == repr(value)) for value in values], float)
+
+
+def slices_of(results: Results, name: str) -> list[tuple[Any, list[Trial]]]:
+    """The values of a parameter, or (low, high) where there are many, each with its complete trials of all seeds."""
+    most = max((len(trial.seeds) for trial in whole_trials(results)), default=0)
+    trials = [trial for trial in whole_trials(results) if len(trial.seeds) == most]
+    values = distinct(trial.values.get(name) for trial in trials)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numbers:
+        values.sort()
+    if not numbers or len(values) <= MOST_VALUES:
+        return [(value, [t for t in trials if repr(t.values.get(name)) == repr(value)]) for value in values]
+    ordered = sorted(trials, key=lambda trial: float(trial.values[name]))
+    parts = [[ordered[place] for place in part] for part in np.array_split(np.arange(len(ordered)), NUM_BINS)]
+    return [((part[0].values[name], part[-1].values[name]), part) for part in parts]

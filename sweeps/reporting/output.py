@@ -1,0 +1,112 @@
+"""Writes reports: from results to files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.tables import TableSpec
+from sweeps.ledger import Ledger
+from sweeps.reporting import documents
+from sweeps.reporting.results import Results, to_csv, write, write_csv
+
+if TYPE_CHECKING:
+    from sweeps.reporting.figures.charts import Chart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written."""
+
+    text: str
+    """Of the report."""
+    pictures: tuple[Path, ...]
+
+
+def write_report(
+    results: Results,
+    target: Path,
+    *,
+    form: str = "markdown",
+    specs: Sequence[TableSpec] | None = None,
+    figures: Sequence[str] | None = None,
+    every: bool = False,
+    ledger: Ledger | None = None,
+) -> Written:
+    """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
+
+    Args:
+        target: the file.
+        form: `markdown`, `csv`, `json`, `latex` or `html`.
+        specs: tables in place of the study's own.
+        figures: pictures in place of the study's own; None for those, if no table was asked for.
+        every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
+        ledger: has learning curves and confusion matrices; None for a CSV file.
+
+    Raises:
+        ConfigError: a table or picture that was asked for cannot be made.
+    """
+    if form in ("csv", "json"):
+        if form == "csv":
+            text = to_csv(results)
+        else:
+            from sweeps.reporting.tidy import to_json
+
+            text = to_json(results)
+        write(text, target)
+        return Written(text=text, pictures=())
+    own = results.figures if specs is None and form != "latex" else ()
+    kinds = tuple(own if figures is None else figures)
+    charts, missing = _charts(results, kinds, ledger, lenient=figures is None or every)
+    blocks = documents.report(results, specs, tuple(charts))
+    if missing:
+        blocks.append(documents.Text(lines=tuple(missing)))
+    pictures: list[Path] = []
+    addresses = {}
+    for kind, chart in charts.items():
+        from sweeps.reporting.figures.static import svg
+
+        place = target.with_name(f"{results.study}.{kind}.svg")
+        write(svg(chart), place)
+        pictures.append(place)
+        addresses[kind] = place.name
+    if form == "html":
+        from sweeps.reporting.html import html
+
+        text = html(results.study, blocks, charts)
+    elif form == "latex":
+        from sweeps.reporting.latex import latex
+
+        text = latex(blocks)
+    else:
+        from sweeps.reporting.markdown import markdown
+
+        text = markdown(blocks, addresses)
+    write(text, target)
+    if results.about and form == "markdown" and specs is None and ledger is not None:
+        write_csv(results, target.with_suffix(".csv"))
+    return Written(text=text, pictures=tuple(pictures))
+
+
+def _charts(
+    results: Results, kinds: Sequence[str], ledger: Ledger | None, *, lenient: bool
+) -> tuple[dict[str, "Chart"], list[str]]:
+    if not kinds:
+        return {}, []
+    from sweeps.reporting.figures.charts import chart, needed
+
+    details = {}
+    if ledger is not None and results.about is not None:
+        for trial in needed(kinds, results):
+            details[trial.number] = ledger.seed_runs(results.study, fingerprint=trial.fingerprint, heavy=True)
+    charts: dict[str, Chart] = {}
+    missing = []
+    for kind in kinds:
+        try:
+            charts[kind] = chart(kind, results, details)
+        except ConfigError as error:
+            if not lenient:
+                raise
+            missing.append(f"No picture `{kind}`: {error}")
+    return charts, missing

@@ -1,0 +1,66 @@
+"""`hypotheses`: what the runs answer."""
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis
+from sweeps.reporting.hypotheses import Answer, answers
+from sweeps.reporting.results import Results
+from sweeps.reporting.stats import LEVEL, effect_interval
+from sweeps.reporting.tables.cells import gap_interval, label, name_of, p_value, score, show, unit
+from sweeps.reporting.tables.parts import Table
+
+
+def hypotheses(results: Results) -> list[Table]:
+    """One row for each hypothesis that compares something."""
+    found = answers(results, results.hypotheses)
+    if not found:
+        raise ConfigError("The table hypotheses needs a study whose `hypotheses` compare something.")
+    rows = tuple((_expected(a.hypothesis), f"**{a.verdict}**", *_figures(a)) for a in found)
+    kinds = [a.hypothesis.expect for a in found]
+    notes = [
+        "Differences are paired by seed: for each seed the mean over trials that are alike in all else"
+        f"{unit(found[0].metric)}. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
+    ]
+    if NO_DIFFERENCE in kinds:
+        notes.append(
+            "No difference is supported when two one-sided tests place the mean difference within the margin, and "
+            "contradicted when it is shown to be larger."
+        )
+    notes += [f"{_expected(a.hypothesis)}: {a.note}." for a in found if a.note]
+    return [
+        Table(
+            title=None,
+            header=("Expected", "Answer", "Compared", "Difference (95% CI)", "Effect size d", "p", "n"),
+            rows=rows,
+            notes=tuple(notes),
+        )
+    ]
+
+
+def _expected(hypothesis: Hypothesis) -> str:
+    if hypothesis.says:
+        return hypothesis.says
+    name = hypothesis.parameter or ""
+    values = [show(name, value) for value in hypothesis.values]
+    margin = ""
+    if hypothesis.margin is not None:
+        margin = f" (margin {score(hypothesis.metric or 'accuracy', hypothesis.margin)})"
+    if hypothesis.expect == NO_DIFFERENCE:
+        return f"{name_of(name)}: {' and '.join(values)} make no difference{margin}"
+    if hypothesis.expect == DIFFERENCE:
+        return f"{name_of(name)}: {' and '.join(values)} differ{margin}"
+    rest = [value for value in values if value != show(name, hypothesis.expect)]
+    return f"{name_of(name)}: {show(name, hypothesis.expect)} beats {' and '.join(rest)}"
+
+
+def _figures(answer: Answer) -> tuple[str, ...]:
+    told = answer.difference
+    if told is None or answer.pair is None:
+        return ("/", "/", "/", "/", "/")
+    name = answer.hypothesis.parameter or ""
+    compared = f"{label(answer.metric)}, {show(name, answer.pair[0])} − {show(name, answer.pair[1])}"
+    effect = "no spread" if told.effect is None else f"{told.effect:.2f}"
+    around = None if told.effect is None else effect_interval(told.effect, told.n)
+    if around is not None:
+        effect += f" [{around[0]:.2f}, {around[1]:.2f}]"
+    p = "/" if answer.p is None else p_value(answer.p)
+    return (compared, gap_interval(answer.metric, told.mean, told.low, told.high), effect, p, str(told.n))

@@ -1,0 +1,162 @@
+"""What the kinds of table have in common."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sweeps.reporting.results import Results, Trial, distinct
+from sweeps.reporting.stats import summarise
+from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Cells as text; `**…**` marks bold ones, for whatever writes them out."""
+
+    title: str | None
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table of trials."""
+
+    header: str
+    cells: list[str]
+    keys: list[float | None] = field(default_factory=list)
+    """What the cells are compared by, rounded as shown; empty for columns without a best."""
+    lower_is_better: bool = False
+
+
+def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[str]) -> Table:
+    """Columns side by side, the best cells bold."""
+    marked = []
+    for column in columns:
+        present = [key for key in column.keys if key is not None]
+        best = (min if column.lower_is_better else max)(present) if present else None
+        cells = [
+            f"**{cell}**" if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
+            for index, cell in enumerate(column.cells)
+        ]
+        marked.append(cells)
+    return Table(
+        title=title,
+        header=tuple(column.header for column in columns),
+        rows=tuple(zip(*marked, strict=True)),
+        notes=tuple(notes),
+    )
+
+
+def parameters(
+    results: Results,
+    trials: Sequence[Trial],
+    *,
+    always: Sequence[str] = (),
+    without: Sequence[str | None] = (),
+) -> list[Column]:
+    """Parameter columns: those that vary among these trials, and those that are always shown."""
+    varying = [name for name in results.varying() if len(distinct(trial.values.get(name) for trial in trials)) > 1]
+    present = {name for trial in trials for name in trial.values}
+    names = [n for n in varying if n not in always] + [n for n in always if n in present]
+    columns = []
+    for name in names:
+        if name in without:
+            continue
+        cells = [momentum(t.values) if name == "momentum" else show(name, t.values.get(name)) for t in trials]
+        columns.append(Column(header=name_of(name), cells=cells))
+    return columns
+
+
+def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: str | None = None) -> Column:
+    """Means over seeds, with their standard deviation or without."""
+    cells: list[str] = []
+    keys: list[float | None] = []
+    for trial in trials:
+        if trial.state != "complete":
+            cells.append(MISSING if trial.state == "planned" else trial.state)
+            keys.append(None)
+            continue
+        summary = summarise(trial.scores(metric))
+        text = score(metric, summary.mean, percent_sign=False)
+        if spread and summary.sd is not None:
+            text += f" ± {score(metric, summary.sd, percent_sign=False)}"
+        cells.append(text + ("" if metric.endswith("loss") else "%"))
+        keys.append(rounded(metric, summary.mean))
+    return Column(header=header or label(metric), cells=cells, keys=keys, lower_is_better=metric.endswith("loss"))
+
+
+def interval_column(trials: Sequence[Trial], metric: str) -> Column:
+    """Student-t intervals of the means."""
+    cells = []
+    for trial in trials:
+        if trial.state != "complete":
+            cells.append(MISSING if trial.state == "planned" else trial.state)
+            continue
+        summary = summarise(trial.scores(metric))
+        one = summary.low is None or summary.high is None
+        cells.append("one seed" if one else interval(metric, summary.low or 0.0, summary.high or 0.0))
+    return Column(header=f"{label(metric)} 95% CI", cells=cells)
+
+
+def test_scores(results: Results) -> list[str]:
+    """The scores that tables without a metric of their own show."""
+    wanted = dict.fromkeys(["test/loss", "test/accuracy", results.on_test])
+    return [name for name in wanted if results.expects(name)]
+
+
+def entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tuple[str, float | None]]:
+    """Cells of a list, one for each seed: (text, value or None)."""
+    found: list[tuple[str, float | None]] = []
+    for state, value in zip(trial.states, trial.columns[column], strict=True):
+        if state != "complete" or value is None:
+            found.append((state if state != "complete" else MISSING, None))
+        else:
+            found.append((text(float(value)), float(text(float(value)))))
+    return found
+
+
+def list_cells(several: Sequence[Sequence[tuple[str, float | None]]], *, lower: bool | None) -> list[str]:
+    """Lists as text, the best single entry of all bold."""
+    values = [value for cell in several for _, value in cell if value is not None]
+    best = None if lower is None or not values else (min if lower else max)(values)
+    cells = []
+    for cell in several:
+        words = [f"**{text}**" if value is not None and value == best else text for text, value in cell]
+        cells.append(f"[{', '.join(words)}]" if words else MISSING)
+    return cells
+
+
+def plain(value: float) -> str:
+    """A whole number as it is."""
+    return f"{value:g}"
+
+
+def notes(results: Results, trials: Sequence[Trial]) -> list[str]:
+    """What a reader must know of trials without all their results."""
+    told_of = []
+    for state in ("failed", "diverged", "pruned"):
+        those = [trial for trial in trials if state in trial.states]
+        if those:
+            told = []
+            for trial in those:
+                seeds = [seed for seed, own in zip(trial.seeds, trial.states, strict=True) if own == state]
+                named = ", ".join(map(str, seeds))
+                told.append(f"trial {trial.number} (seeds {named}{_reason(results, trial, seeds)})")
+            told_of.append(f"{len(those)} of {len(trials)} trials {state}: {'; '.join(told)}.")
+    if results.seeds is not None:
+        planned = len(results.seeds)
+        short = [trial for trial in trials if 0 < len(trial.states) < planned]
+        if short:
+            told = [f"trial {trial.number} has {len(trial.states)}" for trial in short]
+            told_of.append(f"Planned are {planned} seeds for each trial; {', '.join(told)}.")
+    waiting = sum(trial.state == "planned" for trial in trials)
+    if waiting:
+        told_of.append(f"{waiting} of {len(trials)} trials have no result yet (`{MISSING}`).")
+    return told_of
+
+
+def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:
+    named = (results.origin.reasons.get(f"{trial.number}/{seed}") for seed in seeds)
+    reasons = [reason for reason in named if reason]
+    return f": {reasons[0].splitlines()[-1]}" if reasons else ""

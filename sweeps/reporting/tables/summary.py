@@ -1,0 +1,134 @@
+"""`summary`: trials by rank, with what their lead is worth. `confirmed`: the best ones on fresh seeds."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.tables import TableSpec
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.stats import LEVEL, against_best, holm, paired, seeds_needed
+from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, unit
+from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
+
+
+def summary(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Table]:
+    """One row for each trial, sorted by the mean of the study's metric on `val`."""
+    trials = sorted(trials, key=results.sort_key)
+    columns = parameters(results, trials, without=(spec.by,))
+    columns.append(Column(header="n", cells=[str(len(trial.states)) for trial in trials]))
+    own = results.on_test
+    shown = [metric for metric in dict.fromkeys([results.metric, own]) if results.expects(metric)]
+    columns += [mean_column(trials, metric, spread=True) for metric in shown]
+    told = notes(results, trials)
+    if results.expects(own):
+        columns.append(interval_column(trials, own))
+        behind, about = _behind(results, trials, own)
+        columns += behind
+        told = about + told
+    if results.expects("wall_s"):
+        means = [trial.mean("wall_s") for trial in trials]
+        columns.append(Column(header="Seconds", cells=[MISSING if m is None else f"{m:.1f}" for m in means]))
+    return [assemble(columns, None, told)]
+
+
+def comparable(trials: Sequence[Trial], *metrics: str) -> list[Trial]:
+    """Complete trials with the same seeds, those that most of them have."""
+    whole = [t for t in trials if t.state == "complete" and all(t.mean(metric) is not None for metric in metrics)]
+    if not whole:
+        return []
+    (seeds, _), *_ = Counter(trial.seeds for trial in whole).most_common(1)
+    return [trial for trial in whole if trial.seeds == seeds]
+
+
+def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[list[Column], list[str]]:
+    """Columns with each trial's distance from the best one, and what a reader must know of them."""
+    whole = comparable(trials, results.metric, metric)
+    if len(whole) < 2:
+        return [], []
+    choice_TS = np.array([trial.scores(results.metric) for trial in whole])
+    score_TS = np.array([trial.scores(metric) for trial in whole])
+    higher = -1.0 if metric.endswith("loss") else 1.0
+    found = against_best((1.0 if results.higher_is_better else -1.0) * choice_TS, higher * score_TS)
+    best, num_seeds = whole[found.best], len(whole[0].seeds)
+    cells: dict[int, tuple[str, str]] = {best.number: ("best", "")}
+    for trial, p in zip(whole, found.p, strict=True):
+        if trial is best:
+            continue
+        told = paired(trial.scores(metric), best.scores(metric))
+        word = p_value(p) if p is not None and found.attainable <= LEVEL else _too_few(trial, best, metric, len(whole))
+        cells[trial.number] = (gap_interval(metric, told.mean, told.low, told.high), word)
+    name = label(metric)
+    shown = [cells.get(trial.number, (MISSING, MISSING)) for trial in trials]
+    columns = [
+        Column(header=f"{name} against the best (95% CI)", cells=[behind for behind, _ in shown]),
+        Column(header="p", cells=[p for _, p in shown]),
+    ]
+    about = [
+        f"The best has the highest mean {results.metric}."
+        if results.higher_is_better
+        else f"The best has the lowest mean {results.metric}.",
+        f"Differences to it are in {name.lower()}, paired by seed{unit(metric)}.",
+    ]
+    if found.attainable <= LEVEL:
+        about.append(
+            f"p allows for its having been picked from these {len(whole)} trials: sign flips of whole seeds, each of "
+            "which picks its own best."
+        )
+    else:
+        about.append(
+            f"Too few seeds: with {num_seeds} the least possible p of a test that allows for the best having been "
+            f"picked is {found.attainable:.3g}; beside it, how many would show a difference of this size and spread."
+        )
+    return columns, [" ".join(about)]
+
+
+def _too_few(trial: Trial, best: Trial, metric: str, num_trials: int) -> str:
+    differences = [a - b for a, b in zip(trial.scores(metric), best.scores(metric), strict=True)]
+    needed = seeds_needed(differences, num_trials - 1, by_flips=True) if len(differences) > 1 else None
+    return "too few seeds" + (f" ({needed})" if needed else "")
+
+
+def confirmed(results: Results) -> list[Table]:
+    """What the search said of its best trials, and what fresh seeds say.
+
+    The trial that led the search is compared with the others on seeds that had no part in choosing it, so that the
+    planned test applies.
+    """
+    trials = sorted((trial for trial in results.trials if trial.fresh), key=results.sort_key)
+    if not trials:
+        raise ConfigError("The table confirmed needs a study with `confirm: {top: 3, seeds: 10}` that has been run.")
+    fresh = [trial.fresh for trial in trials if trial.fresh]
+    own = results.on_test if results.has(results.on_test) else results.metric
+    columns = parameters(results, trials) or [Column(header="Trial", cells=[str(t.number) for t in trials])]
+    plain = mean_column(trials, results.metric, spread=True, header=f"{label(results.metric)}, search")
+    again = mean_column(fresh, results.metric, spread=True, header=f"{label(results.metric)}, fresh seeds")
+    columns += [plain, again]
+    if own != results.metric:
+        columns.append(mean_column(trials, own, spread=True, header=f"{label(own)}, search"))
+        columns.append(mean_column(fresh, own, spread=True, header=f"{label(own)}, fresh seeds"))
+    columns.append(interval_column(fresh, own))
+    columns.append(Column(header="n, fresh", cells=[str(len(trial.states)) for trial in fresh]))
+    leader, *others = fresh
+    told = [
+        f"Fresh seeds had no part in the search, whose winner is biased upward. {label(own)} of the others against the "
+        f"one that led the search, paired by seed{unit(own)}; p by the paired t test, for all of them together (Holm)."
+    ]
+    if others and leader in comparable(fresh, own) and len(leader.seeds) > 1:
+        tests = {
+            trial.number: paired(trial.scores(own), leader.scores(own))
+            for trial in comparable(fresh, own)
+            if trial is not leader
+        }
+        adjusted = dict(zip(tests, holm([test.p or 0.0 for test in tests.values()]), strict=True))
+        gaps, p_values = ["led the search"], [""]
+        for trial in others:
+            test = tests.get(trial.number)
+            gaps.append(gap_interval(own, test.mean, test.low, test.high) if test else MISSING)
+            p_values.append(p_value(adjusted[trial.number]) if test else MISSING)
+        columns += [
+            Column(header=f"{label(own)} against it (95% CI)", cells=gaps),
+            Column(header="p", cells=p_values),
+        ]
+    return [assemble(columns, "Confirmed on fresh seeds", told + notes(results, fresh))]
