@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -124,7 +124,8 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             found[name] = f"`{name}` must be given; it has no default."
         else:
             # for a union pydantic reports one problem per alternative under the option's own name
-            name = ".".join([where, *parts[:1]]) if where else ".".join(parts[:1])
+            own = parts[: 2 if _is_nested(model, parts) else 1]
+            name = ".".join([where, *own]) if where else ".".join(own)
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
             if message.startswith("`"):  # a sentence of ours, complete
                 found.setdefault(message, f"{message}.".replace("..", "."))
@@ -139,6 +140,13 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             line = f"`{name}` {text}" if name else text
             found.setdefault(name, line)
     return list(found.values())
+
+
+def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
+    """Whether an option consists of others, of which the second part is one."""
+    field = model.model_fields.get(parts[0]) if len(parts) > 1 else None
+    inside = get_args(field.annotation) if field else ()
+    return any(isinstance(t, type) and issubclass(t, BaseModel) and parts[1] in t.model_fields for t in inside)
 
 
 def expand(text: str, option: str) -> Path:

@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # library -> the only modules that may import it
 ONLY_IN = {
     "optuna": ["sweeps/definition/space.py", "sweeps/engine/study.py"],
-    "mlflow": ["sweeps/engine/bulk.py", "sweeps/engine/record.py", "sweeps/engine/tracker.py"],
+    "mlflow": [
+        "sweeps/engine/bulk.py",
+        "sweeps/engine/publish.py",
+        "sweeps/engine/record.py",
+        "sweeps/engine/tracker.py",
+    ],
     "sqlalchemy": ["sweeps/ledger.py"],
     "hydra": ["sweeps/definition/compose.py"],
     "pebble": ["sweeps/engine/execute.py"],

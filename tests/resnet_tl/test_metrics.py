@@ -35,6 +35,6 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
 
 def test_a_class_that_is_never_predicted_has_precision_zero() -> None:
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    got, _ = evaluate(logits, torch.tensor([0, 1]))
+    got, *_ = evaluate(logits, torch.tensor([0, 1]))
     assert got["precision"] == 0.25
     assert got["auroc"] == 0.5

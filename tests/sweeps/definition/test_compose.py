@@ -36,12 +36,14 @@ def lrs(definition: Definition) -> list[float]:
 @pytest.mark.parametrize("name", [study.name for study in shipped()])
 def test_every_shipped_study_loads_and_gives_valid_trials(name: str) -> None:
     definition = compose([f"study={name}"])
-    trials = [definition.trial(params) for params in definition.space.grid()]
+    points = definition.points() if definition.study.is_listed else definition.space.grid()
+    trials = [definition.trial(params) for params in points]
     assert definition.study.name == name
     assert definition.study.question.endswith("?")
     assert len(trials) == {
         "quickstart": 6, "resnet18_optimizer_lr": 13, "resnet18_heads": 19, "resnet18_lr_batch": 32, "resnet34_lr": 5,
         "resnet50_lr": 5, "resnet101_lr": 5, "resnet152_lr": 5, "resnet_depth": 25, "freeze_fraction": 12,
+        "digits_options": 10,
     }[name]  # fmt: skip
     text = next(s.path for s in shipped() if s.name == name).read_text()
     for word in ("python -m sweeps.run", "# Expected", "# Cost:"):
@@ -118,11 +120,19 @@ def test_off_is_a_word(study: str) -> None:
         ("study.metric=test/accuracy", "never steers"),
         ("study.seeds=[]", "study.seeds"),
         ("study.seeds=[1,1]", "different integers"),
-        ("study.trials=3", "a grid runs every point"),
+        ("study.trials=3", "grid runs what its space lists"),
         ("study.method=bayes", "`study.trials` must be given"),
         ("study.tables=[flatt]", "did you mean `flat`"),
         ("study.pruner=median", "is not built yet"),
-        ("study.confirm={top: 3}", "is not built yet"),
+        ("study.confirm={top: 3}", "seeds"),
+        ("study.confirm={top: 3, seeds: 1}", "two or more"),
+        ("study.confirm={top: 0, seeds: 5}", "`study.confirm.top` should be greater"),
+        ("study.confirm={top: 3, seeds: [0, 5]}", "must be fresh"),
+        ("study.figures=[curve]", "did you mean `curves`"),
+        (
+            "study.hypotheses=[{compare: {head: [linear, mlp_batchnorm]}, expect: linear}]",
+            "head is never mlp_batchnorm",
+        ),
         ("run.storage=postgresql://x", "is not built yet"),
         ("run.executor=ray", "is not built yet"),
         ("data.shifted=x", "is not built yet"),
@@ -133,7 +143,7 @@ def test_off_is_a_word(study: str) -> None:
         ("trial=5", "`trial` must be a mapping"),
         ("run=5", "`run` must be a mapping"),
         ("trial.augment=5", "must be `none` or any of"),
-        ("study.hypotheses=5", "must be sentences"),
+        ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
     ],
 )

@@ -133,7 +133,7 @@ def test_what_decides_a_result_is_in_the_fingerprint(changes: dict[str, Any]) ->
 
 
 OTHER_VALUES: dict[str, Any] = {
-    "memory_format": "contiguous", "fused_optimizer": True,
+    "memory_format": "contiguous", "fused_optimizer": False,
     "backbone": "resnet34", "head": "mlp_relu", "freeze": 0.5, "optimizer": "adam", "lr": 0.5, "momentum": 0.5,
     "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 1, "backbone_lr_factor": 0.1, "criterion": "bce",
     "label_smoothing": 0.1, "epochs": 9, "batch_size": 7, "patience": 3, "monitor": "val/loss", "precision": "bf16",
