@@ -3,7 +3,7 @@
 `markdown`, `latex` and `html` write blocks out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,13 +131,14 @@ def _about(results: Results) -> list[Block]:
 def footer(results: Results) -> list[str]:
     """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
     if not results.about:
-        return [f"Study {results.study}, seeds {sorted({s for trial in results.trials for s in trial.seeds})}."]
+        return [f"Study {results.study}, seeds {spans({s for trial in results.trials for s in trial.seeds})}."]
     identity = results.about.identity
     environment = identity["environment"]
-    lines = [f"Study {results.study}, data fingerprint `{identity['data']['fingerprint']}`, seeds {identity['seeds']}."]
+    data, seeds = identity["data"]["fingerprint"], spans(identity["seeds"])
+    lines = [f"Study {results.study}, data fingerprint `{data}`, seeds {seeds}."]
     fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
     if fresh:
-        lines.append(f"Fresh seeds {fresh}.")
+        lines.append(f"Fresh seeds {spans(fresh)}.")
     if results.origin.dates:
         dates = results.origin.dates
         span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
@@ -150,3 +151,14 @@ def footer(results: Results) -> list[str]:
         f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} per fit."
     )
     return lines
+
+
+def spans(seeds: Iterable[int]) -> str:
+    """`0, 3, 10 to 19`: sorted, with three or more in a row drawn together."""
+    rows: list[list[int]] = []
+    for seed in sorted(seeds):
+        if rows and seed == rows[-1][-1] + 1:
+            rows[-1].append(seed)
+        else:
+            rows.append([seed])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)

@@ -14,9 +14,14 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; border-bottom: 2px solid #444; }
 th, td { padding: 0.25rem 0.8rem 0.25rem 0; vertical-align: top; }
-td { border-bottom: 1px solid #ddd; } .scroll { overflow-x: auto; } .note { color: #555; font-size: 0.9rem; }
+td { border-bottom: 1px solid #ddd; } .short { white-space: nowrap; }
+.scroll { overflow-x: auto; } .note { color: #555; font-size: 0.9rem; }
 figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: 0.9rem; } code { background: #f3f3f3; }
 """
+
+
+LONGEST_UNBROKEN = 30
+"""Characters of a cell that stay on one line."""
 
 
 def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> str:
@@ -57,13 +62,18 @@ def _block(block: Block, charts: Mapping[str, Chart]) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{_inline(cell)}</th>" for cell in table.header)
-    rows = "\n".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    rows = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
     title = f"<h3>{_inline(table.title)}</h3>" if table.title else ""
     notes = "".join(f'<p class="note">{_inline(note)}</p>' for note in table.notes)
     return (
         f'{title}<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
         f"{notes}"
     )
+
+
+def _cell(text: str) -> str:
+    short = ' class="short"' if len(text) <= LONGEST_UNBROKEN else ""
+    return f"<td{short}>{_inline(text)}</td>"
 
 
 def _inline(text: str) -> str:

@@ -1,6 +1,6 @@
 """How much each parameter of a study matters, from the means of its trials.
 
-Axes: T trials, D parameters.
+Axes: D parameters, G values of one of them, T trials.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ NUM_TREES = 64
 MOST_VALUES = 8
 """Numbers with more values than this are cut into `NUM_BINS` ranges of equally many trials."""
 NUM_BINS = 4
+MOST_CODES = 32
+"""Values of a parameter at which the forest is asked; between them it is interpolated."""
 LEAST_TRIALS = 4
 
 
@@ -65,12 +67,14 @@ def shares(results: Results) -> Shares:
     total = float(forest.predict(inputs_TD).var())
     found: dict[str, float] = {}
     for column, name in enumerate(names):
-        mean_of: dict[float, float] = {}
-        for code in np.unique(inputs_TD[:, column]):
-            changed = inputs_TD.copy()
-            changed[:, column] = code
-            mean_of[float(code)] = float(forest.predict(changed).mean())
-        found[name] = float(np.var([mean_of[float(code)] for code in inputs_TD[:, column]])) / total if total else 0.0
+        codes_T = inputs_TD[:, column]
+        codes_G = np.unique(codes_T)
+        if len(codes_G) > MOST_CODES:
+            codes_G = np.quantile(codes_T, np.linspace(0, 1, MOST_CODES))
+        changed_GTD = np.repeat(inputs_TD[None], len(codes_G), axis=0)
+        changed_GTD[:, :, column] = codes_G[:, None]
+        mean_G = forest.predict(changed_GTD.reshape(-1, len(names))).reshape(len(codes_G), -1).mean(1)
+        found[name] = float(np.interp(codes_T, codes_G, mean_G).var()) / total if total else 0.0
     variances = [summarise(trial.scores(results.metric)).sd for trial in trials]
     known = [sd**2 for sd in variances if sd is not None]
     return Shares(

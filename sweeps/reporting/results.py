@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,15 @@ class Results:
 
     def varying(self) -> list[str]:
         """Parameters with more than one value among the trials, in the order of the space, then of the options."""
-        found = [name for name in ("study", *PARAMETERS) if len({repr(t.values.get(name)) for t in self.trials}) > 1]
+        return list(self._varying)
+
+    @cached_property
+    def _varying(self) -> tuple[str, ...]:
+        names = ("study", *PARAMETERS)
+        found = [name for name in names if len({repr(trial.values.get(name)) for trial in self.trials}) > 1]
         space = ["study", *(self.about.identity["space"] if self.about else ())]
-        return sorted(found, key=lambda name: (space.index(name) if name in space else len(space), found.index(name)))
+        place = {name: number for number, name in enumerate(space)}
+        return tuple(sorted(found, key=lambda name: (place.get(name, len(space)), found.index(name))))
 
     def has(self, column: str) -> bool:
         """Whether any seed run has a value there."""

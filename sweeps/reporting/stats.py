@@ -239,18 +239,19 @@ class AgainstBest:
 def against_best(choice_TS: Array, score_TS: Array) -> AgainstBest:
     """Tests whether the trial that `choice` prefers scores higher than each of the others.
 
-    Under the null hypothesis that all trials are equally good, a seed's differences between trials are as likely as
-    the same ones with the opposite sign. So the signs of whole seeds are flipped, of `choice` and `score` together;
-    each flip chooses its own best trial and gives the largest lead of that one over any other. The p-value of a trial
-    is the share of flips whose largest lead reaches the trial's own: it allows for the best having been picked, for
-    the number of trials, for any correlation between trials or between choice and score, and for spreads that differ
-    from trial to trial.
+    Under the null hypothesis that some trials are equally good, a seed's differences between them are as likely as the
+    same ones with the opposite sign. So the signs of whole seeds are flipped, of `choice` and `score` together; each
+    flip chooses its own best trial and gives the largest lead of that one over any other. The p-value of a trial is the
+    share of flips whose largest lead, among this trial and those closer to the best, reaches its own; and no less than
+    that of any trial further behind. It allows for the best having been picked, for the number of trials, for any
+    correlation between trials or between choice and score, and for spreads that differ from trial to trial. Trials that
+    are plainly worse do not hide smaller differences, since each is set aside once it has been dealt with.
 
     Args:
         choice_TS: what the best is chosen by (the higher mean), typically on val.
         score_TS: what is compared, typically on test; higher is better.
 
-    Source: Westfall and Young 1993 (max-type correction), with sign flips of seeds in place of resampling.
+    Source: Westfall and Young 1993, the step-down max-type procedure, with sign flips of seeds in place of resampling.
     """
     num_trials, num_seeds = choice_TS.shape
     assert num_trials >= 2
@@ -259,19 +260,23 @@ def against_best(choice_TS: Array, score_TS: Array) -> AgainstBest:
     signs_PS = _signs(num_seeds)
     choice_PT = signs_PS @ choice_TS.T
     score_PT = signs_PS @ (score_TS.T / num_seeds)
-    best_P = choice_PT.argmax(1)
-    rows = np.arange(len(signs_PS))
-    lead_P = score_PT[rows, best_P] - score_PT.min(1)
-    best = int(best_P[0])
+    best = int(choice_PT[0].argmax())
     own_T = score_PT[0, best] - score_PT[0]
     # sums in another order differ in their last bits: what is equal must count as reached
     slack = 1e-12 * max(1.0, float(np.abs(score_PT).max()))
-    p_T = [float((lead_P >= lead - slack).mean()) for lead in own_T]
-    return AgainstBest(
-        best=best,
-        p=tuple(None if trial == best else p for trial, p in enumerate(p_T)),
-        attainable=attainable,
-    )
+    others = [trial for trial in np.argsort(own_T, kind="stable").tolist() if trial != best]
+    chosen_P, picked_P, least_P = choice_PT[:, best].copy(), score_PT[:, best].copy(), score_PT[:, best].copy()
+    p_T: dict[int, float] = {}
+    for trial in others:  # from the closest to the furthest: the trials among which a flip picks grow by one each time
+        better_P = choice_PT[:, trial] > chosen_P
+        chosen_P = np.where(better_P, choice_PT[:, trial], chosen_P)
+        picked_P = np.where(better_P, score_PT[:, trial], picked_P)
+        least_P = np.minimum(least_P, score_PT[:, trial])
+        p_T[trial] = float((picked_P - least_P >= own_T[trial] - slack).mean())
+    least = 0.0
+    for trial in reversed(others):
+        p_T[trial] = least = max(least, p_T[trial])
+    return AgainstBest(best=best, p=tuple(p_T.get(trial) for trial in range(num_trials)), attainable=attainable)
 
 
 def _signs(num_seeds: int) -> Array:

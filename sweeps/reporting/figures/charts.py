@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
 from sweeps.ledger import SeedRunRow
-from sweeps.reporting.importance import shares, whole_trials
-from sweeps.reporting.results import Results, Trial, distinct
+from sweeps.reporting.importance import shares, slices_of, whole_trials
+from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import summarise
-from sweeps.reporting.tables.cells import label, name_of, show
+from sweeps.reporting.tables.cells import label, name_of, show, show_range
 
-MOST_CURVES = 4
+MOST_CURVES = 3
 MOST_TRIALS = 16
 MOST_CLASSES_WITH_TEXT = 20
 
@@ -47,6 +47,8 @@ class Plot:
     y_label: str
     series: tuple[Series, ...]
     log_x: bool = False
+    whole_x: bool = False
+    """Whether x counts something."""
     categories: tuple[str, ...] | None = None
     """Names along y, from the top; y of the points are their numbers."""
     square: bool = False
@@ -155,7 +157,7 @@ def _curves(results: Results, details: Details) -> Plot:
             )
         )
     _require(series, "curves")
-    return Plot(x_label="Epoch", y_label=y_label, series=tuple(series))
+    return Plot(x_label="Epoch", y_label=y_label, whole_x=True, series=tuple(series))
 
 
 def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
@@ -209,35 +211,27 @@ def _heatmap(results: Results) -> Grid:
     if len(names) < 2:
         raise ConfigError("The picture heatmap needs two parameters with several values.")
     down, across = sorted(names[:2], key=results.varying().index)
-    rows, columns = (_ordered([trial.values.get(name) for trial in trials]) for name in (down, across))
+    rows, columns = (slices_of(results, name) for name in (down, across))
+    means = {trial.number: trial.mean(metric) for trial in trials}
     values: list[tuple[float | None, ...]] = []
-    for row in rows:
+    for _, in_row in rows:
+        numbers = {trial.number for trial in in_row}
         cells: list[float | None] = []
-        for column in columns:
-            own = [
-                trial.mean(metric)
-                for trial in trials
-                if repr(trial.values.get(down)) == repr(row) and repr(trial.values.get(across)) == repr(column)
-            ]
+        for _, in_column in columns:
+            own = [means.get(trial.number) for trial in in_column if trial.number in numbers]
             known = [value for value in own if value is not None]
             cells.append(factor * sum(known) / len(known) if known else None)
         values.append(tuple(cells))
     digits = 3 if metric.endswith("loss") else 1
     return Grid(
-        rows=tuple(show(down, value) for value in rows),
-        columns=tuple(show(across, value) for value in columns),
+        rows=tuple(show_range(down, value) for value, _ in rows),
+        columns=tuple(show_range(across, value) for value, _ in columns),
         values=tuple(values),
         texts=tuple(tuple("" if v is None else f"{v:.{digits}f}" for v in line) for line in values),
         x_label=name_of(across),
         y_label=name_of(down),
-        scale=scale if len(names) == 2 else f"{scale}, mean over the rest",
+        scale=scale if len(rows) * len(columns) >= len(trials) else f"{scale}, means over several trials",
     )
-
-
-def _ordered(values: Sequence[Any]) -> list[Any]:
-    found = distinct(values)
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
-    return sorted(found) if numbers else found
 
 
 def _importances(results: Results) -> Bars:

@@ -19,6 +19,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "svg.hashsalt": "sweeps",  # the same picture is the same file
     "svg.fonttype": "none",
@@ -63,7 +64,14 @@ def _plot(figure: Any, axes: Any, chart: Plot) -> None:
         _series(axes, chart, series, colour, MARKERS[number % len(MARKERS)])
     axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
     if chart.log_x:
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    if chart.whole_x:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if chart.categories:
         axes.set_yticks(range(len(chart.categories)), [_short(name) for name in chart.categories])
         axes.set_ylim(len(chart.categories) - 0.5, -0.5)
@@ -91,7 +99,7 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
         few = marker if len(series.x) <= 30 else ""
         axes.plot(series.x, series.y, marker=few, markersize=4, color=colour, label=_short(series.name))
         if edges:
-            axes.fill_between(series.x, *edges, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(series.x, *edges, color=colour, alpha=0.14, linewidth=0)
     else:
         if edges:
             errors = [np.subtract(series.y, edges[0]), np.subtract(edges[1], series.y)]

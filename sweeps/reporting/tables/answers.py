@@ -17,15 +17,15 @@ def hypotheses(results: Results) -> list[Table]:
     rows = tuple((_expected(a.hypothesis), f"**{a.verdict}**", *_figures(a)) for a in found)
     kinds = [a.hypothesis.expect for a in found]
     notes = [
-        "Differences are paired by seed: for each seed the mean over trials that are alike in all else"
-        f"{unit(found[0].metric)}. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
+        f"Differences are paired by seed{unit(found[0].metric)}; for each seed the mean over trials that are "
+        f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
     ]
     if NO_DIFFERENCE in kinds:
         notes.append(
             "No difference is supported when two one-sided tests place the mean difference within the margin, and "
             "contradicted when it is shown to be larger."
         )
-    notes += [f"{_expected(a.hypothesis)}: {a.note}." for a in found if a.note]
+    notes += [f"{_expected(a.hypothesis).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(
             title=None,

@@ -1,7 +1,6 @@
 """What of a configuration matters: `ablation`, `importances`, `slices`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import LEVEL, holm, paired, seeds_needed, summarise
-from sweeps.reporting.tables.cells import gap_interval, interval, label, name_of, p_value, score, show, unit
+from sweeps.reporting.tables.cells import gap_interval, interval, label, name_of, p_value, score, show, show_range, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes
 from sweeps.reporting.tables.summary import comparable
 
@@ -119,7 +118,7 @@ def slices(results: Results) -> list[Table]:
                 cells.append(
                     "one seed" if told.low is None or told.high is None else interval(metric, told.low, told.high)
                 )
-            rows.append((name_of(name), _range(name, value), str(len(trials)), *cells))
+            rows.append((name_of(name), show_range(name, value), str(len(trials)), *cells))
     if not rows:
         raise ConfigError("The table slices needs complete trials with the same seeds and a parameter that varies.")
     header = ["Parameter", "Value", "Trials"]
@@ -130,9 +129,3 @@ def slices(results: Results) -> list[Table]:
         "over trials, and say nothing of trials that were not run.",
     )
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=told_of)]
-
-
-def _range(name: str, value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"{show(name, value[0])} to {show(name, value[1])}"
-    return show(name, value)

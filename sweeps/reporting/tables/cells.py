@@ -27,6 +27,13 @@ def show(parameter: str, value: Any) -> str:
     return VALUES.get(str(value), str(value))
 
 
+def show_range(parameter: str, value: Any) -> str:
+    """A value, or the lowest and highest of a range of them."""
+    if isinstance(value, tuple):
+        return f"{show(parameter, value[0])} to {show(parameter, value[1])}"
+    return show(parameter, value)
+
+
 def scientific(value: float) -> str:
     """`1e-6`, `2.5e-4`; zero is `0`."""
     if value == 0:

@@ -21,7 +21,7 @@ FILLED = """
 | 1e-3 | [71.00, 73.00] |
 | 1e-2 | [81.00, **83.00**] |
 
-<sub>Study r, seeds [0, 1].</sub>
+<sub>Study r, seeds 0, 1.</sub>
 """
 
 
