@@ -35,6 +35,7 @@ from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.plan import DONE, Plan, describe
+from sweeps.definition.tables import TableSpec
 
 if TYPE_CHECKING:
     from sweeps.engine.session import Session
@@ -100,7 +101,11 @@ def _run(definition: Definition, command: str) -> int:
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
     tables = documents.tables_of(results)
-    print("\n" + table(tables[0]) + "\n")
+    asked = any(item.parameter for item in results.hypotheses)
+    answers = documents.tables_of(results, [TableSpec(kind="hypotheses")]) if asked else []
+    for first in (*answers, tables[0]):
+        print("\n" + table(first))
+    print()
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
     if outcome.best:

@@ -19,6 +19,8 @@ from sweeps.reporting.tables.cells import label, name_of, show, show_range
 
 MOST_CURVES = 3
 MOST_TRIALS = 16
+MOST_NAMED = 3
+"""Parameters that the name of a trial holds."""
 MOST_CLASSES_WITH_TEXT = 20
 
 Details = Mapping[int, Sequence[SeedRunRow]]
@@ -112,9 +114,15 @@ def ranking(results: Results) -> list[Trial]:
 
 
 def title_of(results: Results, trial: Trial) -> str:
-    """A trial by what sets it apart."""
+    """A trial by what sets it apart; of many parameters those that the study's first trial has otherwise."""
+    names = results.varying()
+    if len(names) > MOST_NAMED:
+        first = results.trials[0].values
+        names = [name for name in names if repr(first.get(name)) != repr(trial.values.get(name))]
+        if not names:
+            return "base"
     parts = []
-    for name in results.varying():
+    for name in names:
         value = show(name, trial.values.get(name))
         plain = isinstance(trial.values.get(name), int | float | bool) or value in ("none", "off", "all", "/")
         parts.append(f"{'lr' if name == 'lr' else name_of(name).lower()} {value}" if plain else value)

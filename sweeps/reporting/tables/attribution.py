@@ -8,7 +8,18 @@ from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import LEVEL, holm, paired, seeds_needed, summarise
-from sweeps.reporting.tables.cells import gap_interval, interval, label, name_of, p_value, score, show, show_range, unit
+from sweeps.reporting.tables.cells import (
+    gap_interval,
+    interval,
+    label,
+    name_of,
+    p_value,
+    score,
+    seeds,
+    show,
+    show_range,
+    unit,
+)
 from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes
 from sweeps.reporting.tables.summary import comparable
 
@@ -80,7 +91,7 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
         else:
             differences = [a - b for a, b in zip(trial.scores(metric), base.scores(metric), strict=True)]
             needed = seeds_needed(differences, len(tests))
-            verdicts.append("undecided" + (f"; about {needed} seeds would show it" if needed else ""))
+            verdicts.append("undecided" + (f"; about {seeds(needed)} seeds would show it" if needed else ""))
     return gaps, p_values, verdicts
 
 
@@ -106,14 +117,14 @@ def slices(results: Results) -> list[Table]:
     """For each parameter its values, averaged over all else."""
     metrics = [m for m in dict.fromkeys([results.metric, results.on_test]) if results.has(m)]
     rows: list[tuple[str, ...]] = []
-    seeds = 0
+    num_seeds = 0
     for name in results.varying():
         for value, trials in slices_of(results, name):
             cells: list[str] = []
             for metric in metrics:
                 by_seed = np.array([trial.scores(metric) for trial in trials]).mean(0)
                 told = summarise([float(v) for v in by_seed])
-                seeds = max(seeds, told.n)
+                num_seeds = max(num_seeds, told.n)
                 cells.append(score(metric, told.mean))
                 cells.append(
                     "one seed" if told.low is None or told.high is None else interval(metric, told.low, told.high)
@@ -125,7 +136,7 @@ def slices(results: Results) -> list[Table]:
     for metric in metrics:
         header += [label(metric), "95% CI"]
     told_of = (
-        f"Means over all trials with that value, and over {seeds} seeds; intervals are over seeds, after averaging "
+        f"Means over all trials with that value, and over {num_seeds} seeds; intervals are over seeds, after averaging "
         "over trials, and say nothing of trials that were not run.",
     )
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=told_of)]

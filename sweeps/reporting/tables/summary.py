@@ -9,7 +9,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import LEVEL, against_best, holm, paired, seeds_needed
-from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, unit
+from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, seeds, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
 
 
@@ -29,8 +29,12 @@ def summary(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[
         told = about + told
     if results.expects("wall_s"):
         means = [trial.mean("wall_s") for trial in trials]
-        columns.append(Column(header="Seconds", cells=[MISSING if m is None else f"{m:.1f}" for m in means]))
+        columns.append(Column(header="Seconds", cells=[MISSING if m is None else _seconds(m) for m in means]))
     return [assemble(columns, None, told)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def comparable(trials: Sequence[Trial], *metrics: str) -> list[Trial]:
@@ -87,7 +91,7 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
 def _too_few(trial: Trial, best: Trial, metric: str, num_trials: int) -> str:
     differences = [a - b for a, b in zip(trial.scores(metric), best.scores(metric), strict=True)]
     needed = seeds_needed(differences, num_trials - 1, by_flips=True) if len(differences) > 1 else None
-    return "too few seeds" + (f" ({needed})" if needed else "")
+    return "too few seeds" + (f" ({seeds(needed)})" if needed else "")
 
 
 def confirmed(results: Results) -> list[Table]:
