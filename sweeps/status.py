@@ -43,7 +43,8 @@ def _show(ledger: Ledger, study: StudyRow, *, details: bool) -> None:
     seeds = study.identity["seeds"]
     planned = study.description["trials"] or len(trials)
     states = {(run.fingerprint, run.seed): run for run in runs}
-    counts = {state: sum(run.state == state for run in runs) for state in ("complete", "diverged", "failed")}
+    search = [run for run in runs if run.seed in seeds]
+    counts = {state: sum(run.state == state for run in search) for state in ("complete", "diverged", "failed")}
     total = planned * len(seeds)
     lacking = total - sum((t.fingerprint, s) in states for t in trials for s in seeds)
     print(f"{study.name}: {study.description['question']}")
@@ -51,6 +52,10 @@ def _show(ledger: Ledger, study: StudyRow, *, details: bool) -> None:
         f"  {planned} trials × {len(seeds)} seeds: {counts['complete']} complete, {counts['diverged']} diverged, "
         f"{counts['failed']} failed, {lacking} to do"
     )
+    confirm = study.description.get("confirm")  # studies of before it existed have none
+    if confirm:
+        fresh = sum(run.state in ("complete", "diverged") for run in runs if run.seed not in seeds)
+        print(f"  confirmation: {fresh} of {confirm['top'] * len(confirm['seeds'])} seed runs on fresh seeds")
     for trial in trials:
         own = [states.get((trial.fingerprint, seed)) for seed in seeds]
         troubled = [run for run in own if run is not None and run.state != "complete"]

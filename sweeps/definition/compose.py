@@ -81,7 +81,8 @@ def compose(words: Sequence[str]) -> Definition:
         raw.setdefault(group, {})[name] = value
     _pin(raw, keys)
     try:
-        definition = build(raw)
+        narrowed = any(key.startswith(("study.space", "study.method", "trial.")) for key in keys)
+        definition = build(raw, narrowed=narrowed)
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
     if problems:

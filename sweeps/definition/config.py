@@ -67,6 +67,8 @@ class StudyConfig(_Options):
     """Names the study in the ledger, in MLflow and in `reports/`."""
     question: str
     """What the study is to answer; stands at the head of its report."""
+    about: str = ""
+    """Prose for the head of the report, in markdown: what is varied and why, what was done before."""
     hypotheses: tuple[Any, ...] = Field((), validate_default=True)
     """What is expected: sentences, or comparisons that the report answers, such as
     {compare: {head: [linear, mlp_relu]}, expect: no_difference, margin: 0.01}."""
@@ -258,8 +260,11 @@ class Definition:
 TOP_LEVEL = ("study", "trial", "data", "run", "pretrain")
 
 
-def build(raw: Mapping[str, Any]) -> Definition:
+def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
     """Checks a composed configuration.
+
+    Args:
+        narrowed: the command line has another space than the file, so that some hypotheses may find nothing to compare.
 
     Raises:
         ConfigError: every problem at once.
@@ -302,7 +307,7 @@ def build(raw: Mapping[str, Any]) -> Definition:
         run=parts["run"],
         pretrain={stage: parts[f"pretrain.{stage}"] for stage in raw.get("pretrain") or {}},
     )
-    _check_whole(definition)
+    _check_whole(definition, narrowed)
     return definition
 
 
@@ -318,7 +323,7 @@ def _check_points(space: Space, base: dict[str, Any]) -> None:
         raise ConfigError(*problems)
 
 
-def _check_whole(definition: Definition) -> None:
+def _check_whole(definition: Definition, narrowed: bool) -> None:
     problems: list[str] = []
     for params in definition.space.probes():
         trial = definition.trial(params)
@@ -328,7 +333,8 @@ def _check_whole(definition: Definition) -> None:
                 definition.stage_trial(trial.weights, trial.backbone)
         except ConfigError as error:
             problems += error.problems
-    problems += _unknown_values(definition)
+    if not narrowed:
+        problems += _unknown_values(definition)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
 

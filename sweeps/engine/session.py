@@ -224,6 +224,7 @@ class Session:
             identity=self.identity,
             description={
                 "question": study.question,
+                "about": study.about,
                 "hypotheses": [hypothesis.written() for hypothesis in study.hypotheses],
                 "tables": [table.written() for table in study.tables],
                 "figures": list(study.figures),

@@ -40,12 +40,17 @@ def combine(several: Sequence[Results]) -> Results:
         for trial in results.trials:
             same = where.get(trial.fingerprint or "")
             if same is not None and trial.seeds == trials[same].seeds:
-                both = f"{trials[same].values['study']}, {results.study}"
-                trials[same] = replace(trials[same], values=trials[same].values | {"study": both})
+                both = {"study": f"{trials[same].values['study']}, {results.study}"}
+                fresh = trials[same].fresh or trial.fresh
+                if fresh is not None:
+                    fresh = replace(fresh, number=same, values=fresh.values | both)
+                trials[same] = replace(trials[same], values=trials[same].values | both, fresh=fresh)
                 continue
             if trial.fingerprint:
                 where[trial.fingerprint] = len(trials)
-            trials.append(replace(trial, number=len(trials), values={"study": results.study} | trial.values))
+            number, named = len(trials), {"study": results.study} | trial.values
+            fresh = replace(trial.fresh, number=number, values=named) if trial.fresh else None
+            trials.append(replace(trial, number=number, values=named, fresh=fresh))
     origin = Origin(
         dates=tuple(sorted({date for results in several for date in results.origin.dates})),
         commits=tuple(sorted({commit for results in several for commit in results.origin.commits})),

@@ -100,6 +100,8 @@ def _about(results: Results) -> list[Block]:
     identity, description = results.about.identity, results.about.description
     images = description["num_images"]
     blocks: list[Block] = [Text(lines=(description["question"],))]
+    prose = str(description.get("about") or "").strip()  # studies of before 0.1.0 have none
+    blocks += [Text(lines=(" ".join(part.split("\n")),)) for part in prose.split("\n\n") if part]
     said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))

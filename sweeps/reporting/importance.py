@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
-from sweeps.reporting.results import Results, Trial, distinct
+from sweeps.reporting.results import Results, Trial, comparable, distinct
 from sweeps.reporting.stats import summarise
 
 NUM_TREES = 64
@@ -37,11 +37,6 @@ class Shares:
     """Between seeds of one trial, pooled; None with one seed."""
 
 
-def whole_trials(results: Results) -> list[Trial]:
-    """Trials whose mean of the study's metric is known."""
-    return [t for t in results.trials if t.state == "complete" and t.mean(results.metric) is not None]
-
-
 def shares(results: Results) -> Shares:
     """Decomposes the variance of a random forest's predictions at the trials that were run.
 
@@ -54,7 +49,7 @@ def shares(results: Results) -> Shares:
     Source: first-order indices of functional ANOVA, on a forest as Hutter et al. 2014 fit one; the means are over
     the trials that were run in place of a uniform distribution.
     """
-    trials, names = whole_trials(results), results.varying()
+    trials, names = comparable(results.trials, results.metric), results.varying()
     values_T = np.array([trial.mean(results.metric) for trial in trials], dtype=float)
     if len(trials) < LEAST_TRIALS or not names:
         raise ConfigError(f"Importances need at least {LEAST_TRIALS} complete trials and a parameter that varies.")
@@ -98,8 +93,7 @@ def _codes(trials: Sequence[Trial], name: str) -> NDArray[np.float64]:
 
 def slices_of(results: Results, name: str) -> list[tuple[Any, list[Trial]]]:
     """The values of a parameter, or (low, high) where there are many, each with its complete trials of all seeds."""
-    most = max((len(trial.seeds) for trial in whole_trials(results)), default=0)
-    trials = [trial for trial in whole_trials(results) if len(trial.seeds) == most]
+    trials = comparable(results.trials, results.metric)
     values = distinct(trial.values.get(name) for trial in trials)
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if numbers:

@@ -12,7 +12,7 @@ CAPTIONS = {
     "importances": "Share of the variance between trials that each parameter explains alone",
     "cost": "Score against seconds of training",
     "confusion": "What the best trial takes for what, over all seeds",
-    "reliability": "How often the best trial is right, against how sure it is",
+    "reliability": "How often the best trial is right, against how sure it is; the range is that of the seeds",
 }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
@@ -138,6 +139,15 @@ class Results:
         return (0, -mean if self.higher_is_better else mean, trial.number)
 
 
+def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
+    """Complete trials with the same seeds, those that most of them have."""
+    whole = [t for t in trials if t.state == "complete" and all(t.mean(metric) is not None for metric in metrics)]
+    if not whole:
+        return []
+    (seeds, _), *_ = Counter(trial.seeds for trial in whole).most_common(1)
+    return [trial for trial in whole if trial.seeds == seeds]
+
+
 def from_ledger(ledger: Ledger, name: str) -> Results:
     """The results of a study.
 
@@ -153,12 +163,11 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
     seeds = tuple(about.identity["seeds"])
     for run in runs:
         by_name.setdefault(run.fingerprint, []).append(run)
-    place = {seed: index for index, seed in enumerate(seeds)}
     trials = []
     for row in ledger.trials(name):
         own = by_name.get(row.fingerprint, [])
-        planned = sorted((run for run in own if run.seed in place), key=lambda run: place[run.seed])
-        fresh = sorted((run for run in own if run.seed not in place), key=lambda run: run.seed)
+        own = sorted(own, key=lambda run: run.seed)
+        planned, fresh = ([run for run in own if (run.seed in seeds) == side] for side in (True, False))
         trials.append(_trial(row, planned, _trial(row, fresh, None) if fresh else None))
     number = {trial.fingerprint: trial.number for trial in trials}
     origin = Origin(
@@ -222,7 +231,9 @@ def frame_of(results: Results) -> pd.DataFrame:
             if name in own:
                 cells.extend(own[name])
             else:
-                single = {"study": study, "trial": trial.number, "fingerprint": trial.fingerprint}
+                side = FRESH if study.endswith(FRESH) else ""
+                named = f"{trial.values['study']}{side}" if "study" in trial.values else study
+                single = {"study": named, "trial": trial.number, "fingerprint": trial.fingerprint}
                 cells.extend([single[name] if name in single else trial.values.get(name)] * count)
     frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in found.items()})
     for name in ("trial", "seed", "max_epoch", "best_epoch"):
@@ -243,6 +254,7 @@ def write_csv(results: Results, path: Path) -> None:
             "csv_sha256": _sha256(text),
             "about": asdict(results.about),
             "origin": asdict(results.origin),
+            "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
         }
         write(json.dumps(content, indent=1) + "\n", about_path(path))
 
@@ -335,6 +347,10 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     if metric is None and known_as is not None:
         metric = str(known_as[0].identity["metric"])
     metric = metric or ("val/accuracy" if "val/accuracy" in scores else scores[0])
+    if metric not in scores:
+        raise DataError(
+            f"{path}: trials can be compared by a score that is there ({', '.join(scores)}), not by {metric}."
+        )
     found = Results(
         study=study,
         trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
@@ -343,10 +359,14 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         columns=tuple(name for name in COLUMNS if name in frame.columns),
         seeds=None,
     )
-    return found if known_as is None else _described(found, *known_as)
+    if known_as is None:
+        return found
+    about, origin, waiting = known_as
+    every = sorted((*found.trials, *waiting), key=lambda trial: trial.number)
+    return _described(replace(found, trials=tuple(every)), about, origin)
 
 
-def _beside(path: Path) -> tuple[StudyRow, Origin] | None:
+def _beside(path: Path) -> tuple[StudyRow, Origin, list[Trial]] | None:
     """What the study said of itself, where its CSV file was written."""
     place = about_path(path)
     if not place.exists():
@@ -355,6 +375,7 @@ def _beside(path: Path) -> tuple[StudyRow, Origin] | None:
         content = json.loads(place.read_text(encoding="utf-8"))
         about, origin = StudyRow(**content["about"]), content["origin"]
         written = content["csv_sha256"]
+        waiting = [Trial(number=number, values=values) for number, values in content["planned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read: {error!r}; remove it.") from None
     if written != _sha256(path.read_text(encoding="utf-8")):
@@ -363,7 +384,7 @@ def _beside(path: Path) -> tuple[StudyRow, Origin] | None:
             f"`python -m sweeps.report study={about.name}`, or remove {place.name}."
         )
     lists = {name: tuple(origin[name]) for name in ("dates", "commits", "reused_from")}
-    return about, Origin(**lists, reasons=origin["reasons"])
+    return about, Origin(**lists, reasons=origin["reasons"]), waiting
 
 
 def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:

@@ -27,6 +27,9 @@ MOST_EXACT = 12
 
 NUM_FLIPS = 9_999
 
+LEAST_PAIRS = 3
+"""Of a planned comparison: scores are counts of images, so two differences are equal, or nearly so, by chance alone."""
+
 Array = NDArray[np.float64]
 
 
@@ -111,7 +114,7 @@ class Paired:
     """Student-t interval of the mean difference; None for a single pair."""
     high: float | None
     p: float | None
-    """Two-sided p-value of the paired t test; None for a single pair."""
+    """Two-sided p-value of the paired t test; None below `LEAST_PAIRS`."""
     effect: float | None
     """Mean difference over its standard deviation (Cohen's d_z); None without spread."""
 
@@ -131,13 +134,18 @@ def paired(a_S: Sequence[float], b_S: Sequence[float], level: float = LEVEL) -> 
         sd=told.sd,
         low=told.low,
         high=told.high,
-        p=None if told.sd is None else t_test(differences),
-        effect=told.mean / told.sd if told.sd else None,
+        p=None if told.n < LEAST_PAIRS else t_test(differences),
+        effect=None if told.sd is None or _no_spread(told) else told.mean / told.sd,
     )
 
 
+def _no_spread(told: Summary) -> bool:
+    """Whether all values are the same, but for rounding."""
+    return told.sd is not None and told.sd <= 1e-9 * max(abs(told.mean), 1e-6)
+
+
 def t_test(differences_S: Sequence[float], against: float = 0.0, side: str = "both") -> float:
-    """P-value of the one-sample t test; of no spread at all it is 0 or 1.
+    """P-value of the one-sample t test; where all values are the same that of the sign test, which knows no spread.
 
     Args:
         differences_S: at least two.
@@ -149,8 +157,11 @@ def t_test(differences_S: Sequence[float], against: float = 0.0, side: str = "bo
     gap = told.mean - against
     if side == "below":
         gap = -gap
-    if told.sd == 0:
-        return float(gap == 0) if side == "both" else float(gap <= 0)
+    if _no_spread(told):
+        if abs(gap) <= 1e-9 * max(abs(told.mean), abs(against), 1e-6):
+            return 1.0
+        one_sided = 2.0**-told.n if gap > 0 else 1.0
+        return 2.0 ** (1 - told.n) if side == "both" else one_sided
     t = gap / (told.sd / math.sqrt(told.n))
     if side == "both":
         return 2 * _t_above(told.n - 1, abs(t))
@@ -236,7 +247,7 @@ class AgainstBest:
     """The least p-value that so many seeds can give, whatever the data."""
 
 
-def against_best(choice_TS: Array, score_TS: Array) -> AgainstBest:
+def against_best(choice_TS: Array, score_TS: Array, best: int | None = None) -> AgainstBest:
     """Tests whether the trial that `choice` prefers scores higher than each of the others.
 
     Under the null hypothesis that some trials are equally good, a seed's differences between them are as likely as the
@@ -250,6 +261,7 @@ def against_best(choice_TS: Array, score_TS: Array) -> AgainstBest:
     Args:
         choice_TS: what the best is chosen by (the higher mean), typically on val.
         score_TS: what is compared, typically on test; higher is better.
+        best: which of several with the same highest mean is called so; default: the first.
 
     Source: Westfall and Young 1993, the step-down max-type procedure, with sign flips of seeds in place of resampling.
     """
@@ -260,15 +272,16 @@ def against_best(choice_TS: Array, score_TS: Array) -> AgainstBest:
     signs_PS = _signs(num_seeds)
     choice_PT = signs_PS @ choice_TS.T
     score_PT = signs_PS @ (score_TS.T / num_seeds)
-    best = int(choice_PT[0].argmax())
+    best = int(choice_PT[0].argmax()) if best is None else best
     own_T = score_PT[0, best] - score_PT[0]
     # sums in another order differ in their last bits: what is equal must count as reached
     slack = 1e-12 * max(1.0, float(np.abs(score_PT).max()))
+    tie = 1e-12 * max(1.0, float(np.abs(choice_PT).max()))
     others = [trial for trial in np.argsort(own_T, kind="stable").tolist() if trial != best]
     chosen_P, picked_P, least_P = choice_PT[:, best].copy(), score_PT[:, best].copy(), score_PT[:, best].copy()
     p_T: dict[int, float] = {}
     for trial in others:  # from the closest to the furthest: the trials among which a flip picks grow by one each time
-        better_P = choice_PT[:, trial] > chosen_P
+        better_P = choice_PT[:, trial] > chosen_P + tie
         chosen_P = np.where(better_P, choice_PT[:, trial], chosen_P)
         picked_P = np.where(better_P, score_PT[:, trial], picked_P)
         least_P = np.minimum(least_P, score_PT[:, trial])
@@ -305,8 +318,11 @@ def seeds_needed(
     told = summarise(differences_S)
     assert told.sd is not None
     least = next(n for n in range(2, 100) if not by_flips or 2.0 ** (1 - n) <= level)
-    if told.sd == 0:
-        return least if told.mean else None
+    if _no_spread(told):
+        # what the sign test takes
+        return (
+            next(n for n in range(2, 100) if 2.0 ** (1 - n) <= level / max(1, num_comparisons)) if told.mean else None
+        )
     for n in range(least, 1001):
         t = abs(told.mean) / (told.sd / math.sqrt(n))
         if 2 * _t_above(n - 1, t) <= level / max(1, num_comparisons):

@@ -1,6 +1,6 @@
 """What the pictures show, free of any drawing library; `static` and `interactive` draw it.
 
-Axes: K classes, S seeds, E epochs.
+Axes: E epochs, K classes, R bins of probability, S seeds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
 from sweeps.ledger import SeedRunRow
-from sweeps.reporting.importance import shares, slices_of, whole_trials
-from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.importance import shares, slices_of
+from sweeps.reporting.results import Results, Trial, comparable
 from sweeps.reporting.stats import summarise
 from sweeps.reporting.tables.cells import label, name_of, show, show_range
 
@@ -110,7 +110,7 @@ def needed(kinds: Sequence[str], results: Results) -> list[Trial]:
 
 def ranking(results: Results) -> list[Trial]:
     """Complete trials, the best mean of the study's metric first."""
-    return sorted(whole_trials(results), key=results.sort_key)
+    return sorted(comparable(results.trials, results.metric), key=results.sort_key)
 
 
 def title_of(results: Results, trial: Trial) -> str:
@@ -211,7 +211,7 @@ def _seeds(results: Results) -> Plot:
 def _heatmap(results: Results) -> Grid:
     metric = _shown_metric(results)
     factor, scale = scale_of(metric)
-    trials = [trial for trial in whole_trials(results) if trial.mean(metric) is not None]
+    trials = [trial for trial in comparable(results.trials, results.metric) if trial.mean(metric) is not None]
     names = [name for name in results.varying() if name != "epochs"]
     if len(names) > 2 and len(trials) >= 4:
         names = [name for name in shares(results).of_parameter if name in names]
@@ -300,7 +300,7 @@ def _confusion(results: Results, details: Details) -> Grid:
     if not runs or results.about is None:
         raise ConfigError("The picture confusion needs a study of the ledger.")
     counts_KK = np.sum([run.confusion["test"] for run in runs if run.confusion], axis=0)
-    share_KK = 100 * counts_KK / counts_KK.sum(1, keepdims=True)
+    share_KK = 100 * counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
     classes = tuple(str(name) for name in results.about.identity["data"]["classes"])
     text = len(classes) <= MOST_CLASSES_WITH_TEXT
     return Grid(
@@ -318,26 +318,23 @@ def _reliability(results: Results, details: Details) -> Plot:
     found = [run.reliability for run in _best_runs(results, details, "reliability") if run.reliability]
     if not found:
         raise ConfigError("The picture reliability needs seed runs that noted how sure the network was.")
-    total = np.sum([np.array(bins) for bins in found], axis=0)
-    filled = total[total[:, 0] > 0]
-    count, sure, right = filled.T
-    accuracy = right / count
-    spread = np.sqrt(accuracy * (1 - accuracy) / count)
-    error = float(np.abs(right - sure).sum() / count.sum())
+    bins_SR3 = np.array(found)
+    filled_R = bins_SR3[..., 0].sum(0) > 0
+    count_SR, sure_SR, right_SR = np.moveaxis(bins_SR3[:, filled_R], -1, 0)
+    # seeds are scored on the same images, so they are not pooled as if those were many: their range is shown
+    accuracy_SR = np.where(count_SR > 0, right_SR / np.maximum(count_SR, 1), np.nan)
+    gap_S = np.abs(right_SR - sure_SR).sum(1) / count_SR.sum(1)
     return Plot(
         x_label="Predicted probability of the chosen class (%)",
         y_label="Test images it is right about (%)",
         series=(
             Series(name="as sure as right", x=(0.0, 100.0), y=(0.0, 100.0), line=True, dashed=True),
             Series(
-                name=f"{title_of(results, ranking(results)[0])}; mean gap {100 * error:.1f} points",
-                x=_floats(100 * sure / count),
-                y=_floats(100 * accuracy),
-                edges=(
-                    _floats(100 * np.maximum(accuracy - spread, 0)),
-                    _floats(100 * np.minimum(accuracy + spread, 1)),
-                ),
-                hover=tuple(f"{n:.0f} predictions" for n in count),
+                name=f"{title_of(results, ranking(results)[0])}; mean gap {100 * gap_S.mean():.1f} points",
+                x=_floats(100 * sure_SR.sum(0) / count_SR.sum(0)),
+                y=_floats(100 * right_SR.sum(0) / count_SR.sum(0)),
+                edges=(_floats(100 * np.nanmin(accuracy_SR, 0)), _floats(100 * np.nanmax(accuracy_SR, 0))),
+                hover=tuple(f"{n:.0f} predictions" for n in count_SR.sum(0)),
                 line=True,
             ),
         ),

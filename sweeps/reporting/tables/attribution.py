@@ -6,7 +6,7 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
-from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.results import Results, Trial, comparable, distinct
 from sweeps.reporting.stats import LEVEL, holm, paired, seeds_needed, summarise
 from sweeps.reporting.tables.cells import (
     gap_interval,
@@ -21,7 +21,6 @@ from sweeps.reporting.tables.cells import (
     unit,
 )
 from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes
-from sweeps.reporting.tables.summary import comparable
 
 
 def ablation(results: Results) -> list[Table]:
@@ -29,7 +28,9 @@ def ablation(results: Results) -> list[Table]:
     base, *rest = results.trials or (None,)
     if base is None:
         raise ConfigError("The table ablation needs trials.")
-    varying = results.varying()
+    # a value may set other parameters, which are not switched but follow
+    space = results.about.identity["space"] if results.about else results.varying()
+    varying = [name for name in results.varying() if name in space]
     alone: list[tuple[str, Trial]] = []
     for trial in rest:
         changed = [name for name in varying if repr(trial.values.get(name)) != repr(base.values.get(name))]
@@ -57,7 +58,7 @@ def ablation(results: Results) -> list[Table]:
     at = ", ".join(f"{name_of(name).lower()} {show(name, base.values.get(name))}" for name in varying)
     told = [
         f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; the verdict is the paired t test's, at {LEVEL:g} "
-        "for all rows together (Holm)."
+        "for all rows together (Holm). Hypotheses are answered apart from this table, at a level of their own."
     ]
     if len(alone) + 1 < len(results.trials):
         told.append(f"{len(results.trials) - len(alone) - 1} trials that differ in several parameters are left out.")
@@ -106,11 +107,21 @@ def importances(results: Results) -> list[Table]:
         if found.noise_sd is not None
         else ""
     )
-    told = (
+    told = [
         f"Share of the variance between the means of {found.num_trials} trials ({results.metric}) that a parameter "
-        f"explains on its own, in a random forest fitted to them.{noise}"
-    )
-    return [Table(title=None, header=("Parameter", "Explains"), rows=tuple(rows), notes=(told,))]
+        f"explains on its own, in a random forest fitted to them.{noise}",
+        *_left_out(results),
+    ]
+    return [Table(title=None, header=("Parameter", "Explains"), rows=tuple(rows), notes=tuple(told))]
+
+
+def _left_out(results: Results) -> list[str]:
+    """What a mean over trials does not contain."""
+    missing = len(results.trials) - len(comparable(results.trials, results.metric))
+    if not missing:
+        return []
+    said = f"{missing} of {len(results.trials)} trials have no score on all seeds and are in no mean."
+    return [said, *notes(results, results.trials)]
 
 
 def slices(results: Results) -> list[Table]:
@@ -130,7 +141,13 @@ def slices(results: Results) -> list[Table]:
                     "one seed" if told.low is None or told.high is None else interval(metric, told.low, told.high)
                 )
             rows.append((name_of(name), show_range(name, value), str(len(trials)), *cells))
-    if not rows:
+        whole = comparable(results.trials, results.metric)
+        with_score = {repr(trial.values.get(name)) for trial in whole}
+        empty = ["/"] * (2 * len(metrics))
+        for value in distinct(trial.values.get(name) for trial in results.trials):
+            if repr(value) not in with_score:
+                rows.append((name_of(name), show(name, value), "0", *empty))
+    if not comparable(results.trials, results.metric) or not rows:
         raise ConfigError("The table slices needs complete trials with the same seeds and a parameter that varies.")
     header = ["Parameter", "Value", "Trials"]
     for metric in metrics:
@@ -138,5 +155,6 @@ def slices(results: Results) -> list[Table]:
     told_of = (
         f"Means over all trials with that value, and over {num_seeds} seeds; intervals are over seeds, after averaging "
         "over trials, and say nothing of trials that were not run.",
+        *_left_out(results),
     )
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=told_of)]

@@ -1,14 +1,14 @@
 """`summary`: trials by rank, with what their lead is worth. `confirmed`: the best ones on fresh seeds."""
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
-from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.stats import LEVEL, against_best, holm, paired, seeds_needed
+from sweeps.reporting.results import Results, Trial, comparable
+from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, holm, paired, seeds_needed
 from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, seeds, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
 
@@ -37,15 +37,6 @@ def _seconds(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
-def comparable(trials: Sequence[Trial], *metrics: str) -> list[Trial]:
-    """Complete trials with the same seeds, those that most of them have."""
-    whole = [t for t in trials if t.state == "complete" and all(t.mean(metric) is not None for metric in metrics)]
-    if not whole:
-        return []
-    (seeds, _), *_ = Counter(trial.seeds for trial in whole).most_common(1)
-    return [trial for trial in whole if trial.seeds == seeds]
-
-
 def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[list[Column], list[str]]:
     """Columns with each trial's distance from the best one, and what a reader must know of them."""
     whole = comparable(trials, results.metric, metric)
@@ -54,7 +45,8 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
     choice_TS = np.array([trial.scores(results.metric) for trial in whole])
     score_TS = np.array([trial.scores(metric) for trial in whole])
     higher = -1.0 if metric.endswith("loss") else 1.0
-    found = against_best((1.0 if results.higher_is_better else -1.0) * choice_TS, higher * score_TS)
+    # trials come by rank, so that the first is the one that every table calls the best
+    found = against_best((1.0 if results.higher_is_better else -1.0) * choice_TS, higher * score_TS, best=0)
     best, num_seeds = whole[found.best], len(whole[0].seeds)
     cells: dict[int, tuple[str, str]] = {best.number: ("best", "")}
     for trial, p in zip(whole, found.p, strict=True):
@@ -75,6 +67,11 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
         else f"The best has the lowest mean {results.metric}.",
         f"Differences to it are in {name.lower()}, paired by seed{unit(metric)}.",
     ]
+    left_out = sum(trial.state == "complete" for trial in trials) - len(whole)
+    if left_out:
+        about.insert(
+            0, f"Compared are the {len(whole)} trials that have the same {num_seeds} seeds, not {left_out} others."
+        )
     if found.attainable <= LEVEL:
         about.append(
             f"p allows for its having been picked from these {len(whole)} trials: sign flips of whole seeds, each of "
@@ -114,25 +111,37 @@ def confirmed(results: Results) -> list[Table]:
         columns.append(mean_column(fresh, own, spread=True, header=f"{label(own)}, fresh seeds"))
     columns.append(interval_column(fresh, own))
     columns.append(Column(header="n, fresh", cells=[str(len(trial.states)) for trial in fresh]))
-    leader, *others = fresh
-    told = [
-        f"Fresh seeds had no part in the search, whose winner is biased upward. {label(own)} of the others against the "
-        f"one that led the search, paired by seed{unit(own)}; p by the paired t test, for all of them together (Holm)."
-    ]
-    if others and leader in comparable(fresh, own) and len(leader.seeds) > 1:
+    told = ["Fresh seeds had no part in the search, whose winner is biased upward."]
+    leads = min(results.trials, key=results.sort_key)
+    leader = leads.fresh
+    others = [trial for trial in fresh if trial is not leader]
+    if leader is None:
+        told.append(f"Trial {leads.number}, which leads the search now, has not been run on them.")
+    elif others and leader in comparable(fresh, own) and len(leader.seeds) >= LEAST_PAIRS:
         tests = {
             trial.number: paired(trial.scores(own), leader.scores(own))
             for trial in comparable(fresh, own)
             if trial is not leader
         }
-        adjusted = dict(zip(tests, holm([test.p or 0.0 for test in tests.values()]), strict=True))
-        gaps, p_values = ["led the search"], [""]
-        for trial in others:
+        adjusted = dict(zip(tests, holm([1.0 if test.p is None else test.p for test in tests.values()]), strict=True))
+        gaps, p_values = [], []
+        for trial in fresh:
             test = tests.get(trial.number)
-            gaps.append(gap_interval(own, test.mean, test.low, test.high) if test else MISSING)
-            p_values.append(p_value(adjusted[trial.number]) if test else MISSING)
+            missing = "led the search" if trial is leader else MISSING
+            gaps.append(gap_interval(own, test.mean, test.low, test.high) if test else missing)
+            p_values.append(p_value(adjusted[trial.number]) if test else "" if trial is leader else MISSING)
         columns += [
             Column(header=f"{label(own)} against it (95% CI)", cells=gaps),
             Column(header="p", cells=p_values),
         ]
-    return [assemble(columns, "Confirmed on fresh seeds", told + notes(results, fresh))]
+        told.append(
+            f"{label(own)} of the others against the one that led the search, paired by seed{unit(own)}; p by the "
+            f"paired t test, at {LEVEL:g} for all of them together (Holm)."
+        )
+    told = [" ".join(told), *notes(replace(results, seeds=_fresh_seeds(results)), fresh)]
+    return [assemble(columns, "Confirmed on fresh seeds", told)]
+
+
+def _fresh_seeds(results: Results) -> tuple[int, ...] | None:
+    confirm = results.about.description.get("confirm") if results.about else None
+    return tuple(confirm["seeds"]) if confirm else None
