@@ -4,6 +4,7 @@ import atexit
 import os
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ def entry(main: Callable[[], int]) -> None:
 def _leave(status: int) -> NoReturn:
     """Ends the process, handlers at exit included, but without taking all modules apart: with torch, MLflow or
     matplotlib loaded that takes half a second to a second and is of no use."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at every end
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # the reader has gone

@@ -60,7 +60,7 @@ _seed_runs = sa.Table(
     # the heavy columns last: SQLite reads a row from its start
     sa.Column("confusion", sa.JSON, nullable=False),
     sa.Column("history", sa.JSON, nullable=False),
-    sa.Column("reliability", sa.JSON),  # since 0.1.0; older ledgers get it when they are opened
+    sa.Column("reliability", sa.JSON),  # see `upgrade`
 )
 _heavy = ("confusion", "history", "reliability")
 
@@ -163,9 +163,21 @@ class Ledger:
             raise LedgerError(f"{path} must be a ledger of this program, but cannot be read: {error.orig}.") from None
         if formats - {FORMAT}:
             raise LedgerError(f"{path} must have format {FORMAT}, but has {sorted(formats)}: another version wrote it.")
-        if "reliability" not in {column["name"] for column in sa.inspect(self._engine).get_columns(_seed_runs.name)}:
+        # a ledger of an older version has fewer columns; reading it changes nothing
+        there = {column["name"] for column in sa.inspect(self._engine).get_columns(_seed_runs.name)}
+        self._columns = [column for column in _seed_runs.c if column.name in there]
+
+    def upgrade(self) -> None:
+        """Adds the columns that an older version did not have; for the driver, before it writes."""
+        if len(self._columns) == len(_seed_runs.c):
+            return
+        try:
             with self._engine.begin() as connection:
                 connection.execute(sa.text(f"ALTER TABLE {_seed_runs.name} ADD COLUMN reliability JSON"))
+        except sa.exc.OperationalError as error:
+            if "duplicate column" not in str(error.orig):  # the driver of another study was first
+                raise
+        self._columns = list(_seed_runs.c)
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -289,7 +301,7 @@ class Ledger:
                 connection.execute(query, keys)
 
     def _select(self, where: Any, *, heavy: bool) -> list[SeedRunRow]:
-        columns = [column for column in _seed_runs.c if heavy or column.name not in _heavy]
+        columns = [column for column in self._columns if heavy or column.name not in _heavy]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
         with self._engine.begin() as connection:
             return [SeedRunRow(**row) for row in connection.execute(query).mappings()]

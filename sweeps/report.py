@@ -127,9 +127,11 @@ def _documents(values: dict[str, Any], out: Path) -> int:
     problems: list[str] = []
     try:
         for path in markers.markdown_files([expand(place, "docs") for place in places]):
-            before[path] = path.read_bytes().decode()  # line ends stay what they are
             try:
+                before[path] = path.read_bytes().decode()  # line ends stay what they are
                 after[path] = markers.fill(before[path], path, source, out / "reports")
+            except UnicodeDecodeError as error:
+                problems.append(f"{path} must be text in UTF-8, but is not: {error}.")
             except UserError as error:
                 problems += error.problems
     finally:

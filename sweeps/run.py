@@ -85,6 +85,7 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.reporting.markdown import table
     from sweeps.reporting.output import write_report
     from sweeps.reporting.results import from_ledger
+    from sweeps.reporting.tables.parts import Table
 
     name = definition.study.name
     ledger = Ledger(out / "studies.db")
@@ -100,10 +101,10 @@ def _run(definition: Definition, command: str) -> int:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
-    tables = documents.tables_of(results)
+    tables = [block for block in documents.own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = documents.tables_of(results, [TableSpec(kind="hypotheses")]) if asked else []
-    for first in (*answers, tables[0]):
+    for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()
     if outcome.failed:

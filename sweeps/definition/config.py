@@ -153,6 +153,9 @@ class StudyConfig(_Options):
             raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
         if not self.is_listed and self.trials is None:
             raise ValueError(f"`study.trials` must be given for method={self.method}")
+        for item in self.hypotheses:
+            if item.margin is not None and item.margin >= 1 and not (item.metric or self.metric).endswith("loss"):
+                raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
         shared = sorted(set(self.seeds) & set(self.confirm.seeds)) if self.confirm else []
         if shared:
             raise ValueError(
@@ -294,6 +297,8 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
     try:
         if (raw.get("study") or {}).get("method") in ("grid", "ablation"):
             space.require_finite()
+        if (raw.get("study") or {}).get("method") == "ablation":
+            space.require_unconditional()
         _check_points(space, base)
     except ConfigError as error:
         problems += error.problems

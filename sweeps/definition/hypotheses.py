@@ -107,8 +107,6 @@ def parse_hypothesis(written: Any) -> Hypothesis:
     scores = [f"{split}/{name}" for split in ("val", "test") for name in METRICS]
     if metric is not None and metric not in scores:
         problems.append(f"{where}: `metric` must be a score, but got {metric!r}; {nearest(str(metric), scores)}")
-    if number and margin and margin >= 1 and not str(metric or "").endswith("loss"):
-        problems.append(f"{where}: `margin` is a fraction, 0.01 for one percentage point, but got {margin}.")
     only = written.get("where") or {}
     if not isinstance(only, dict) or any(name not in TrialConfig.model_fields for name in only):
         problems.append(f"{where}: `where` must map parameters to values, but got {only!r}.")

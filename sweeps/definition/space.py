@@ -211,6 +211,12 @@ class Space:
         if endless:
             raise ConfigError(f"A grid needs `values`, an int_uniform or a q_uniform for {', '.join(endless)}.")
 
+    def require_unconditional(self) -> None:
+        """Raises ConfigError when a parameter exists under conditions: it cannot be switched alone."""
+        bound = dict.fromkeys(f"`study.space.{d.name}`" for d in self.dimensions if d.when)
+        if bound:
+            raise ConfigError(f"An ablation switches each parameter alone, so {', '.join(bound)} must have no `when`.")
+
     def grid(self) -> Iterator[Params]:
         """Every point, the last parameter varying fastest."""
         yield from self._walk(0, {}, self._known(), lambda dimension: dimension.enumerate() or ())

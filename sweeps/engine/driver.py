@@ -1,6 +1,7 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
 import contextlib
+import math
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
         try:
             session = Session(definition, ledger)
             ledger = ledger or open_storage(out)
+            ledger.upgrade()
             return _Driver(session, ledger, command, console).run()
         finally:
             if ledger is not None:
@@ -405,7 +407,8 @@ class _Driver:
         """Mean over all seeds, or None when one of them is no number: never a mean of what is left."""
         if len(rows) < len(self.study.seeds) or any(row.state != "complete" for row in rows):
             return None
-        return sum(row.metrics[self.study.metric] for row in rows) / len(rows)
+        # as reports take it: plain sums differ in their last bit with the order, and would break ties another way
+        return math.fsum(row.metrics[self.study.metric] for row in rows) / len(rows)
 
     def _scored(self) -> list[Scored]:
         """Trials that have a value, with their seed runs."""

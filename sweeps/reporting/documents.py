@@ -49,10 +49,13 @@ class Picture:
 Block = Heading | Text | Points | Table | Picture
 
 
-def tables_of(results: Results, specs: Sequence[TableSpec] | None = None) -> list[Table]:
-    """The tables that the study asks for, or the given ones."""
-    wanted = specs if specs is not None else (results.tables or (TableSpec(kind="summary"),))
-    return [table for spec in wanted for table in make(results, spec)]
+def tables_of(results: Results, specs: Sequence[TableSpec]) -> list[Table]:
+    """The given tables.
+
+    Raises:
+        ConfigError: one of them cannot be made.
+    """
+    return [table for spec in specs for table in make(results, spec)]
 
 
 def report(results: Results, specs: Sequence[TableSpec] | None = None, figures: Sequence[str] = ()) -> list[Block]:
@@ -72,7 +75,7 @@ def report(results: Results, specs: Sequence[TableSpec] | None = None, figures: 
         blocks += [Heading(text="Confirmation", level=2), *make(results, TableSpec(kind="confirmed"))]
     if len(blocks) > 3 and any(isinstance(block, Table) for block in blocks):
         blocks.append(Heading(text="Results", level=2))
-    blocks += _tables(results, specs)
+    blocks += own_tables(results) if specs is None else tables_of(results, specs)
     if figures:
         blocks.append(Heading(text="Pictures", level=2))
         blocks += [Picture(kind=kind) for kind in figures]
@@ -82,10 +85,8 @@ def report(results: Results, specs: Sequence[TableSpec] | None = None, figures: 
     return blocks
 
 
-def _tables(results: Results, specs: Sequence[TableSpec] | None) -> list[Block]:
-    """Tables that a report of its own accord shows; one that cannot be made yet says why, if nobody typed its name."""
-    if specs is not None or any(trial.states for trial in results.trials) is False:
-        return list(tables_of(results, specs))
+def own_tables(results: Results) -> list[Block]:
+    """The tables that the study names; one that cannot be made yet says why, since nobody typed its name just now."""
     blocks: list[Block] = []
     for spec in results.tables or (TableSpec(kind="summary"),):
         try:

@@ -6,14 +6,14 @@ the level.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
 from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.stats import LEVEL, Paired, beyond, equivalence, holm, paired, seeds_needed
+from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, Paired, beyond, equivalence, holm, paired, roughly, seeds_needed
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 
@@ -43,7 +43,7 @@ def answers(results: Results, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
     decided = [index for index, item in enumerate(found) if item.p is not None]
     adjusted = holm([_p(found[index]) for index in decided])
     for index, p in zip(decided, adjusted, strict=True):
-        found[index] = _judge(found[index], p, results)
+        found[index] = _judge(found[index], p, len(decided))
     return [item.answer() for item in found]
 
 
@@ -75,18 +75,19 @@ def _p(evidence: _Evidence) -> float:
     return evidence.p
 
 
-def _judge(evidence: _Evidence, p: float, results: Results) -> _Evidence:
+def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     evidence.p = p
     if p < LEVEL:
         evidence.verdict = "supported" if evidence.for_p <= evidence.against_p else "contradicted"
         return evidence
-    needed = seeds_needed(evidence.differences, evidence.num_pairs)
-    if evidence.hypothesis.expect == NO_DIFFERENCE:
-        evidence.note = "the interval reaches beyond the margin: more seeds would narrow it"
-    elif needed is None:
+    if evidence.hypothesis.margin is not None:
+        evidence.note = "so few seeds show neither that the difference lies within the margin nor that it is larger"
+        return evidence
+    needed = seeds_needed(evidence.differences, evidence.num_pairs * num_hypotheses)
+    if needed is None:
         evidence.note = "no difference in sight that a thousand seeds would show"
     else:
-        evidence.note = f"too few seeds: about {needed} would show a difference of this size and spread"
+        evidence.note = f"too few seeds: about {roughly(needed)} would show a difference of this size and spread"
     return evidence
 
 
@@ -100,40 +101,53 @@ def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
     if found.note:
         return found
     num_seeds = len(next(iter(scores.values())))
-    if num_seeds < 2:
-        found.note = "too few seeds: one shows no spread"
+    if num_seeds < LEAST_PAIRS:
+        found.note = f"too few seeds: {LEAST_PAIRS} are the least"
         return found
     values = list(range(len(hypothesis.values)))
-    sign = -1.0 if metric.endswith("loss") else 1.0
-    pairs = list(itertools.combinations(values, 2))
-    tests = {pair: paired(scores[pair[0]], scores[pair[1]]) for pair in pairs}
-    margin = hypothesis.margin
-    if hypothesis.expect in (NO_DIFFERENCE, DIFFERENCE):
-        found.num_pairs = len(pairs)
-        within = max(equivalence(scores[a], scores[b], margin) for a, b in pairs) if margin else 1.0
-        if hypothesis.expect == NO_DIFFERENCE:
-            assert margin
-            outside = holm([beyond(scores[a], scores[b], margin) for a, b in pairs])
-            found.for_p, found.against_p = within, min(outside)
-        else:
-            found.for_p, found.against_p = min(holm([_known(tests[pair].p) for pair in pairs])), within
-        chosen = max(pairs, key=lambda pair: abs(tests[pair].mean))
-        found.difference = tests[chosen]
-    else:
-        winner = next(n for n in values if same(hypothesis.values[n], hypothesis.expect))
-        others = [n for n in values if n != winner]
-        leads = {n: paired(scores[winner], scores[n]) for n in others}
-        ahead = {n: sign * lead.mean > 0 for n, lead in leads.items()}
-        # ahead of all: each test must pass, so none needs correction; behind one of them: one passes, so all do
-        found.for_p = max(_known(lead.p) if ahead[n] else 1.0 for n, lead in leads.items())
-        found.against_p = min(holm([1.0 if ahead[n] else _known(lead.p) for n, lead in leads.items()]))
-        found.num_pairs = 1
-        rival = min(others, key=lambda n: sign * leads[n].mean)
-        chosen, found.difference = (winner, rival), leads[rival]
+    chosen = _against(found, scores, values) if _is_value(hypothesis) else _difference(found, scores, values)
     found.pair = (hypothesis.values[chosen[0]], hypothesis.values[chosen[1]])
+    found.difference = paired(scores[chosen[0]], scores[chosen[1]])
     found.differences = tuple(a - b for a, b in zip(scores[chosen[0]], scores[chosen[1]], strict=True))
     found.p = min(found.for_p, found.against_p)
     return found
+
+
+def _is_value(hypothesis: Hypothesis) -> bool:
+    return hypothesis.expect not in (NO_DIFFERENCE, DIFFERENCE)
+
+
+def _difference(found: _Evidence, scores: Mapping[int, list[float]], values: Sequence[int]) -> tuple[int, int]:
+    """Whether any two values differ, by more than the margin if there is one; returns the pair that decides."""
+    pairs = list(itertools.combinations(values, 2))
+    margin = found.hypothesis.margin
+    found.num_pairs = len(pairs)
+    if margin is None:
+        outside = {(a, b): _known(paired(scores[a], scores[b]).p) for a, b in pairs}
+        within = dict.fromkeys(pairs, 1.0)
+    else:
+        outside = {(a, b): beyond(scores[a], scores[b], margin) for a, b in pairs}
+        within = {(a, b): equivalence(scores[a], scores[b], margin) for a, b in pairs}
+    # one pair outside suffices, so their number is corrected for; all must be within, and each test must pass
+    differ, alike = min(holm(list(outside.values()))), max(within.values())
+    found.for_p, found.against_p = (alike, differ) if found.hypothesis.expect == NO_DIFFERENCE else (differ, alike)
+    if margin is not None and alike < differ:
+        return max(pairs, key=lambda pair: within[pair])
+    return min(pairs, key=lambda pair: outside[pair])
+
+
+def _against(found: _Evidence, scores: Mapping[int, list[float]], values: Sequence[int]) -> tuple[int, int]:
+    """Whether one value scores better than all others; returns it with the rival that decides."""
+    winner = next(n for n in values if same(found.hypothesis.values[n], found.hypothesis.expect))
+    sign = -1.0 if found.metric.endswith("loss") else 1.0
+    leads = {n: paired(scores[winner], scores[n]) for n in values if n != winner}
+    ahead = {n: _known(lead.p) if sign * lead.mean > 0 else 1.0 for n, lead in leads.items()}
+    behind = {n: 1.0 if sign * lead.mean > 0 else _known(lead.p) for n, lead in leads.items()}
+    # ahead of all: each test must pass, so none needs correction; behind one of them suffices to be wrong
+    found.for_p, found.against_p = max(ahead.values()), min(holm(list(behind.values())))
+    if found.for_p <= found.against_p:
+        return winner, max(ahead, key=lambda n: ahead[n])
+    return winner, min(leads, key=lambda n: sign * leads[n].mean)
 
 
 def _known(p: float | None) -> float:

@@ -25,7 +25,8 @@ from sweeps.reporting.results import Results
 OPEN = re.compile(r"^\s*<!--\s*sweeps:\s*(.*?)\s*-->\s*$")
 CLOSE = re.compile(r"^\s*<!--\s*/sweeps\s*-->\s*$")
 ALIKE = re.compile(r"<!--\s*/?\s*sweeps\b", re.IGNORECASE)
-FENCE = re.compile(r"^\s*(```+|~~~+)")
+FENCE = re.compile(r"^\s*(`{3,}(?=[^`]*$)|~{3,})")
+CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 KEYS = ("study", "results", "table", "figure", "footer", "by", "rows", "columns", "group")
 
 Source = Callable[[Mapping[str, str]], Results]
@@ -56,7 +57,7 @@ def find(text: str, name: str) -> list[Marker]:
     for number, line in enumerate(text.split("\n")):
         where = f"{name}, line {number + 1}"
         mark = FENCE.match(line)
-        if mark and opened is None:
+        if mark:
             # a fence is closed by one of its own kind and at least its length
             if fence is None:
                 fence = mark[1]
@@ -79,7 +80,7 @@ def find(text: str, name: str) -> list[Marker]:
             except ConfigError as error:
                 problems += [f"{name}, line {opened[0] + 1}: {problem}" for problem in error.problems]
             opened = None
-        elif ALIKE.search(line):
+        elif ALIKE.search(CODE.sub("", line)):
             problems.append(
                 f"{where}: a marker must stand alone on its line, as `<!-- sweeps: study=NAME table=KIND -->` or "
                 f"`<!-- /sweeps -->`, but got {line.strip()!r}."
@@ -149,7 +150,8 @@ def fill(text: str, path: Path, source: Source, pictures: Path) -> str:
         except (ConfigError, DataError) as error:
             problems += [f"{path}, line {marker.first + 1}: {problem}" for problem in error.problems]
             continue
-        lines[marker.first + 1 : marker.end] = ["", *content.split("\n"), ""]
+        end = "\r" if lines[marker.first].endswith("\r") else ""
+        lines[marker.first + 1 : marker.end] = [line + end for line in ("", *content.split("\n"), "")]
     if problems:
         raise DataError(*reversed(problems))
     return "\n".join(lines)

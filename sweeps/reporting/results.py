@@ -272,7 +272,7 @@ def write(text: str, path: Path) -> None:
     """Writes a file; a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(text.encode())  # line ends stay what they are
     partial.replace(path)
 
 

@@ -328,3 +328,8 @@ def seeds_needed(
         if 2 * _t_above(n - 1, t) <= level / max(1, num_comparisons):
             return n
     return None
+
+
+def roughly(needed: int) -> str:
+    """A number of seeds in words, where nobody has reason to know it exactly."""
+    return str(needed) if needed <= 100 else "more than 100"

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy.exc
 
 from sweeps.engine.storage import open_storage
-from sweeps.ledger import Ledger, LedgerError, SeedRunRow, StudyRow, TrialRow
+from sweeps.ledger import Ledger, LedgerError, SeedRunRow, StudyRow, TrialRow, create_tables
 
 ROW = SeedRunRow(
     study="s", fingerprint="f", seed=0, state="complete", max_epoch=3, best_epoch=2, metrics={"val/accuracy": 0.5},
@@ -80,3 +80,20 @@ def test_the_file_is_made_whole_and_in_wal_mode(tmp_path: Path) -> None:
     tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     assert {"sweeps_seed_runs", "trials", "studies"} <= tables
     assert not list((awkward / "mlruns" / ".work").glob("*.db*"))
+
+
+def test_a_ledger_of_before_is_read_as_it_is_and_upgraded_to_write(tmp_path: Path) -> None:
+    create_tables(tmp_path / "studies.db")
+    connection = sqlite3.connect(tmp_path / "studies.db")
+    connection.execute("alter table sweeps_seed_runs drop column reliability")
+    connection.commit()
+    connection.close()
+    (tmp_path / "studies.db").chmod(0o444)
+    ledger = Ledger(tmp_path / "studies.db")
+    assert ledger.seed_runs("s", heavy=True) == []
+    (tmp_path / "studies.db").chmod(0o644)
+    ledger.upgrade()
+    ledger.upgrade()
+    ledger.put([dataclasses.replace(ROW, reliability=[[1.0, 0.5, 1.0]])])
+    (row,) = ledger.seed_runs(ROW.study, heavy=True)
+    assert row.reliability == [[1.0, 0.5, 1.0]]

@@ -1,7 +1,9 @@
 """`hypotheses`: what the runs answer."""
 
+from collections.abc import Sequence
+
 from resnet_tl.errors import ConfigError
-from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis
+from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
 from sweeps.reporting.hypotheses import Answer, answers
 from sweeps.reporting.results import Results
 from sweeps.reporting.stats import LEVEL, effect_interval
@@ -14,10 +16,10 @@ def hypotheses(results: Results) -> list[Table]:
     found = answers(results, results.hypotheses)
     if not found:
         raise ConfigError("The table hypotheses needs a study whose `hypotheses` compare something.")
-    rows = tuple((_expected(a.hypothesis), f"**{a.verdict}**", *_figures(a)) for a in found)
+    rows = tuple((_expected(a), f"**{a.verdict}**", *_figures(a)) for a in found)
     kinds = [a.hypothesis.expect for a in found]
     notes = [
-        f"Differences are paired by seed{unit(found[0].metric)}; for each seed the mean over trials that are "
+        f"Differences are paired by seed{_units(found)}; for each seed the mean over trials that are "
         f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
     ]
     if NO_DIFFERENCE in kinds:
@@ -25,7 +27,7 @@ def hypotheses(results: Results) -> list[Table]:
             "No difference is supported when two one-sided tests place the mean difference within the margin, and "
             "contradicted when it is shown to be larger."
         )
-    notes += [f"{_expected(a.hypothesis).rstrip('.')}: {a.note}." for a in found if a.note]
+    notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(
             title=None,
@@ -36,20 +38,26 @@ def hypotheses(results: Results) -> list[Table]:
     ]
 
 
-def _expected(hypothesis: Hypothesis) -> str:
+def _expected(answer: Answer) -> str:
+    hypothesis = answer.hypothesis
     if hypothesis.says:
         return hypothesis.says
     name = hypothesis.parameter or ""
     values = [show(name, value) for value in hypothesis.values]
     margin = ""
     if hypothesis.margin is not None:
-        margin = f" (margin {score(hypothesis.metric or 'accuracy', hypothesis.margin)})"
+        margin = f" (margin {score(answer.metric, hypothesis.margin)})"
     if hypothesis.expect == NO_DIFFERENCE:
         return f"{name_of(name)}: {' and '.join(values)} make no difference{margin}"
     if hypothesis.expect == DIFFERENCE:
         return f"{name_of(name)}: {' and '.join(values)} differ{margin}"
     rest = [value for value in values if value != show(name, hypothesis.expect)]
     return f"{name_of(name)}: {show(name, hypothesis.expect)} beats {' and '.join(rest)}"
+
+
+def _units(found: Sequence[Answer]) -> str:
+    units = {unit(answer.metric) for answer in found}
+    return units.pop() if len(units) == 1 else ", of accuracies in percentage points"
 
 
 def _figures(answer: Answer) -> tuple[str, ...]:

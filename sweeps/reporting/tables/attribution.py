@@ -7,7 +7,7 @@ import numpy as np
 from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial, comparable, distinct
-from sweeps.reporting.stats import LEVEL, holm, paired, seeds_needed, summarise
+from sweeps.reporting.stats import LEVEL, holm, paired, roughly, seeds_needed, summarise
 from sweeps.reporting.tables.cells import (
     gap_interval,
     interval,
@@ -15,7 +15,6 @@ from sweeps.reporting.tables.cells import (
     name_of,
     p_value,
     score,
-    seeds,
     show,
     show_range,
     unit,
@@ -92,7 +91,7 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
         else:
             differences = [a - b for a, b in zip(trial.scores(metric), base.scores(metric), strict=True)]
             needed = seeds_needed(differences, len(tests))
-            verdicts.append("undecided" + (f"; about {seeds(needed)} seeds would show it" if needed else ""))
+            verdicts.append("undecided" + (f"; about {roughly(needed)} seeds would show it" if needed else ""))
     return gaps, p_values, verdicts
 
 

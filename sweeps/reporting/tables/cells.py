@@ -91,11 +91,6 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def seeds(needed: int) -> str:
-    """A number of seeds that nobody has reason to know exactly."""
-    return str(needed) if needed <= 100 else "more than 100"
-
-
 def label(metric: str) -> str:
     """A score's column header."""
     split, _, name = metric.partition("/")

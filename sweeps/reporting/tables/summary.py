@@ -8,8 +8,8 @@ import numpy as np
 from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial, comparable
-from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, holm, paired, seeds_needed
-from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, seeds, unit
+from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, holm, paired, roughly, seeds_needed
+from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
 
 
@@ -88,7 +88,7 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
 def _too_few(trial: Trial, best: Trial, metric: str, num_trials: int) -> str:
     differences = [a - b for a, b in zip(trial.scores(metric), best.scores(metric), strict=True)]
     needed = seeds_needed(differences, num_trials - 1, by_flips=True) if len(differences) > 1 else None
-    return "too few seeds" + (f" ({seeds(needed)})" if needed else "")
+    return "too few seeds" + (f" ({roughly(needed)})" if needed else "")
 
 
 def confirmed(results: Results) -> list[Table]:

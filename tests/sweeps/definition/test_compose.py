@@ -126,6 +126,7 @@ def test_off_is_a_word(study: str) -> None:
         ("study.pruner=median", "is not built yet"),
         ("study.confirm={top: 3}", "seeds"),
         ("study.confirm={top: 3, seeds: 1}", "two or more"),
+        ("study.hypotheses=[{compare: {lr: [1e-3, 5e-4]}, expect: difference, margin: 2}]", "0.01 for one percentage"),
         ("study.confirm={top: 0, seeds: 5}", "`study.confirm.top` should be greater"),
         ("study.confirm={top: 3, seeds: [0, 5]}", "must be fresh"),
         ("study.figures=[curve]", "did you mean `curves`"),

@@ -49,6 +49,9 @@ def ask(found: Results, *written: Any) -> list[Answer]:
         (0.1, {}, "contradicted"),
         (0.02, {}, "undecided"),
         (0.1, {"expect": "difference", "margin": None}, "supported"),
+        (0.015, {"expect": "difference", "margin": None}, "supported"),
+        (0.1, {"expect": "difference"}, "supported"),
+        (0.02, {"expect": "difference"}, "undecided"),
         (0.0, {"expect": "difference"}, "contradicted"),
         (0.0, {"expect": "difference", "margin": None}, "undecided"),
         (0.1, {"expect": "mlp_relu", "margin": None}, "supported"),
@@ -108,17 +111,11 @@ def test_what_is_missing_leaves_a_question_open() -> None:
     assert "trial 1 diverged" in (got.note or "")
     (got,) = ask(replace(found, seeds=tuple(range(10))), HEADS)
     assert "not every trial has all seeds" in (got.note or "")
-    (got,) = ask(results({"linear": 0.7, "mlp_relu": 0.9}, seeds=1), HEADS)
-    assert "too few seeds" in (got.note or "")
+    for seeds in (1, 2):
+        (got,) = ask(results({"linear": 0.7, "mlp_relu": 0.9}, seeds=seeds), HEADS)
+        assert (got.verdict, "too few seeds" in (got.note or "")) == ("undecided", True)
     (got,) = ask(replace(found, trials=(first,)), HEADS)
     assert "no trials differ in head alone" in (got.note or "")
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_two_seeds_can_answer_only_what_is_plain(seed: int) -> None:
-    found = results({"linear": 0.7, "mlp_relu": 0.7}, seeds=2)
-    (got,) = ask(found, HEADS | {"expect": "difference", "margin": None})
-    assert got.verdict == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +126,6 @@ def test_two_seeds_can_answer_only_what_is_plain(seed: int) -> None:
         ({"compare": {"head": ["a", "b"]}, "expect": "c"}, "`expect` must be no_difference"),
         ({"compare": {"head": ["a", "b"]}, "expect": "no_difference"}, "needs `margin`"),
         ({"compare": {"head": ["a", "b"]}, "expect": "a", "margin": -1}, "above 0"),
-        ({"compare": {"head": ["a", "b"]}, "expect": "a", "margin": 1}, "0.01 for one percentage point"),
         ({"compare": {"head": ["a", "a"]}, "expect": "a"}, "different values"),
         ({"compare": {"head": ["a", "b"]}, "expect": "a", "metric": "test/acc"}, "did you mean"),
         ({"compare": {"head": ["a", "b"]}, "expect": "a", "where": {"head": "a"}}, "leave head open"),

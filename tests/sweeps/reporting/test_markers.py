@@ -63,16 +63,35 @@ def test_a_check_finds_what_no_longer_matches_and_changes_nothing(
 
 
 def test_an_example_in_fenced_code_is_no_marker(home: Path) -> None:
-    text = f"```\n{OPEN}\n```\n\n~~~~\n```\n{OPEN}\n~~~~\n"
+    text = f"```\n{OPEN}\n```\n\n~~~~\n```\n{OPEN}\n~~~~\nWrite `{OPEN}` and `{CLOSE}`.\n"
     (home / "README.md").write_text(text)
     assert main(["docs=README.md"]) == 0
     assert (home / "README.md").read_text() == text
+
+
+def test_code_within_a_line_opens_no_fence(home: Path) -> None:
+    (home / "README.md").write_text(f"```x``` is code\n{OPEN}\n{CLOSE}\n")
+    assert main(["docs=README.md", "check=true"]) == 1, "the marker is seen"
+
+
+def test_line_ends_stay_what_they_are(home: Path) -> None:
+    (home / "README.md").write_bytes(f"a\r\n{OPEN}\r\n{CLOSE}\r\n".encode())
+    assert main(["docs=README.md"]) == 0
+    text = (home / "README.md").read_bytes().decode()
+    assert text.count("\n") == text.count("\r\n") > 5
+
+
+def test_a_document_that_is_no_text_is_named(home: Path) -> None:
+    (home / "README.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"README.md must be text in UTF-8"):
+        main(["docs=README.md"])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (OPEN, "line 1: the marker must be closed"),
+        (f"{OPEN}\n```\n{CLOSE}\n```\nmy text\n", "line 1: the marker must be closed"),
         (CLOSE, "line 1: `<!-- /sweeps -->` must follow a marker"),
         (f"\n{OPEN}\n{OPEN}\n{CLOSE}", "line 3: a marker must be closed first, but that of line 2"),
         ("<!-- sweeps: table=lists -->\n" + CLOSE, "line 1: a marker must have either `study=` or `results=`"),

@@ -90,10 +90,26 @@ def test_tests_agree_with_scipys(pairs: list[tuple[float, float]], margin: float
     assert beyond(a, b, margin) == pytest.approx(min(1, 2 * min(outside)), rel=1e-6, abs=1e-12)
 
 
-def test_differences_without_spread_are_certain() -> None:
-    assert paired([0.5, 0.6], [0.4, 0.5]).p == pytest.approx(0, abs=1e-12)
-    assert paired([0.5, 0.6], [0.5, 0.6]).p == 1
-    assert equivalence([0.5, 0.6], [0.5, 0.6], 0.01) == 0
+def test_equal_differences_are_no_certainty() -> None:
+    """Scores are counts of images, so differences may be equal by chance: what remains is the sign test."""
+    for gap in (0.05, -0.3):
+        got = paired([0.5 + gap, 0.6 + gap, 0.7 + gap], [0.5, 0.6, 0.7])
+        assert (got.p, got.effect) == (0.25, None)
+    assert paired([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]).p == 1
+    assert equivalence([0.5, 0.6, 0.7], [0.5, 0.6, 0.7], 0.01) == 0.125
+    assert equivalence([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], 0.01) == 1
+    assert beyond([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], 0.01) == 0.25
+    assert paired([0.9, 0.8], [0.85, 0.76]).p is None, "two pairs decide nothing"
+
+
+@pytest.mark.parametrize("num_seeds", [3, 5])
+def test_counts_of_few_images_keep_the_level(num_seeds: int) -> None:
+    draws, false = np.random.default_rng(num_seeds), 0
+    for _ in range(1000):
+        test = draws.binomial(200, 0.9, (10, num_seeds)) / 200
+        p = [paired(list(test[0]), list(test[t])).p for t in range(1, 10)]
+        false += min(holm([value for value in p if value is not None])) <= LEVEL
+    assert false / 1000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
 
 
 def test_the_interval_of_an_effect_has_its_probability_on_either_side() -> None:
@@ -191,7 +207,7 @@ def test_the_seeds_needed_would_have_sufficed() -> None:
 
         assert p(needed) <= 0.05 / 5 < p(needed - 1)
         assert not by_flips or 2.0 ** (1 - needed) <= 0.05
-    assert seeds_needed([0.1, 0.1, 0.1], 1) == 2
+    assert seeds_needed([0.1, 0.1, 0.1], 1) == 6
     assert seeds_needed([0.1, 0.1, 0.1], 1, by_flips=True) == 6
     assert seeds_needed([1e-9, -1e-9, 0.0], 1) is None
 

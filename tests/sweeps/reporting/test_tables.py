@@ -7,10 +7,16 @@ import pytest
 
 from resnet_tl.errors import ConfigError, DataError
 from sweeps.definition.tables import parse_table
+from sweeps.ledger import StudyRow
+from sweeps.reporting.combine import combine
 from sweeps.reporting.documents import tables_of
+from sweeps.reporting.html import html
+from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
-from sweeps.reporting.results import from_csv
+from sweeps.reporting.results import Results, Trial, frame_of, from_csv
+from sweeps.reporting.tables import make
 from sweeps.reporting.tables.cells import scientific, show
+from sweeps.reporting.tables.parts import Table
 
 HEADER = (
     "trial,seed,state,optimizer,lr,momentum,epochs,batch_size,max_epoch,best_epoch,val/accuracy,test/loss,test/accuracy"
@@ -315,3 +321,65 @@ def test_fresh_seeds_that_are_none_are_refused(tmp_path: Path, change: tuple[str
     path.write_text(rows_of({"1e-3": [0.5]}, fresh={"1e-3": [0.6]}).replace(*change))
     with pytest.raises(DataError, match=message):
         from_csv(path)
+
+
+def test_trials_without_a_score_are_named_where_means_are_taken(tmp_path: Path) -> None:
+    lines = ["trial,seed,state,head,lr,val/accuracy"]
+    lines += [
+        f"{n},{s},complete,linear,{lr},{0.5 + 0.1 * n + 0.02 * s}" for n, lr in enumerate((1e-3, 1e-2)) for s in (0, 1)
+    ]
+    lines += [f"{n},{s},diverged,mlp_relu,{lr}," for n, lr in ((2, 1e-3), (3, 1e-2)) for s in (0, 1)]
+    got = written(tmp_path, "\n".join(lines) + "\n", "slices")
+    assert "| Head | mlp_relu | 0 | / | / |" in got
+    assert "2 of 4 trials have no score on all seeds and are in no mean." in got
+    assert "2 of 4 trials diverged" in got
+
+
+def test_the_best_is_the_same_one_everywhere_where_means_are_equal(tmp_path: Path) -> None:
+    """A plain sum of .7, .8, .9 is another number than one of .9, .8, .7."""
+    got = written(tmp_path, rows_of({"1e-3": [0.8, 0.9, 1.0], "1e-2": [1.0, 0.9, 0.8]}), "summary").split("\n")
+    assert got[2].startswith("| 1e-3 |")
+    assert "| best |" in got[2]
+
+
+def test_a_metric_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(rows_of({"1e-3": [0.5]}))
+    with pytest.raises(DataError, match="by a score that is there"):
+        from_csv(tmp_path / "r.csv", "val/loss")
+
+
+def test_combined_studies_keep_what_belongs_to_each() -> None:
+    def study(name: str, value: float) -> Results:
+        columns = dict.fromkeys(("val/accuracy", "test/accuracy"), (value, value + 0.01, value))
+        one = {"values": {"lr": value}, "seeds": (0, 1, 2), "states": ("complete",) * 3, "columns": columns}
+        fresh = Trial(number=0, **one | {"seeds": (7, 8, 9)})  # type: ignore[arg-type]
+        trial = Trial(number=0, fingerprint=name, fresh=fresh, **one)  # type: ignore[arg-type]
+        about = StudyRow(
+            name=name, created="", identity={"data": {"fingerprint": "d"}, "space": ["lr"]}, description={},
+            threads=1, device="cpu",
+        )  # fmt: skip
+        return Results(
+            study=name, trials=(trial,), metric="val/accuracy", direction="maximize", seeds=(0, 1, 2), about=about,
+            columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),
+        )  # fmt: skip
+
+    both = combine([study("a", 0.5), study("b", 0.8)])
+    frame = frame_of(both)
+    assert list(frame.drop_duplicates(["study", "trial"])[["study", "trial"]].itertuples(index=False, name=None)) == [
+        ("a", 0), ("b", 1), ("a/confirm", 0), ("b/confirm", 1),
+    ]  # fmt: skip
+    (table,) = make(both, parse_table("confirmed"))
+    against = table.header.index("Test acc against it (95% CI)")
+    assert [row[against].split(" ")[0] for row in table.rows] == ["led", "-30.00"]
+
+
+def test_latex_and_html_keep_what_is_special() -> None:
+    block = Table(title="50% & more", header=("a_b", "<i>"), rows=(("**x_1**", "`c` <br> 5 < 6"),), notes=("±",))
+    tex = latex([block])
+    assert r"\caption{50\% \& more}" in tex
+    assert r"a\_b & $<$i$>$ \\" in tex
+    assert r"\textbf{x\_1} & \begin{tabular}[t]{@{}l@{}}\texttt{c} \\ 5 $<$ 6\end{tabular} \\" in tex
+    page = html("t<", [block], {})
+    assert "<title>t&lt;</title>" in page
+    assert "<strong>x_1</strong>" in page
+    assert "<code>c</code><br>5 &lt; 6" in page
