@@ -272,8 +272,8 @@ def main() -> None:
         ("0.9", lambda: bench.sweep_of_tails(0.9, 2)),
         ("0.7", lambda: bench.sweep_of_tails(0.7, 1)),
         ("growth", bench.growth),
-        ("memory", bench.memory),
         ("reports", bench.reports),
+        ("memory", bench.memory),
     ]
     stored = work / "figures.json"
     done: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {"parts": [], "figures": {}}

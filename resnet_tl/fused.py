@@ -349,7 +349,7 @@ class _Group:
             self._stack(padded(whole))
             for place, n in enumerate(self.active):
                 self.heads.set_member(place, self.best[n])
-            for split in ("train", "val", "test"):
+            for split in ("val", "test"):
                 sound, values, counts, bins = self._scores(split)
                 for place, n in enumerate(self.active):
                     scores[n] |= {f"{split}/{name}": float(value[place]) for name, value in values.items()}

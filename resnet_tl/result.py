@@ -28,9 +28,9 @@ class FitResult:
     best_epoch: int | None
     """The epoch whose network was selected on `val`; None when diverged."""
     metrics: dict[str, float]
-    """`split/name` for train, val and test with the selected network; empty when diverged."""
+    """`split/name` for val and test with the selected network; empty when diverged. For train see `history`."""
     confusion: dict[str, list[list[int]]]
-    """For each split counts [K, K]: row = true class, column = predicted class."""
+    """For val and test counts [K, K]: row = true class, column = predicted class."""
     reliability: list[list[float]]
     """On test, for ten bins of predicted probability: images, sum of probabilities, images that are right; empty when
     diverged."""

@@ -123,7 +123,8 @@ def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, 
     expected = 0.0
     for config, seed_runs in trials:
         seen |= dict.fromkeys(finite_views(config.augment) or ())
-        expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + sum(images.values()))
+        final = images["val"] + images["test"]
+        expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + final)
     passes = round(expected)
     views = tuple(seen)
     missing = tuple(view for view in views if not _there(front, view, session.cache))

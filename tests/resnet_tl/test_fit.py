@@ -119,11 +119,9 @@ def test_a_loss_that_stops_being_finite_names_its_epoch_and_step(prepared: Prepa
     assert "epoch 1, step" in (result.reason or "")
 
 
-def test_all_metrics_are_there_on_every_split(prepared: Prepared) -> None:
+def test_all_metrics_are_there_on_val_and_test(prepared: Prepared) -> None:
     result = fit(trial(), prepared, seed=0, environment=CPU)
-    names = {
-        f"{s}/{m}" for s in ("train", "val", "test") for m in ("loss", "accuracy", "precision", "recall", "f1", "auroc")
-    }
+    names = {f"{s}/{m}" for s in ("val", "test") for m in ("loss", "accuracy", "precision", "recall", "f1", "auroc")}
     assert set(result.metrics) == names
     assert np.array(result.confusion["test"]).sum() == prepared.num_images["test"]
 
@@ -137,7 +135,7 @@ def test_two_classes_use_one_logit_unless_asked_otherwise(binary: Prepared, tmp_
 
 def test_a_network_learns(prepared: Prepared) -> None:
     result = fit(trial(epochs=10, optimizer="adam", lr=1e-3), prepared, seed=0, environment=CPU)
-    assert result.metrics["train/accuracy"] > 0.9
+    assert result.history[-1].metrics["train/accuracy"] > 0.9
     assert result.metrics["test/accuracy"] > 0.6
 
 

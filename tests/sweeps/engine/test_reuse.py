@@ -42,9 +42,9 @@ def decisions(made: Session) -> tuple[Decision, ...]:
 
 def test_passes_are_counted_exactly(root: Path) -> None:
     (found,) = decisions(session(root, trial={"freeze": "all"}))
-    # 36 images, 24 of train: 2 trials x 2 seeds x (4 epochs x (train + val) + the final scores of all)
+    # 36 images, 24 of train: 2 trials x 2 seeds x (4 epochs x (train + val) + the final scores of val and test)
     assert found.seed_runs == 4
-    assert found.passes == 4 * (4 * (24 + 6) + 36)
+    assert found.passes == 4 * (4 * (24 + 6) + 12)
     assert found.passes_once == 36
     assert found.num_bytes == 36 * 512 * 4
     assert found.reuse
