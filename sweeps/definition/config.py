@@ -153,6 +153,11 @@ class StudyConfig(_Options):
             raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
         if not self.is_listed and self.trials is None:
             raise ValueError(f"`study.trials` must be given for method={self.method}")
+        kinds = {table.kind for table in self.tables}
+        if "confirmed" in kinds and self.confirm is None:
+            raise ValueError("`study.tables`: confirmed needs `study.confirm`, such as {top: 3, seeds: 10}")
+        if "hypotheses" in kinds and not any(item.parameter for item in self.hypotheses):
+            raise ValueError("`study.tables`: hypotheses needs `study.hypotheses` that compare something")
         for item in self.hypotheses:
             if item.margin is not None and item.margin >= 1 and not (item.metric or self.metric).endswith("loss"):
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")

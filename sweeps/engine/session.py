@@ -14,7 +14,7 @@ from resnet_tl.model import weights
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.definition.plan import DONE, Known, Plan, Trial, identity, plan, refuse_change
-from sweeps.ledger import Ledger, StudyRow
+from sweeps.ledger import Ledger, StudyRow, now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +218,11 @@ class Session:
     def study_row(self, command: str, created: str) -> StudyRow:
         """What the ledger remembers of the study itself."""
         study = self.study
+        hypotheses = [hypothesis.written() for hypothesis in study.hypotheses]
+        before = self.stored.description if self.stored else {}
+        changed = before.get("hypotheses_changed")  # a study that is stored has results
+        if self.stored and before["hypotheses"] != hypotheses:
+            changed = now()[:10]
         return StudyRow(
             name=study.name,
             created=self.stored.created if self.stored else created,
@@ -225,7 +230,8 @@ class Session:
             description={
                 "question": study.question,
                 "about": study.about,
-                "hypotheses": [hypothesis.written() for hypothesis in study.hypotheses],
+                "hypotheses": hypotheses,
+                "hypotheses_changed": changed,
                 "tables": [table.written() for table in study.tables],
                 "figures": list(study.figures),
                 "confirm": None

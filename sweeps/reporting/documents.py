@@ -3,11 +3,13 @@
 `markdown`, `latex` and `html` write blocks out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnet_tl.errors import ConfigError
+from sweeps.definition.hypotheses import canonical
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results
 from sweeps.reporting.tables import make
@@ -111,6 +113,7 @@ def _about(results: Results) -> list[Block]:
         f"Images: `{data['source']}`, {images['train']} for training, {images['val']} for selection (val), "
         f"{images['test']} for the final score (test); {len(data['classes'])} classes."
     ]
+    facts.append(f"All trials: {_settings(identity)}.")
     if description["skipped"]:
         facts.append(
             f"{len(description['skipped'])} broken images were left out: "
@@ -129,6 +132,16 @@ def _about(results: Results) -> list[Block]:
     )
     facts.append(f"{MADE_BY}{description['command']}`.")
     return [*blocks, Text(lines=tuple(facts))]
+
+
+def _settings(identity: Mapping[str, Any]) -> str:
+    """What no trial varies, as far as the study says it; what is left at its default stands in the CSV."""
+    told = [f"{name} {canonical(value)}" for name, value in identity["trial"].items()]
+    told += [f"{name} {identity['data'][name]}" for name in ("size", "crop") if identity["data"].get(name)]
+    for name, stage in identity.get("pretrain", {}).items():
+        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage["trial"].items())
+        told.append(f"`{name}` pretrained on {stage['data']['source']} ({inside})")
+    return ", ".join(told)
 
 
 def footer(results: Results) -> list[str]:

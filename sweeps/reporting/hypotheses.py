@@ -83,6 +83,9 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     if evidence.hypothesis.margin is not None:
         evidence.note = "so few seeds show neither that the difference lies within the margin nor that it is larger"
         return evidence
+    if _is_value(evidence.hypothesis) and evidence.against_p < evidence.for_p:
+        evidence.note = "the difference goes the other way, which so few seeds do not show either"
+        return evidence
     needed = seeds_needed(evidence.differences, evidence.num_pairs * num_hypotheses)
     if needed is None:
         evidence.note = "no difference in sight that a thousand seeds would show"

@@ -3,6 +3,7 @@
 Axes: D parameters, G values of one of them, T trials.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Shares:
     """Explained by a parameter alone, largest first; fractions of the variance between trial means."""
     interactions: float
     """Explained by parameters together only."""
+    exact: bool
+    """Whether the trials are a complete grid, whose variance falls into parts without a model."""
     num_trials: int
     trial_sd: float
     noise_sd: float | None
@@ -38,10 +41,7 @@ class Shares:
 
 
 def shares(results: Results) -> Shares:
-    """Decomposes the variance of a random forest's predictions at the trials that were run.
-
-    The share of a parameter is the variance of the forest's mean prediction when that parameter takes each of its
-    values and the others stay as they were in every trial.
+    """Decomposes the variance between the means of trials; where they are no complete grid, as a random forest has it.
 
     Raises:
         ConfigError: too few trials, or nothing varies.
@@ -55,6 +55,39 @@ def shares(results: Results) -> Shares:
         raise ConfigError(f"Importances need at least {LEAST_TRIALS} complete trials and a parameter that varies.")
     if values_T.min() == values_T.max():
         raise ConfigError("Importances need trials that differ, but all have the same mean.")
+    exact = _is_complete(trials, names)
+    found = _of_grid(trials, names, values_T) if exact else _of_forest(trials, names, values_T)
+    variances = [summarise(trial.scores(results.metric)).sd for trial in trials]
+    known = [sd**2 for sd in variances if sd is not None]
+    return Shares(
+        of_parameter=dict(sorted(found.items(), key=lambda item: -item[1])),
+        interactions=max(0.0, 1 - sum(found.values())),
+        exact=exact,
+        num_trials=len(trials),
+        trial_sd=float(values_T.std(ddof=1)),
+        noise_sd=float(np.sqrt(np.mean(known))) if known else None,
+    )
+
+
+def _is_complete(trials: Sequence[Trial], names: Sequence[str]) -> bool:
+    """Whether every combination of values is there, once."""
+    points = {tuple(repr(trial.values.get(name)) for name in names) for trial in trials}
+    sizes = [len({repr(trial.values.get(name)) for trial in trials}) for name in names]
+    return len(points) == len(trials) == math.prod(sizes)
+
+
+def _of_grid(trials: Sequence[Trial], names: Sequence[str], values_T: NDArray[np.float64]) -> dict[str, float]:
+    """Variance of the means at each value of a parameter, over the variance of all."""
+    found = {}
+    for name in names:
+        written = [repr(trial.values.get(name)) for trial in trials]
+        means = [values_T[[w == value for w in written]].mean() for value in dict.fromkeys(written)]
+        found[name] = float(np.var(means) / values_T.var())
+    return found
+
+
+def _of_forest(trials: Sequence[Trial], names: Sequence[str], values_T: NDArray[np.float64]) -> dict[str, float]:
+    """The variance of the forest's mean prediction when a parameter takes each of its values and the others stay."""
     from sklearn.ensemble import RandomForestRegressor
 
     inputs_TD = np.stack([_codes(trials, name) for name in names], axis=1)
@@ -70,15 +103,7 @@ def shares(results: Results) -> Shares:
         changed_GTD[:, :, column] = codes_G[:, None]
         mean_G = forest.predict(changed_GTD.reshape(-1, len(names))).reshape(len(codes_G), -1).mean(1)
         found[name] = float(np.interp(codes_T, codes_G, mean_G).var()) / total if total else 0.0
-    variances = [summarise(trial.scores(results.metric)).sd for trial in trials]
-    known = [sd**2 for sd in variances if sd is not None]
-    return Shares(
-        of_parameter=dict(sorted(found.items(), key=lambda item: -item[1])),
-        interactions=max(0.0, 1 - sum(found.values())),
-        num_trials=len(trials),
-        trial_sd=float(values_T.std(ddof=1)),
-        noise_sd=float(np.sqrt(np.mean(known))) if known else None,
-    )
+    return found
 
 
 def _codes(trials: Sequence[Trial], name: str) -> NDArray[np.float64]:

@@ -25,8 +25,13 @@ def hypotheses(results: Results) -> list[Table]:
     if NO_DIFFERENCE in kinds:
         notes.append(
             "No difference is supported when two one-sided tests place the mean difference within the margin, and "
-            "contradicted when it is shown to be larger."
+            "contradicted when it is shown to be larger; its p is that of these tests."
         )
+    if any(trial.fresh for trial in results.trials):
+        notes.append("The seeds are those of the search; the confirmation has others.")
+    changed = results.about.description.get("hypotheses_changed") if results.about else None
+    if changed:
+        notes.append(f"**Written or changed on {changed}, when seed runs had been seen already.**")
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(
@@ -40,13 +45,13 @@ def hypotheses(results: Results) -> list[Table]:
 
 def _expected(answer: Answer) -> str:
     hypothesis = answer.hypothesis
-    if hypothesis.says:
-        return hypothesis.says
     name = hypothesis.parameter or ""
     values = [show(name, value) for value in hypothesis.values]
     margin = ""
     if hypothesis.margin is not None:
         margin = f" (margin {score(answer.metric, hypothesis.margin)})"
+    if hypothesis.says:
+        return hypothesis.says + margin
     if hypothesis.expect == NO_DIFFERENCE:
         return f"{name_of(name)}: {' and '.join(values)} make no difference{margin}"
     if hypothesis.expect == DIFFERENCE:

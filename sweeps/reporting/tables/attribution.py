@@ -106,9 +106,10 @@ def importances(results: Results) -> list[Table]:
         if found.noise_sd is not None
         else ""
     )
+    how = "" if found.exact else ", in a random forest fitted to them"
     told = [
         f"Share of the variance between the means of {found.num_trials} trials ({results.metric}) that a parameter "
-        f"explains on its own, in a random forest fitted to them.{noise}",
+        f"explains on its own{how}.{noise}",
         *_left_out(results),
     ]
     return [Table(title=None, header=("Parameter", "Explains"), rows=tuple(rows), notes=tuple(told))]
