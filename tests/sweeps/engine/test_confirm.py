@@ -84,6 +84,11 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     for table in alone.stdout.split("\n\n")[1:-2]:
         assert table in report, table
 
+    # what is asked once the runs have been seen is answered, but not as if it had been asked before
+    late = run("sweeps.run", "study=small.yaml", "study.hypotheses=[{compare: {lr: [1e-3, 1e-1]}, expect: 1e-1}]")
+    assert "Written or changed on" in late.stdout
+    assert "Written or changed on" not in report
+
     # more fresh seeds extend it; a seed that chose the best cannot confirm them
     more = run("sweeps.run", "study=small.yaml", "study.confirm={top: 2, seeds: 4}")
     assert more.stdout.count("trial ") >= 2

@@ -383,3 +383,15 @@ def test_latex_and_html_keep_what_is_special() -> None:
     assert "<title>t&lt;</title>" in page
     assert "<strong>x_1</strong>" in page
     assert "<code>c</code><br>5 &lt; 6" in page
+
+
+def test_importances_of_a_complete_grid_are_exact(tmp_path: Path) -> None:
+    means = {("linear", 1e-3): 0.5, ("linear", 1e-2): 0.6, ("mlp_relu", 1e-3): 0.4, ("mlp_relu", 1e-2): 0.9}
+    lines = ["trial,seed,state,head,lr,val/accuracy"]
+    lines += [f"{n},0,complete,{head},{lr},{mean}" for n, ((head, lr), mean) in enumerate(means.items())]
+    got = written(tmp_path, "\n".join(lines) + "\n", "importances")
+    # by hand: variances 0.035 in all, 0.0225 of the means at each rate, 0.0025 at each head, and the rest
+    assert "| Learning rate | 64% |" in got
+    assert "| Head | 7% |" in got
+    assert "| together only | 29% |" in got
+    assert "forest" not in got
