@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,16 @@ def report(results: Results, specs: Sequence[TableSpec] | None = None, figures: 
     return blocks
 
 
-def own_tables(results: Results) -> list[Block]:
+@lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
+def own_tables(results: Results) -> tuple[Table | Text, ...]:
     """The tables that the study names; one that cannot be made yet says why, since nobody typed its name just now."""
-    blocks: list[Block] = []
+    blocks: list[Table | Text] = []
     for spec in results.tables or (TableSpec(kind="summary"),):
         try:
             blocks += make(results, spec)
         except ConfigError as error:
             blocks.append(Text(lines=(f"No table `{spec.kind}` yet: {error}",)))
-    return blocks
+    return tuple(blocks)
 
 
 def _about(results: Results) -> list[Block]:

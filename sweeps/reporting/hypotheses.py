@@ -12,8 +12,19 @@ from typing import Any, Literal
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
-from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, Paired, beyond, equivalence, holm, paired, roughly, seeds_needed
+from sweeps.reporting.results import Results, Trial, sign
+from sweeps.reporting.stats import (
+    LEAST_PAIRS,
+    LEVEL,
+    Paired,
+    beyond,
+    differences,
+    equivalence,
+    holm,
+    paired,
+    roughly,
+    seeds_needed,
+)
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 
@@ -41,7 +52,7 @@ def answers(results: Results, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
     """Answers those hypotheses that compare something."""
     found = [_evidence(results, item) for item in hypotheses if item.parameter is not None]
     decided = [index for index, item in enumerate(found) if item.p is not None]
-    adjusted = holm([_p(found[index]) for index in decided])
+    adjusted = holm([_known(found[index].p) for index in decided])
     for index, p in zip(decided, adjusted, strict=True):
         found[index] = _judge(found[index], p, len(decided))
     return [item.answer() for item in found]
@@ -70,11 +81,6 @@ class _Evidence:
         )  # fmt: skip
 
 
-def _p(evidence: _Evidence) -> float:
-    assert evidence.p is not None
-    return evidence.p
-
-
 def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     evidence.p = p
     if p < LEVEL:
@@ -95,7 +101,7 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
 
 
 def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
-    metric = hypothesis.metric or "test/" + results.metric.partition("/")[2]
+    metric = hypothesis.metric or results.on_test
     found = _Evidence(hypothesis=hypothesis, metric=metric)
     if not results.has(metric):
         found.note = f"there is no {metric} yet"
@@ -111,7 +117,7 @@ def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
     chosen = _against(found, scores, values) if _is_value(hypothesis) else _difference(found, scores, values)
     found.pair = (hypothesis.values[chosen[0]], hypothesis.values[chosen[1]])
     found.difference = paired(scores[chosen[0]], scores[chosen[1]])
-    found.differences = tuple(a - b for a, b in zip(scores[chosen[0]], scores[chosen[1]], strict=True))
+    found.differences = tuple(differences(scores[chosen[0]], scores[chosen[1]]))
     found.p = min(found.for_p, found.against_p)
     return found
 
@@ -142,15 +148,14 @@ def _difference(found: _Evidence, scores: Mapping[int, list[float]], values: Seq
 def _against(found: _Evidence, scores: Mapping[int, list[float]], values: Sequence[int]) -> tuple[int, int]:
     """Whether one value scores better than all others; returns it with the rival that decides."""
     winner = next(n for n in values if same(found.hypothesis.values[n], found.hypothesis.expect))
-    sign = -1.0 if found.metric.endswith("loss") else 1.0
     leads = {n: paired(scores[winner], scores[n]) for n in values if n != winner}
-    ahead = {n: _known(lead.p) if sign * lead.mean > 0 else 1.0 for n, lead in leads.items()}
-    behind = {n: 1.0 if sign * lead.mean > 0 else _known(lead.p) for n, lead in leads.items()}
+    ahead = {n: _known(lead.p) if sign(found.metric) * lead.mean > 0 else 1.0 for n, lead in leads.items()}
+    behind = {n: 1.0 if sign(found.metric) * lead.mean > 0 else _known(lead.p) for n, lead in leads.items()}
     # ahead of all: each test must pass, so none needs correction; behind one of them suffices to be wrong
     found.for_p, found.against_p = max(ahead.values()), min(holm(list(behind.values())))
     if found.for_p <= found.against_p:
         return winner, max(ahead, key=lambda n: ahead[n])
-    return winner, min(leads, key=lambda n: sign * leads[n].mean)
+    return winner, min(leads, key=lambda n: sign(found.metric) * leads[n].mean)
 
 
 def _known(p: float | None) -> float:

@@ -6,6 +6,7 @@ Axes: D parameters, G values of one of them, T trials.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Shares:
     """Between seeds of one trial, pooled; None with one seed."""
 
 
+@lru_cache(maxsize=4)  # a table and two pictures ask for it
 def shares(results: Results) -> Shares:
     """Decomposes the variance between the means of trials; where they are no complete grid, as a random forest has it.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_tl.config import METRICS, TrialConfig
+from resnet_tl.config import METRICS, TrialConfig, better
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis
@@ -81,7 +81,12 @@ class Origin:
     """Why a seed run failed or diverged, by `trial/seed`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+def sign(metric: str) -> float:
+    """1 where higher is better, else -1."""
+    return 1.0 if better(metric) == "max" else -1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # known by itself, so that what is derived from it can be kept
 class Results:
     """All that tables are made from."""
 
@@ -110,6 +115,11 @@ class Results:
     def on_test(self) -> str:
         """The study's metric, on the split that steers nothing."""
         return "test/" + self.metric.partition("/")[2]
+
+    @property
+    def headline(self) -> str:
+        """What trials are shown by: the metric on test, or where there is no test, as it is."""
+        return self.on_test if self.has(self.on_test) else self.metric
 
     def varying(self) -> list[str]:
         """Parameters with more than one value among the trials, in the order of the space, then of the options."""

@@ -119,22 +119,26 @@ class Paired:
     """Mean difference over its standard deviation (Cohen's d_z); None without spread."""
 
 
+def differences(a_S: Sequence[float], b_S: Sequence[float]) -> list[float]:
+    """a - b, seed by seed."""
+    return [a - b for a, b in zip(a_S, b_S, strict=True)]
+
+
 def paired(a_S: Sequence[float], b_S: Sequence[float], level: float = LEVEL) -> Paired:
     """Compares a with b; differences are a - b.
 
     Args:
         a_S: one value per seed, the same seeds in the same order as `b_S`.
     """
-    assert len(a_S) == len(b_S)
-    differences = [a - b for a, b in zip(a_S, b_S, strict=True)]
-    told = summarise(differences, level)
+    gaps_S = differences(a_S, b_S)
+    told = summarise(gaps_S, level)
     return Paired(
         n=told.n,
         mean=told.mean,
         sd=told.sd,
         low=told.low,
         high=told.high,
-        p=None if told.n < LEAST_PAIRS else t_test(differences),
+        p=None if told.n < LEAST_PAIRS else t_test(gaps_S),
         effect=None if told.sd is None or _no_spread(told) else told.mean / told.sd,
     )
 
@@ -208,14 +212,14 @@ def equivalence(a_S: Sequence[float], b_S: Sequence[float], margin: float) -> fl
     Source: Schuirmann 1987.
     """
     assert margin > 0
-    differences = [a - b for a, b in zip(a_S, b_S, strict=True)]
-    return max(t_test(differences, -margin, "above"), t_test(differences, margin, "below"))
+    gaps_S = differences(a_S, b_S)
+    return max(t_test(gaps_S, -margin, "above"), t_test(gaps_S, margin, "below"))
 
 
 def beyond(a_S: Sequence[float], b_S: Sequence[float], margin: float) -> float:
     """Two-sided p-value for a mean difference that is larger than the margin, in either direction."""
-    differences = [a - b for a, b in zip(a_S, b_S, strict=True)]
-    return min(1.0, 2 * min(t_test(differences, margin, "above"), t_test(differences, -margin, "below")))
+    gaps_S = differences(a_S, b_S)
+    return min(1.0, 2 * min(t_test(gaps_S, margin, "above"), t_test(gaps_S, -margin, "below")))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resnet_tl.errors import ConfigError
 from sweeps.ledger import SeedRunRow
 from sweeps.reporting.importance import shares, slices_of
-from sweeps.reporting.results import Results, Trial, comparable
+from sweeps.reporting.results import Results, Trial, comparable, sign
 from sweeps.reporting.stats import summarise
 from sweeps.reporting.tables.cells import label, name_of, show, show_range
 
@@ -77,7 +77,6 @@ class Grid:
     y_label: str
     scale: str
     """What the colours mean, with its unit."""
-    from_top: bool = True
 
 
 Chart = Plot | Bars | Grid
@@ -134,10 +133,6 @@ def scale_of(metric: str) -> tuple[float, str]:
     return (1.0, label(metric)) if metric.endswith("loss") else (100.0, f"{label(metric)} (%)")
 
 
-def _shown_metric(results: Results) -> str:
-    return results.on_test if results.has(results.on_test) else results.metric
-
-
 def _require(trials: Sequence[Any], what: str) -> None:
     if not trials:
         raise ConfigError(f"The picture {what} needs complete trials.")
@@ -173,7 +168,7 @@ def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _seeds(results: Results) -> Plot:
-    metric = _shown_metric(results)
+    metric = results.headline
     factor, x_label = scale_of(metric)
     trials = [trial for trial in ranking(results) if trial.mean(metric) is not None][:MOST_TRIALS]
     _require(trials, "seeds")
@@ -209,7 +204,7 @@ def _seeds(results: Results) -> Plot:
 
 
 def _heatmap(results: Results) -> Grid:
-    metric = _shown_metric(results)
+    metric = results.headline
     factor, scale = scale_of(metric)
     trials = [trial for trial in comparable(results.trials, results.metric) if trial.mean(metric) is not None]
     names = [name for name in results.varying() if name != "epochs"]
@@ -253,11 +248,11 @@ def _importances(results: Results) -> Bars:
 
 
 def _cost(results: Results) -> Plot:
-    metric = _shown_metric(results)
+    metric = results.headline
     factor, y_label = scale_of(metric)
     trials = [t for t in ranking(results) if t.mean(metric) is not None and t.mean("wall_s") is not None]
     _require(trials, "cost")
-    better = -1.0 if metric.endswith("loss") else 1.0
+    better = sign(metric)
     points = []
     for trial in trials:
         told = summarise(trial.scores(metric))

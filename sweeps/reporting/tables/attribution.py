@@ -6,8 +6,8 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
-from sweeps.reporting.results import Results, Trial, comparable, distinct
-from sweeps.reporting.stats import LEVEL, holm, paired, roughly, seeds_needed, summarise
+from sweeps.reporting.results import Results, Trial, comparable, distinct, sign
+from sweeps.reporting.stats import LEVEL, differences, holm, paired, roughly, seeds_needed, summarise
 from sweeps.reporting.tables.cells import (
     gap_interval,
     interval,
@@ -40,7 +40,7 @@ def ablation(results: Results) -> list[Table]:
             "The table ablation needs trials that differ from the first one in a single parameter; "
             "`method: ablation` makes such a study."
         )
-    metric = results.on_test if results.has(results.on_test) else results.metric
+    metric = results.headline
     trials = [base, *(trial for _, trial in alone)]
     names = ["base", *(f"{name_of(name)}: {show(name, trial.values.get(name))}" for name, trial in alone)]
     columns = [
@@ -69,7 +69,6 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
     if base not in whole:
         missing = ["/"] * len(trials)
         return missing, missing, [f"base {base.state}"] * len(trials)
-    better = -1.0 if metric.endswith("loss") else 1.0
     tests = {trial.number: paired(trial.scores(metric), base.scores(metric)) for trial in trials if trial in whole}
     known = [test.p for test in tests.values() if test.p is not None]
     adjusted = dict(zip(tests, holm(known), strict=True)) if len(known) == len(tests) else {}
@@ -87,10 +86,9 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
         if p is None:
             verdicts.append("too few seeds")
         elif p < LEVEL:
-            verdicts.append("**better**" if better * test.mean > 0 else "**worse**")
+            verdicts.append("**better**" if sign(metric) * test.mean > 0 else "**worse**")
         else:
-            differences = [a - b for a, b in zip(trial.scores(metric), base.scores(metric), strict=True)]
-            needed = seeds_needed(differences, len(tests))
+            needed = seeds_needed(differences(trial.scores(metric), base.scores(metric)), len(tests))
             verdicts.append("undecided" + (f"; about {roughly(needed)} seeds would show it" if needed else ""))
     return gaps, p_values, verdicts
 
@@ -127,6 +125,7 @@ def _left_out(results: Results) -> list[str]:
 def slices(results: Results) -> list[Table]:
     """For each parameter its values, averaged over all else."""
     metrics = [m for m in dict.fromkeys([results.metric, results.on_test]) if results.has(m)]
+    whole = comparable(results.trials, results.metric)
     rows: list[tuple[str, ...]] = []
     num_seeds = 0
     for name in results.varying():
@@ -141,13 +140,12 @@ def slices(results: Results) -> list[Table]:
                     "one seed" if told.low is None or told.high is None else interval(metric, told.low, told.high)
                 )
             rows.append((name_of(name), show_range(name, value), str(len(trials)), *cells))
-        whole = comparable(results.trials, results.metric)
         with_score = {repr(trial.values.get(name)) for trial in whole}
         empty = ["/"] * (2 * len(metrics))
         for value in distinct(trial.values.get(name) for trial in results.trials):
             if repr(value) not in with_score:
                 rows.append((name_of(name), show(name, value), "0", *empty))
-    if not comparable(results.trials, results.metric) or not rows:
+    if not whole or not rows:
         raise ConfigError("The table slices needs complete trials with the same seeds and a parameter that varies.")
     header = ["Parameter", "Value", "Trials"]
     for metric in metrics:

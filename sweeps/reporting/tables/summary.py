@@ -7,8 +7,8 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
-from sweeps.reporting.results import Results, Trial, comparable
-from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, holm, paired, roughly, seeds_needed
+from sweeps.reporting.results import Results, Trial, comparable, sign
+from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, differences, holm, paired, roughly, seeds_needed
 from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
 
@@ -44,9 +44,8 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
         return [], []
     choice_TS = np.array([trial.scores(results.metric) for trial in whole])
     score_TS = np.array([trial.scores(metric) for trial in whole])
-    higher = -1.0 if metric.endswith("loss") else 1.0
     # trials come by rank, so that the first is the one that every table calls the best
-    found = against_best((1.0 if results.higher_is_better else -1.0) * choice_TS, higher * score_TS, best=0)
+    found = against_best(sign(results.metric) * choice_TS, sign(metric) * score_TS, best=0)
     best, num_seeds = whole[found.best], len(whole[0].seeds)
     cells: dict[int, tuple[str, str]] = {best.number: ("best", "")}
     for trial, p in zip(whole, found.p, strict=True):
@@ -86,8 +85,8 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
 
 
 def _too_few(trial: Trial, best: Trial, metric: str, num_trials: int) -> str:
-    differences = [a - b for a, b in zip(trial.scores(metric), best.scores(metric), strict=True)]
-    needed = seeds_needed(differences, num_trials - 1, by_flips=True) if len(differences) > 1 else None
+    gaps_S = differences(trial.scores(metric), best.scores(metric))
+    needed = seeds_needed(gaps_S, num_trials - 1, by_flips=True) if len(gaps_S) > 1 else None
     return "too few seeds" + (f" ({roughly(needed)})" if needed else "")
 
 
@@ -101,7 +100,7 @@ def confirmed(results: Results) -> list[Table]:
     if not trials:
         raise ConfigError("The table confirmed needs a study with `confirm: {top: 3, seeds: 10}` that has been run.")
     fresh = [trial.fresh for trial in trials if trial.fresh]
-    own = results.on_test if results.has(results.on_test) else results.metric
+    own = results.headline
     columns = parameters(results, trials) or [Column(header="Trial", cells=[str(t.number) for t in trials])]
     plain = mean_column(trials, results.metric, spread=True, header=f"{label(results.metric)}, search")
     again = mean_column(fresh, results.metric, spread=True, header=f"{label(results.metric)}, fresh seeds")
