@@ -176,6 +176,7 @@ def bare(task: Task, table: Table, seed: int) -> float:
     """What the machine allows: forward, backward and step on batches that are there, with nothing else at all."""
     from resnet_tl.config import TrialConfig
     from resnet_tl.model.network import assemble
+    from resnet_tl.training import optimizer_for
 
     state = torch.load(task.weights, weights_only=True)
     trial = TrialConfig(
@@ -184,13 +185,13 @@ def bare(task: Task, table: Table, seed: int) -> float:
     )  # fmt: skip
     net = assemble(trial, num_outputs=table.num_classes, channels=3, seed=seed, state=state, input_size=(64, 64))
     net.train()
-    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=task.lr, momentum=0.9)
+    optimizer = optimizer_for(net, trial)
     images = table.decoded()
     ready = [(images[part], table.labels[part]) for part in table.index["train"].split(task.batch_size)]
     started = time.perf_counter()
     for _ in range(task.epochs):
         for inputs, labels in ready:
-            optimizer.zero_grad()
+            net.zero_grad()
             with torch.autocast("cpu", torch.bfloat16):
                 outputs = net(inputs)
             nn.functional.cross_entropy(outputs.float(), labels).backward()

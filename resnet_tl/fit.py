@@ -202,7 +202,7 @@ class Run:
         if head.dropout:
             draws = uniforms_BW(derive(self.seed, "dropout", epoch), batch.samples_B, self.trial.head_width)
             keep_BH = torch.from_numpy((draws >= head.dropout).astype(np.float32)).to(self.device)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         with self._autocast():
             outputs = self.network.tail(batch.inputs_B, keep_BH)
         loss = loss_of(

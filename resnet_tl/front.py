@@ -61,7 +61,7 @@ class Front:
     @property
     def channels_last(self) -> bool:
         """Whether outputs are stored as H, W, C."""
-        return channels_last_pieces(self.backbone, self.input_size, self.memory_format)[self.cut - 1]
+        return channels_last_pieces(self.backbone, self.input_size, self.memory_format, self.precision)[self.cut - 1]
 
     @property
     def num_bytes(self) -> int:

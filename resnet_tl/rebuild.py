@@ -33,7 +33,7 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         head,
         num_frozen=card.num_frozen,
         bn=trial.bn,
-        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format),
+        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format, trial.precision),
     )
     return network.eval(), card
 

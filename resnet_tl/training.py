@@ -4,6 +4,7 @@ Axes: B images, H hidden units, K classes, O outputs of the network.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,31 +51,50 @@ def balanced_weights_K(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer:
-    """The optimiser over all parameters that train; the backbone's group has its own learning rate."""
-    groups = [
-        {
-            "params": [p for p in network.backbone.parameters() if p.requires_grad],
-            "scale": trial.backbone_lr_factor,
-        },
-        {"params": list(network.head.parameters()), "scale": 1.0},
+    """The optimiser over all parameters that train; the backbone's group has its own learning rate.
+
+    It moves them through views that are contiguous, whatever their layout: fused kernels copy any other tensor there
+    and back, which took a ResNet-18 in `channels_last` 14 ms a step. Gradients are the network's to clear.
+    """
+    trained = [
+        ([p for p in network.backbone.parameters() if p.requires_grad], trial.backbone_lr_factor),
+        (list(network.head.parameters()), 1.0),
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = [
+        {"params": [_contiguous(p.detach()) for p in parameters], "scale": scale}
+        for parameters, scale in trained
+        if parameters
+    ]
+    options: dict[str, Any] = {"lr": trial.lr, "weight_decay": trial.weight_decay}
+    options["fused"] = trial.fused_optimizer or None
+    optimizer: torch.optim.Optimizer
     if trial.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups,
-            lr=trial.lr,
-            momentum=trial.momentum,
-            weight_decay=trial.weight_decay,
-            fused=trial.fused_optimizer or None,
-        )
-    cls = torch.optim.Adam if trial.optimizer == "adam" else torch.optim.AdamW
-    return cls(
-        groups,
-        lr=trial.lr,
-        betas=(0.9, 0.999),
-        weight_decay=trial.weight_decay,
-        fused=trial.fused_optimizer or None,
-    )
+        optimizer = torch.optim.SGD(groups, momentum=trial.momentum, **options)
+    else:
+        cls = torch.optim.Adam if trial.optimizer == "adam" else torch.optim.AdamW
+        optimizer = cls(groups, betas=(0.9, 0.999), **options)
+    views = [view for group in optimizer.param_groups for view in group["params"]]
+    pairs = list(zip([p for parameters, _ in trained for p in parameters], views, strict=True))
+
+    def lend(*_: Any) -> None:
+        for parameter, view in pairs:
+            view.grad = None if parameter.grad is None else _contiguous(parameter.grad)
+
+    def give_back(*_: Any) -> None:
+        for view in views:
+            view.grad = None
+
+    optimizer.register_step_pre_hook(lend)
+    optimizer.register_step_post_hook(give_back)
+    return optimizer
+
+
+def _contiguous(tensor: Tensor) -> Tensor:
+    """A view in the order of memory; torch keeps a gradient in the order of its parameter."""
+    if tensor.dim() == 4 and not tensor.is_contiguous():
+        tensor = tensor.permute(0, 2, 3, 1)
+    assert tensor.is_contiguous()
+    return tensor
 
 
 def lr_factor(trial: TrialConfig, *, epoch: int, step: int, steps_per_epoch: int) -> float:

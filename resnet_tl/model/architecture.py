@@ -151,18 +151,27 @@ def cut_point(backbone: str, num_frozen: int, *, channels: int = 3) -> int:
     return len(whole)
 
 
+MAX_PRODUCT_PX = {"bf16": 3, "fp32": 1}
+"""Largest side of a convolution's output for which a matrix product is quicker on a CPU (`model.convolution`). Forward
+and backward of 512 channels, 3 x 3, batches of 8 to 128 (AVX-512, oneDNN): bf16 1.1 to 1.7 times for 3 x 3 outputs,
+1.5 to 2.1 for 2 x 2, 7 to 13 for 1 x 1, and no gain for 4 x 4; fp32 4.5 to 5.4 for 1 x 1 and a loss beyond."""
+
 MIN_CHANNELS_LAST_PX = 4
-"""Least side of a feature map for which `channels_last` gains. On a CPU (AVX-512, oneDNN) a ResNet-18 on 64 pixels
-trains 171 to 192 images/s with it up to 4 x 4 maps, and 167 when the 2 x 2 maps of layer4 have it too; the tail of a
-network on 2 x 2 maps alone takes 23 ms a step with it and 17 without."""
+"""Least side of a feature map for which `channels_last` gains without such products. On the same machine a ResNet-18
+on 64 pixels trained 171 to 192 images/s with it up to 4 x 4 maps, and 167 when the 2 x 2 maps of layer4 had it too."""
 
 
-def channels_last_pieces(backbone: str, input_size: tuple[int, int], memory_format: str) -> tuple[bool, ...]:
-    """For each of the `pieces` whether its feature maps are laid out channels last."""
+def channels_last_pieces(
+    backbone: str, input_size: tuple[int, int], memory_format: str, precision: str
+) -> tuple[bool, ...]:
+    """For each of the `pieces` whether its feature maps are laid out so."""
     if memory_format != "channels_last":
         return (False,) * len(pieces(backbone))
-    costs = piece_costs(backbone, 3, input_size)
-    return tuple(len(c.shape) == 3 and min(c.shape[1:]) >= MIN_CHANNELS_LAST_PX for c in costs)
+    shapes = [cost.shape for cost in piece_costs(backbone, 3, input_size)]
+    return tuple(
+        len(shape) == 3 and (min(shape[1:]) >= MIN_CHANNELS_LAST_PX or max(shape[1:]) <= MAX_PRODUCT_PX[precision])
+        for shape in shapes
+    )
 
 
 @lru_cache

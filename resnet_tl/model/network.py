@@ -6,7 +6,7 @@ Axes: B images, C channels, H W pixels, F features, H hidden units of the head, 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from resnet_tl.model.architecture import (
     is_norm,
     pieces,
 )
+from resnet_tl.model.convolution import Convolution
 from resnet_tl.seeding import derive
 
 LEAKY_SLOPE = 0.01
@@ -113,6 +114,9 @@ class Network(nn.Module):
         for block in self._blocks:
             if self.channels_last[block.first]:
                 block.module.to(memory_format=torch.channels_last)
+                for module in block.module.modules():
+                    if isinstance(module, Convolution):
+                        module.as_product = True
 
     def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K]."""
@@ -247,7 +251,7 @@ def _partly(block: Any, inputs_BCHW: Tensor, first: int, end: int, layout: torch
 def build_backbone(
     name: str, channels: int, *, state: dict[str, Tensor] | None = None, seed: int | None = None
 ) -> nn.Module:
-    """A torchvision ResNet without its classifier.
+    """A torchvision ResNet without its classifier, with convolutions of ours.
 
     Args:
         state: its parameters and buffers; or
@@ -269,13 +273,20 @@ def build_backbone(
         assert seed is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "backbone_init"))
-            return cast(nn.Module, make())
+            return _with_convolutions(make())
     with torch.device("meta"):  # no time spent drawing what is overwritten
         network = make()
     network.load_state_dict(state, assign=True)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
-    return cast(nn.Module, network)
+    return _with_convolutions(network)
+
+
+def _with_convolutions(backbone: nn.Module) -> nn.Module:
+    for name, module in list(backbone.named_modules()):
+        if isinstance(module, nn.Conv2d):
+            backbone.set_submodule(name, Convolution.like(module))
+    return backbone
 
 
 def assemble(
@@ -305,7 +316,7 @@ def assemble(
         num_frozen=num_frozen,
         bn=trial.bn,
         cut=cut_of(trial, channels),
-        channels_last=channels_last_pieces(trial.backbone, input_size, trial.memory_format),
+        channels_last=channels_last_pieces(trial.backbone, input_size, trial.memory_format, trial.precision),
     )
     assert network.num_pieces == len(pieces(trial.backbone))
     return network

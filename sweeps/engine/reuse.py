@@ -14,7 +14,7 @@ from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, piece_costs, pieces
+from resnet_tl.model.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
 from resnet_tl.store import num_rows
 from sweeps.engine.batch import MOST_HEADS
 from sweeps.engine.session import Session
@@ -222,9 +222,13 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
     cut = decision.front.cut if decision is not None and decision.reuse else 0
     costs = piece_costs(trial.backbone, data.channels, data.input_size)
     after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
-    maps = sum(math.prod(cost.shape) for name, cost in after if ".conv" not in name)
+    shapes = [cost.shape for name, cost in after if ".conv" not in name]
+    maps = sum(math.prod(shape) for shape in shapes)
     # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
     # are four times as large as the one after its pooling
     stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16
     total += 4 * max(6 * maps * trial.batch_size, 0 if cut else 3 * stem * EVAL_BATCH)
+    # a matrix product keeps the windows of its input: nine taps of two bytes, twice a block
+    small = [shape for shape in shapes if max(shape[1:], default=math.inf) <= MAX_PRODUCT_PX[trial.precision]]
+    total += 36 * sum(math.prod(shape) for shape in small) * trial.batch_size
     return total

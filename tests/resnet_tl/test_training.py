@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from resnet_tl.training import balanced_weights_K, class_logits, loss_of, lr_factor
+from resnet_tl.model.network import assemble
+from resnet_tl.training import balanced_weights_K, class_logits, loss_of, lr_factor, optimizer_for, set_lr
 from tests.conftest import trial
 
 
@@ -43,3 +44,37 @@ def test_schedules() -> None:
     assert cosine[7] == pytest.approx(0.5)
     assert all(a >= b for a, b in pairwise(cosine[2:]))
     assert 0 < cosine[-1] < 0.05
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_the_optimiser_takes_torchs_steps_whatever_the_layout(optimizer: str, fused: bool) -> None:
+    config = trial(
+        optimizer=optimizer, weight_decay=0.1, backbone_lr_factor=0.5, freeze="layer2", fused_optimizer=fused
+    )
+    ours, theirs = (
+        assemble(config, num_outputs=3, channels=3, seed=0, state=None, input_size=(32, 32)) for _ in range(2)
+    )
+    assert any(p.requires_grad and p.dim() == 4 and not p.is_contiguous() for p in ours.parameters())
+    mine = optimizer_for(ours, config)
+    cls = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
+    momentum = {"momentum": config.momentum} if optimizer == "sgd" else {}
+    plain = cls(
+        [
+            {"params": [p for p in theirs.backbone.parameters() if p.requires_grad], "lr": config.lr * 0.5},
+            {"params": list(theirs.head.parameters()), "lr": config.lr},
+        ],
+        weight_decay=0.1,
+        fused=fused or None,
+        **momentum,
+    )
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        images = torch.randn(4, 3, 32, 32, generator=draws)
+        set_lr(mine, config, 1.0)
+        for network, stepped in ((ours, mine), (theirs, plain)):
+            network.zero_grad()
+            network(images).pow(2).sum().backward()
+            stepped.step()
+    for (name, got), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(got, expected, rtol=1e-5, atol=1e-6), name
