@@ -222,8 +222,9 @@ class Page:
             "## Where we are not faster",
             "",
             "- With nothing frozen, or with augmentation that has no end (rotation, random crops, mixup, cutmix), "
-            "nothing can be shared: the gain is that of the memory layout and of two processes in place of two "
-            "threads, as above.",
+            "nothing can be shared: the gain is that of two processes in place of two threads and, on a CPU, of small "
+            "maps as matrix products, as above; with maps larger than 3 × 3 everywhere (from about 100 pixels on) "
+            "only the first is left.",
             "- `torch.compile` is not offered: measured earlier on such a processor, it cost 25 to 77 s and gained "
             "nothing.",
             "- No GPU was at hand; nothing here says how any of this compares on one.",

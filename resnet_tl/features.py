@@ -57,9 +57,11 @@ class Features:
 
 def as_stored(outputs_B: Tensor, front_is_last: bool) -> Tensor:
     """Outputs in the memory layout that stored ones have: layouts decide which kernel runs, and so the last bits."""
+    # by way of one axis: `contiguous` leaves the strides of axes of one pixel as they are
     if outputs_B.dim() == 4 and front_is_last:
-        return outputs_B.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    return outputs_B.contiguous()
+        outputs_BHWC = outputs_B.permute(0, 2, 3, 1)
+        return outputs_BHWC.reshape(-1).view(outputs_BHWC.shape).permute(0, 3, 1, 2)
+    return outputs_B.reshape(-1).view(outputs_B.shape)
 
 
 def _tensor(rows: NDArray[Any], front: Front) -> Tensor:

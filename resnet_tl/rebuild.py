@@ -28,12 +28,13 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
     head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
     head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
     size = (card.crop, card.crop) if card.crop else card.size
+    # what it was trained in does not matter here: predictions are in full precision
     network = Network(
         backbone,
         head,
         num_frozen=card.num_frozen,
         bn=trial.bn,
-        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format, trial.precision),
+        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format, "fp32"),
     )
     return network.eval(), card
 

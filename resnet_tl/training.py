@@ -78,6 +78,7 @@ def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer
 
     def lend(*_: Any) -> None:
         for parameter, view in pairs:
+            assert view.data_ptr() == parameter.data_ptr(), "a parameter has moved since its optimiser was made"
             view.grad = None if parameter.grad is None else _contiguous(parameter.grad)
 
     def give_back(*_: Any) -> None:

@@ -67,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     form = values.get("format", "markdown")
     if "results" in values:
-        from sweeps.reporting.results import from_csv
+        from sweeps.reporting.reading import from_csv
 
         path = expand(values["results"], "results")
         results, name = from_csv(path, metric), path.stem
@@ -105,7 +105,9 @@ def main(words: Sequence[str] | None = None) -> int:
 def _documents(values: dict[str, Any], out: Path) -> int:
     """Fills marked places, or compares them with their sources."""
     from sweeps.reporting import markers
-    from sweeps.reporting.results import Results, from_csv, write
+    from sweeps.reporting.frame import write
+    from sweeps.reporting.reading import from_csv
+    from sweeps.reporting.results import Results
 
     places = _several(values["docs"])
     known: dict[str, Results] = {}
@@ -211,7 +213,7 @@ def _several(text: str) -> list[str]:
 
 def _from_ledger(ledger: Any, names: str) -> "Results":
     from sweeps.reporting.combine import combine
-    from sweeps.reporting.results import from_ledger
+    from sweeps.reporting.reading import from_ledger
 
     found = [from_ledger(ledger, name) for name in _several(names)]
     return found[0] if len(found) == 1 else combine(found)

@@ -84,7 +84,7 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.reporting import documents
     from sweeps.reporting.markdown import table
     from sweeps.reporting.output import write_report
-    from sweeps.reporting.results import from_ledger
+    from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.tables.parts import Table
 
     name = definition.study.name

@@ -118,11 +118,12 @@ class _Windows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         rows, columns = ctx.axes
-        padded = gradients[0].new_zeros(ctx.padded)
+        padded = gradients[0].new_zeros(ctx.padded, dtype=torch.float32)  # one rounding to bf16, not one for each tap
         windows = gradients[0].view(
             len(padded), rows.outputs, columns.outputs, rows.num_taps, columns.num_taps, padded.shape[-1]
         )
         for row in range(rows.num_taps):
             for column in range(columns.num_taps):
                 padded[:, rows.seen_by(row), columns.seen_by(column)] += windows[:, :, :, row, column]
-        return pad(padded, (0, 0, -columns.before, -columns.after, -rows.before, -rows.after)), None, None
+        maps = pad(padded, (0, 0, -columns.before, -columns.after, -rows.before, -rows.after))
+        return maps.to(gradients[0].dtype), None, None

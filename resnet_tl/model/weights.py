@@ -238,7 +238,8 @@ def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -
             f"{where} must hold the weights of a {backbone}, but {len(lacking)} tensors are missing, {len(wrong)} of "
             f"another size and {len(extra)} unknown (the first: {first}). Does `trial.backbone` fit the file?"
         )
-    whole = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    # in one memory order, whichever the file has, since that decides which kernel runs
+    whole = {name: (t.float() if t.is_floating_point() else t).contiguous() for name, t in state.items()}
     for name in counters - set(whole):  # files from before this counter existed
         whole[name] = next(iter(whole.values())).new_zeros((), dtype=torch.int64)
     return whole

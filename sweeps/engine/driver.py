@@ -1,12 +1,11 @@
 """The one process that decides: it asks for trials, hands out seed runs, and writes down what comes back."""
 
 import contextlib
-import math
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial
 from sweeps.engine.ahead import load_ahead
 from sweeps.engine.batch import Todo
-from sweeps.engine.best import BestNetwork, Scored
+from sweeps.engine.best import BestNetwork
 from sweeps.engine.commit import git_commit
 from sweeps.engine.execute import LocalExecutor, allot
 from sweeps.engine.features import folders, provide_features
@@ -33,25 +32,12 @@ from sweeps.engine.progress import Display
 from sweeps.engine.record import Done, Recorder
 from sweeps.engine.reuse import Reuse, decide, planned, present
 from sweeps.engine.session import Session
+from sweeps.engine.standing import Outcome, Standing
 from sweeps.engine.storage import open_storage
 from sweeps.engine.study import ASK_AHEAD, Study
 from sweeps.engine.weights import provide
 from sweeps.engine.work import warm_up
 from sweeps.ledger import Ledger, SeedRunRow, TrialRow, now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What a run of the driver came to."""
-
-    done: int
-    """Seed runs of the study with a result, diverged ones included."""
-    total: int
-    failed: int
-    ran: int
-    """Seed runs trained by this very run."""
-    best: Path | None
-    """Folder of the best network."""
 
 
 @contextmanager
@@ -105,11 +91,14 @@ class _Driver:
     def __init__(self, session: Session, ledger: Ledger, command: str, console: Console) -> None:
         self.session, self.ledger, self.console = session, ledger, console
         self.study = session.study
-        self.trials: list[Trial] = list(session.plan.trials)
-        # a failed seed run is tried again, so it counts as not there until then
-        self.states = {key: state for key, state in session.known.states.items() if state in DONE}
+        self.standing = Standing(
+            session.study,
+            ledger,
+            trials=list(session.plan.trials),
+            states=session.known.states,
+            to_ask=session.plan.to_ask,
+        )
         self.todo = deque(Todo(trial=trial, seed=seed) for trial, seed in session.plan.todo)
-        self.to_ask = session.plan.to_ask
         self.work = session.out / "mlruns" / ".work" / "studies" / self.study.name
         self.ran = 0
         self.others = ledger.has_others(self.study.name)
@@ -135,8 +124,8 @@ class _Driver:
 
     def run(self) -> Outcome:
         untracked = any(not row.tracked for row in self.ledger.seed_runs(self.study.name))
-        to_do = bool(self.todo or self.to_ask or self._to_confirm())
-        if not to_do and not untracked and self._best.is_stored(self._scored()):
+        to_do = bool(self.todo or self.standing.to_ask or self.standing.to_confirm())
+        if not to_do and not untracked and self._best.is_stored(self.standing.scored()):
             return self._outcome()
         interrupted = True
         with self.interrupt:
@@ -152,7 +141,7 @@ class _Driver:
                 if self.recorder.failed:
                     self.recorder.finished(list(self._untracked()))
                 self.recorder.flush()  # which moves checkpoints to where the ledger then says
-                self._best.store(self._scored(), self._network_of, self._pool(1), self.session.data, self._say)
+                self._best.store(self.standing.scored(), self._network_of, self._pool(1), self.session.data, self._say)
                 interrupted = False
             finally:
                 self._close(interrupted)
@@ -162,7 +151,7 @@ class _Driver:
         definition, session = self.session.definition, self.session
         fresh = not session.known.trials
         self.optuna = Study(session.out / "studies.db", self.study, definition.space, fresh=fresh)
-        self.optuna.drop_unknown({trial.number for trial in self.trials})
+        self.optuna.drop_unknown({trial.number for trial in self.standing.trials})
         self.recorder = Recorder(
             out=session.out,
             cache=session.cache,
@@ -199,7 +188,7 @@ class _Driver:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _untracked(self) -> Iterator[Done]:
-        for trial in self.trials:
+        for trial in self.standing.trials:
             for row in self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint):
                 if not row.tracked:
                     yield self._done(trial, row)
@@ -209,24 +198,11 @@ class _Driver:
             trial=trial,
             seed=row.seed,
             folder=None if row.reused_from else folder_of(self.work, trial.fingerprint, row.seed),
-            seeds=self.study.seeds if self._is_whole(trial) else (),
+            seeds=self.study.seeds if self.standing.is_whole(trial) else (),
         )
-
-    def _is_whole(self, trial: Trial) -> bool:
-        return all((trial.fingerprint, seed) in self.states for seed in self.study.seeds)
 
     def _outcome(self) -> Outcome:
-        wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self.study.seeds}
-        if self.study.confirm:
-            wanted |= {(trial.fingerprint, seed) for trial in self._best_trials() for seed in self.study.confirm.seeds}
-        states = [self.states.get(key) for key in wanted]
-        return Outcome(
-            done=sum(state in DONE for state in states),
-            total=len(wanted),
-            failed=sum(state == "failed" for state in states),
-            ran=self.ran,
-            best=self._best.stored(),
-        )
+        return self.standing.outcome(ran=self.ran, best=self._best.stored())
 
     # -- results that exist already ------------------------------------------------------------------------------------
 
@@ -269,13 +245,13 @@ class _Driver:
         seeds = len(self.study.seeds)
         self.display = Display(
             self.study.name,
-            total=(len(self.trials) + self.to_ask) * seeds,
+            total=(len(self.standing.trials) + self.standing.to_ask) * seeds,
             done=self._outcome().done,
             workers=workers,
             console=self.console,
         )
-        configs = [trial.config for trial in self.trials]
-        if self.to_ask:
+        configs = [trial.config for trial in self.standing.trials]
+        if self.standing.to_ask:
             configs += [session.definition.trial(params) for params in session.definition.space.probes()]
         provide(
             session,
@@ -290,7 +266,7 @@ class _Driver:
         if self.study.method == "random" and any(session.front(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self.interrupt.check()
-        if self.todo or self.to_ask:
+        if self.todo or self.standing.to_ask:
             self._train(devices, executor)
         self._begin_confirmation()
         if self.todo:
@@ -303,7 +279,7 @@ class _Driver:
         assert self.recorder
         assert self.display
         session = self.session
-        decided = decide(session, planned(session, self._todo_counts(), self.to_ask))
+        decided = decide(session, planned(session, self._todo_counts(), self.standing.to_ask))
         with contextlib.ExitStack() as held:
             held.enter_context(cache.hold(session.in_use()))  # what was pretrained just now, too
             held.enter_context(cache.hold(present(session, [d.front for d in decided.decisions if d.reuse])))
@@ -332,23 +308,26 @@ class _Driver:
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
         if self.study.trials is not None and self._row_of_study.description["trials"] < self.study.trials:
-            self._say(f"The space has no more than {len(self.trials) + self.to_ask} different trials.")
+            self._say(
+                f"The space has no more than {len(self.standing.trials) + self.standing.to_ask} different trials."
+            )
         if any(config.weights == "none" and self.session.num_frozen(config) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
 
     def _todo_counts(self) -> list[tuple[TrialConfig, int]]:
         """Trials with their number of seed runs still to do."""
         counts = Counter(item.trial.number for item in self.todo)
-        return [(trial.config, counts[trial.number]) for trial in self.trials if counts[trial.number]]
+        return [(trial.config, counts[trial.number]) for trial in self.standing.trials if counts[trial.number]]
 
     def _write(self, pairs: Sequence[tuple[Trial, SeedRunRow]]) -> None:
         """Ledger first: it is the truth. Then MLflow, which may be late."""
         assert self.recorder
         self.ledger.put([row for _, row in pairs])
-        self.states |= {(row.fingerprint, row.seed): row.state for _, row in pairs}
+        for _, row in pairs:
+            self.standing.know(row)
         # of each trial the last row may be the one that completes it
         last = {trial.number: (trial, row) for trial, row in pairs}
-        whole = {number: trial for number, (trial, _) in last.items() if self._is_whole(trial)}
+        whole = {number: trial for number, (trial, _) in last.items() if self.standing.is_whole(trial)}
         several = [self._done(trial, row) for trial, row in pairs]
         ends = {(trial.number, row.seed) for trial, row in last.values()}
         self.recorder.finished(
@@ -360,36 +339,15 @@ class _Driver:
 
     # -- confirmation ------------------------------------------------------------------------------------------------
 
-    def _best_trials(self) -> list[Trial]:
-        """Those that are to be run again; none before every trial has a result for each of its seeds."""
-        confirm = self.study.confirm
-        if confirm is None or self.to_ask or self.todo or not all(self._is_whole(trial) for trial in self.trials):
-            return []
-        sign = 1 if self.study.direction == "maximize" else -1
-        best = sorted(self._scored(), key=lambda scored: (-sign * scored.value, scored.number))[: confirm.top]
-        by_number = {trial.number: trial for trial in self.trials}
-        return [by_number[scored.number] for scored in best]
-
-    def _to_confirm(self) -> list[Todo]:
-        """Seed runs on fresh seeds that are still to do."""
-        if self.study.confirm is None:
-            return []
-        return [
-            Todo(trial=trial, seed=seed)
-            for trial in self._best_trials()
-            for seed in self.study.confirm.seeds
-            if self.states.get((trial.fingerprint, seed)) not in DONE
-        ]
-
     def _begin_confirmation(self) -> None:
         confirm = self.study.confirm
         if confirm is None:
             return
         assert self.display
-        if any(self.states.get((t.fingerprint, s)) == "failed" for t in self.trials for s in self.study.seeds):
+        if self.standing.has_failed():
             self._say("Nothing is confirmed before every seed run has a result; starting again tries the failed ones.")
             return
-        waiting = self._to_confirm()
+        waiting = self.standing.to_confirm()
         if waiting:
             numbers = ", ".join(str(number) for number in dict.fromkeys(item.trial.number for item in waiting))
             self._say(f"Confirming trials {numbers} on {len(confirm.seeds)} fresh seeds.")
@@ -399,50 +357,29 @@ class _Driver:
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 
-    def _rows(self, trial: Trial) -> list[SeedRunRow]:
-        rows = self.ledger.seed_runs(self.study.name, fingerprint=trial.fingerprint)
-        return [row for row in rows if row.seed in self.study.seeds]
-
-    def _mean(self, rows: list[SeedRunRow]) -> float | None:
-        """Mean over all seeds, or None when one of them is no number: never a mean of what is left."""
-        if len(rows) < len(self.study.seeds) or any(row.state != "complete" for row in rows):
-            return None
-        # as reports take it: plain sums differ in their last bit with the order, and would break ties another way
-        return math.fsum(row.metrics[self.study.metric] for row in rows) / len(rows)
-
-    def _scored(self) -> list[Scored]:
-        """Trials that have a value, with their seed runs."""
-        found = []
-        for trial in self.trials:
-            rows = self._rows(trial)
-            value = self._mean(rows)
-            if value is not None:
-                found.append(Scored(number=trial.number, value=value, rows=tuple(rows)))
-        return found
-
     def _settle(self, trial: Trial) -> None:
         assert self.optuna
-        self.optuna.settle(trial, self._mean(self._rows(trial)))
+        self.optuna.settle(trial, self.standing.mean(trial))
 
     def _settle_all(self) -> None:
-        for trial in self.trials:
-            if self._is_whole(trial):
+        for trial in self.standing.trials:
+            if self.standing.is_whole(trial):
                 self._settle(trial)
 
     def _ask(self) -> bool:
         """Gets one more trial from the sampler; False when there is none, or none yet."""
         assert self.optuna
         assert self.display
-        if not self.to_ask:
+        if not self.standing.to_ask:
             return False
-        number = 1 + max((trial.number for trial in self.trials), default=-1)
+        number = 1 + max((trial.number for trial in self.standing.trials), default=-1)
         if self.study.method == "bayes":
-            heard = [trial for trial in self.trials if trial.number <= number - ASK_AHEAD]
-            if not all((t.fingerprint, s) in self.states for t in heard for s in self.study.seeds):
+            heard = [trial for trial in self.standing.trials if trial.number <= number - ASK_AHEAD]
+            if not all(self.standing.is_whole(trial) for trial in heard):
                 return False
             for trial in heard:
                 self._settle(trial)
-        taken = {trial.fingerprint: trial.number for trial in self.trials}
+        taken = {trial.fingerprint: trial.number for trial in self.standing.trials}
         definition = self.session.definition
 
         def name_of(params: dict[str, Any]) -> str:
@@ -450,18 +387,18 @@ class _Driver:
 
         params = self.optuna.propose(number, taken, name_of)
         if params is None:
-            self._say(f"No other trial was found; the study ends with {len(self.trials)}.")
-            self.to_ask = 0
+            self._say(f"No other trial was found; the study ends with {len(self.standing.trials)}.")
+            self.standing.to_ask = 0
             about = self._row_of_study
-            self._row_of_study = replace(about, description=about.description | {"trials": len(self.trials)})
+            self._row_of_study = replace(about, description=about.description | {"trials": len(self.standing.trials)})
             self.ledger.put_study(self._row_of_study)
-            self.display.grow(len(self.trials) * len(self.study.seeds))
+            self.display.grow(len(self.standing.trials) * len(self.study.seeds))
             return False
         config = definition.trial(params)
         trial = Trial(number=number, params=params, config=config, fingerprint=self.session.name_of(config))
         self.ledger.put_trials(self.study.name, [_trial_row(trial)])
-        self.trials.append(trial)
-        self.to_ask -= 1
+        self.standing.trials.append(trial)
+        self.standing.to_ask -= 1
         front = self.session.front(config)
         if front is not None and self.reuse.decisions and self.reuse.of(front) is None and front not in self.unforeseen:
             self.unforeseen.add(front)

@@ -9,7 +9,8 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
 from sweeps.ledger import Ledger
 from sweeps.reporting import documents
-from sweeps.reporting.results import Results, to_csv, write, write_csv
+from sweeps.reporting.frame import to_csv, write, write_csv
+from sweeps.reporting.results import Results
 
 if TYPE_CHECKING:
     from sweeps.reporting.figures.charts import Chart

@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from sweeps.reporting.frame import frame_of
 from sweeps.reporting.hypotheses import answers
-from sweeps.reporting.results import Results, Trial, frame_of
+from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.stats import bootstrap_interval, summarise
 
 

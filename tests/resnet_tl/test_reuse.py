@@ -16,7 +16,7 @@ from resnet_tl.course import Member
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import PLAIN, View, finite_views
 from resnet_tl.errors import DataError
-from resnet_tl.features import Features, compute
+from resnet_tl.features import Features, as_stored, compute
 from resnet_tl.fingerprint import Environment
 from resnet_tl.fit import Run, fit
 from resnet_tl.front import Front, cut_of, front_of, head_group
@@ -301,6 +301,17 @@ def test_heads_follow_a_plain_module_and_torchs_optimiser(head: str, optimizer: 
             if head != "mlp_batchnorm":
                 plain.eval()
                 assert torch.allclose(made.logits(torch.stack([x, x]))[0], plain(x), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("last", [True, False])
+def test_outputs_have_the_strides_of_stored_ones(size: int, last: bool) -> None:
+    wanted = (4 * size * size, 1, 4 * size, 4) if last else (4 * size * size, size * size, size, 1)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = torch.randn(3, 4, size, size).contiguous(memory_format=layout)
+        given = as_stored(maps, last)
+        assert torch.equal(given, maps)
+        assert given.stride() == wanted
 
 
 class TestStore:

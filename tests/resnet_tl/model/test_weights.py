@@ -76,6 +76,17 @@ def test_plain_state_dicts_are_read(tmp_path: Path, suffix: str, state: dict[str
     assert weights.identity(str(path), "resnet18") == f"sha256:{loaded.sha256}"
 
 
+def test_the_memory_order_of_a_file_does_not_matter(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "other.pth"
+    turned = {name: t.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1) for name, t in state.items() if t.dim() == 4}
+    assert not any(tensor.is_contiguous() for tensor in turned.values() if min(tensor.shape) > 1)
+    torch.save(state | turned, path)
+    loaded = weights.load(str(path), "resnet18").state
+    for name, tensor in loaded.items():
+        assert tensor.is_contiguous(), name
+        assert torch.equal(tensor, state[name])
+
+
 def test_a_file_beside_a_checkpoint_stands_for_itself(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
     (tmp_path / "model.json").write_text("{}")
     torch.save(state, tmp_path / "other.pth")

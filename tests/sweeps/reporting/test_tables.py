@@ -10,10 +10,12 @@ from sweeps.definition.tables import parse_table
 from sweeps.ledger import StudyRow
 from sweeps.reporting.combine import combine
 from sweeps.reporting.documents import tables_of
+from sweeps.reporting.frame import frame_of
 from sweeps.reporting.html import html
 from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
-from sweeps.reporting.results import Results, Trial, frame_of, from_csv
+from sweeps.reporting.reading import from_csv
+from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.tables import make
 from sweeps.reporting.tables.cells import scientific, show
 from sweeps.reporting.tables.parts import Table

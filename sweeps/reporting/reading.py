@@ -1,0 +1,272 @@
+"""Results from the ledger, or from a CSV file that any program wrote."""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from resnet_tl.errors import ConfigError, DataError, shown
+from resnet_tl.options import load_yaml, nearest
+from sweeps.definition.hypotheses import canonical, parse_hypothesis
+from sweeps.definition.tables import parse_table
+from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow
+from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
+from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial
+
+STATES = ("complete", "failed", "diverged", "pruned")
+
+
+def from_ledger(ledger: Ledger, name: str) -> Results:
+    """The results of a study.
+
+    Raises:
+        ConfigError: the ledger has no such study.
+    """
+    about = ledger.study(name)
+    if about is None:
+        names = [study.name for study in ledger.studies()]
+        raise ConfigError(f"`study=` must name a study of the ledger, but got {name!r}; {nearest(name, names)}")
+    runs = ledger.seed_runs(name)
+    by_name: dict[str, list[SeedRunRow]] = {}
+    seeds = tuple(about.identity["seeds"])
+    for run in runs:
+        by_name.setdefault(run.fingerprint, []).append(run)
+    trials = []
+    for row in ledger.trials(name):
+        own = by_name.get(row.fingerprint, [])
+        own = sorted(own, key=lambda run: run.seed)
+        planned, fresh = ([run for run in own if (run.seed in seeds) == side] for side in (True, False))
+        trials.append(_trial(row, planned, _trial(row, fresh, None) if fresh else None))
+    number = {trial.fingerprint: trial.number for trial in trials}
+    origin = Origin(
+        dates=tuple(sorted({run.finished[:10] for run in runs})),
+        commits=tuple(sorted({run.commit for run in runs if run.commit})),
+        reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
+        reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
+    )
+    plain = Results(
+        study=name,
+        trials=tuple(trials),
+        metric=about.identity["metric"],
+        direction=about.identity["direction"],
+        columns=COLUMNS,
+        seeds=seeds,
+    )
+    return _described(plain, about, origin)
+
+
+def _trial(row: TrialRow, runs: Sequence[SeedRunRow], fresh: Trial | None) -> Trial:
+    columns: dict[str, tuple[float | None, ...]] = {
+        "max_epoch": tuple(run.max_epoch for run in runs),
+        "best_epoch": tuple(run.best_epoch for run in runs),
+        "wall_s": tuple(run.wall_s for run in runs),
+    }
+    columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in SCORES}
+    return Trial(
+        number=row.number,
+        values={name: canonical(value) for name, value in row.config.items()},
+        seeds=tuple(run.seed for run in runs),
+        states=tuple(run.state for run in runs),
+        columns=columns,
+        fingerprint=row.fingerprint,
+        fresh=fresh,
+    )
+
+
+def _described(results: Results, about: StudyRow, origin: Origin) -> Results:
+    """Results with what the study said of itself."""
+    description = about.description
+    return replace(
+        results,
+        seeds=tuple(about.identity["seeds"]),
+        tables=tuple(parse_table(table) for table in description["tables"]),
+        figures=tuple(description.get("figures", ())),
+        hypotheses=tuple(parse_hypothesis(item) for item in description["hypotheses"]),
+        about=about,
+        origin=origin,
+    )
+
+
+def from_csv(path: Path, metric: str | None = None) -> Results:
+    """Results of any program: at least one parameter column and one score column.
+
+    Args:
+        metric: what trials are compared by; default: val/accuracy, or the first score that there is.
+
+    Raises:
+        DataError: unknown columns, unknown states, or scores that are no numbers; all at once.
+    """
+    frame = _checked(path)
+    parameters = [name for name in COLUMNS if name in frame and name in PARAMETERS]
+    scores = [name for name in COLUMNS if name in frame and name in SCORES]
+    for name in parameters:
+        frame[name] = pd.Series([_plain(text) for text in frame[name]], dtype=object)
+    if "trial" not in frame:
+        keys = [tuple(map(repr, row)) for row in frame[parameters].itertuples(index=False)]
+        order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        frame.insert(0, "trial", [order[key] for key in keys])
+    frame["trial"] = frame["trial"].astype(int)
+    study, fresh = _sides(frame, path)
+    planned = _trials(frame[~fresh], parameters, path, None)
+    beside = {trial.number: trial for trial in _trials(frame[fresh], parameters, path, planned)}
+    known_as = _beside(path)
+    if metric is None and known_as is not None:
+        metric = str(known_as[0].identity["metric"])
+    metric = metric or ("val/accuracy" if "val/accuracy" in scores else scores[0])
+    if metric not in scores:
+        raise DataError(
+            f"{path}: trials can be compared by a score that is there ({', '.join(scores)}), not by {metric}."
+        )
+    found = Results(
+        study=study,
+        trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
+        metric=metric,
+        direction="minimize" if metric.endswith("loss") else "maximize",
+        columns=tuple(name for name in COLUMNS if name in frame.columns),
+        seeds=None,
+    )
+    if known_as is None:
+        return found
+    about, origin, waiting = known_as
+    every = sorted((*found.trials, *waiting), key=lambda trial: trial.number)
+    return _described(replace(found, trials=tuple(every)), about, origin)
+
+
+def _checked(path: Path) -> pd.DataFrame:
+    """The file's known columns, with numbers for numbers and the text of parameters; `state` is always there."""
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DataError(f"`results=` must name a CSV file that exists, but got {path}.") from None
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} must be a CSV file with a header line, but cannot be read: {error}") from None
+    unknown = [str(c) for c in raw.columns if c not in COLUMNS]
+    problems = [f"The column `{name}` is not known; {nearest(name, COLUMNS)}" for name in unknown]
+    frame = raw[[name for name in COLUMNS if name in raw.columns]].copy()
+    if not any(name in SCORES for name in frame):
+        problems.append(f"At least one score column must be there, such as test/accuracy; known: {', '.join(SCORES)}.")
+    if raw.empty:
+        problems.append("There must be at least one row.")
+    if "state" not in frame:
+        frame["state"] = "complete"
+    states = list(frame["state"])
+    wrong = [
+        f"line {index + 2}, state: {state!r} must be one of {', '.join(STATES)}"
+        for index, state in enumerate(states)
+        if state not in STATES
+    ]
+    for name in [n for n in COLUMNS if n in frame and n in (*WHOLE, "wall_s", *SCORES)]:
+        parsed: list[float | None] = []
+        for index, text in enumerate(frame[name]):
+            value, problem = _cell(name, text, needed=states[index] == "complete" and name in SCORES)
+            parsed.append(value)
+            if problem:
+                wrong.append(f"line {index + 2}, {name}: {problem}")
+        frame[name] = pd.Series(parsed, dtype=object)
+    if wrong:
+        problems.append(f"These cells cannot be used:\n{shown(wrong)}")
+    if problems:
+        raise DataError(*[f"{path}: {problem}" for problem in problems])
+    return frame
+
+
+def _cell(name: str, text: str, *, needed: bool) -> tuple[float | None, str | None]:
+    """A number of a column, None where the cell is empty; and what is wrong with it."""
+    value: float | None = None
+    with suppress(ValueError):
+        value = float(text)
+    problem = None
+    if (text != "" or needed) and (value is None or not math.isfinite(value)):
+        problem = f"{text!r} must be a finite number"
+    elif name in WHOLE and value is not None and value != int(value):
+        problem = f"{text} must be a whole number"
+    elif name in ("trial", "seed") and value is None:
+        problem = "must not be empty where the column is there"
+    elif name in SCORES and not name.endswith("loss") and value is not None and not 0 <= value <= 1:
+        problem = f"{text} must be a fraction in [0, 1], not percent"
+    return value, problem
+
+
+def _beside(path: Path) -> tuple[StudyRow, Origin, list[Trial]] | None:
+    """What the study said of itself, where its CSV file was written."""
+    place = about_path(path)
+    if not place.exists():
+        return None
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+        about, origin = StudyRow(**content["about"]), content["origin"]
+        written = content["csv_sha256"]
+        waiting = [Trial(number=number, values=values) for number, values in content["planned"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read: {error!r}; remove it.") from None
+    if written != sha256(path.read_text(encoding="utf-8")):
+        raise DataError(
+            f"{place} describes another {path.name}, which was changed since; write both again with "
+            f"`python -m sweeps.report study={about.name}`, or remove {place.name}."
+        )
+    lists = {name: tuple(origin[name]) for name in ("dates", "commits", "reused_from")}
+    return about, Origin(**lists, reasons=origin["reasons"]), waiting
+
+
+def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
+    """The study's name, and which rows are on the fresh seeds of a confirmation."""
+    if "study" not in frame:
+        return path.stem, pd.Series(False, index=frame.index)
+    fresh = frame["study"].str.endswith(FRESH)
+    names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
+    if len(names) > 1:
+        raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
+    if fresh.all():
+        raise DataError(f"{path}: at least one row must be of the search itself, but all are of {names[0]}{FRESH}.")
+    return names[0], fresh
+
+
+def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: Sequence[Trial] | None) -> list[Trial]:
+    if "seed" not in frame and frame.duplicated("trial").any():
+        raise DataError(f"{path}: a column `seed` must tell the rows of a trial apart, since some have several.")
+    if "seed" in frame:
+        frame = frame.sort_values(["trial", "seed"], kind="stable")
+        twice = frame.duplicated(["trial", "seed"])
+        if twice.any():
+            raise DataError(
+                f"{path}: a trial must have each seed once, but trial {frame[twice]['trial'].iloc[0]} has not."
+            )
+    trials = []
+    measured = [name for name in ("max_epoch", "best_epoch", "wall_s", *SCORES) if name in frame]
+    cells: dict[str, list[Any]] = {str(name): list(frame[name]) for name in frame}
+    places: dict[int, list[int]] = {}
+    for place, number in enumerate(cells["trial"]):
+        places.setdefault(number, []).append(place)
+    for number, rows in sorted(places.items()):
+        values = {name: cells[name][rows[0]] for name in parameters}
+        mixed = [name for name in parameters if any(repr(cells[name][row]) != repr(values[name]) for row in rows)]
+        if mixed:
+            raise DataError(f"{path}: all rows of trial {number} must have the same {', '.join(mixed)}.")
+        trial = Trial(
+            number=number,
+            values=values,
+            seeds=tuple(int(cells["seed"][row]) for row in rows) if "seed" in cells else (0,),
+            states=tuple(cells["state"][row] for row in rows),
+            columns={name: tuple(cells[name][row] for row in rows) for name in measured},
+            fingerprint=str(cells["fingerprint"][rows[0]]) if "fingerprint" in cells else None,
+        )
+        if known is not None:
+            own = next((other for other in known if other.number == trial.number), None)
+            if own is None or {n: repr(v) for n, v in own.values.items()} != {n: repr(v) for n, v in values.items()}:
+                raise DataError(f"{path}: trial {number} on fresh seeds must be one of the study's trials.")
+            again = sorted(set(own.seeds) & set(trial.seeds))
+            if again:
+                raise DataError(f"{path}: the fresh seeds of trial {number} must be others, but {again} are not.")
+        trials.append(trial)
+    return trials
+
+
+@cache
+def _plain(text: str) -> Any:
+    return None if text == "" else load_yaml(text, "a cell")
