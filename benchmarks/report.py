@@ -27,7 +27,7 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
     data = {"fingerprint": "0", "source": "drawn", "classes": list("abcdefghi")}
     identity = {
         "metric": "val/accuracy", "direction": "maximize", "method": "random", "seeds": list(range(SEEDS)),
-        "space": {"lr": {}, "weight_decay": {}}, "data": data, "environment": environment,
+        "space": {"lr": {}, "weight_decay": {}}, "data": data, "environment": environment, "trial": {},
     }  # fmt: skip
     description = {
         "question": "How quick is a report?", "hypotheses": [], "tables": ["summary", "lists", "slices", "importances"],
