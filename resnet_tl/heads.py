@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from resnet_tl.model.network import LEAKY_SLOPE, Head
 from resnet_tl.training import class_logits
@@ -26,6 +27,11 @@ NORM_MOMENTUM = 0.1
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
 """Source: Kingma and Ba 2015, "Adam", algorithm 1."""
+
+SMALL_PRODUCT = 4096
+"""Multiplications of a whole batched bf16 product up to which torch takes another kernel, with other bits. It counts
+all members, so what two members would not exceed goes another way for any number of them: in fp32, which has no such
+limit. Source: `checksize` in torch's ATen/native/mkldnn/Matmul.cpp, 16 x 16 x 16."""
 
 
 def padded(members: Sequence[int]) -> list[int]:
@@ -173,9 +179,12 @@ class Heads:
         }
 
     def _product(self, a: Tensor, b: Tensor) -> Tensor:
-        if self.bf16:
-            return torch.bmm(a.bfloat16(), b.bfloat16()).to(self.parameters["out.bias"].dtype)
-        return torch.bmm(a, b)
+        if not self.bf16:
+            return _bmm(a, b)
+        a, b = a.bfloat16(), b.bfloat16()
+        if 2 * a.shape[1] * a.shape[2] * b.shape[2] <= SMALL_PRODUCT:
+            return _bmm(a.float(), b.float()).bfloat16().to(self.parameters["out.bias"].dtype)
+        return torch.bmm(a, b).to(self.parameters["out.bias"].dtype)
 
 
 def _by_rows(tensor: Tensor) -> tuple[int, ...]:
@@ -185,7 +194,26 @@ def _by_rows(tensor: Tensor) -> tuple[int, ...]:
 def _sum_over_batch(values_MBH: Tensor) -> Tensor:
     """[M, 1, H]; as a product, since a sum over this axis may add in another order for other M."""
     ones_M1B = values_MBH.new_ones((values_MBH.shape[0], 1, values_MBH.shape[1]))
-    return torch.bmm(ones_M1B, values_MBH)
+    return _bmm(ones_M1B, values_MBH)
+
+
+def _bmm(a_MIJ: Tensor, b_MJK: Tensor) -> Tensor:
+    """A batched product in full precision, in which a member's bits do not depend on its place among the others.
+
+    Where the second matrix does not fill whole cache lines, the place at which it starts differs from member to member,
+    and MKL then adds in another order: so its lines are filled up with zeros. Below 400 multiplications a member torch
+    has a plain loop, which does not care. Source: `bmm_out_or_baddbmm_` in ATen/native/LinearAlgebra.cpp.
+    """
+    _, inner, length = b_MJK.shape
+    if a_MIJ.shape[1] * inner * length < 400:
+        return torch.bmm(a_MIJ, b_MJK)
+    if b_MJK.stride(2) != 1:  # transposed: its lines run along the inner axis
+        short = -inner % 16
+        if short:
+            a_MIJ, b_MJK = pad(a_MIJ, (0, short)), pad(b_MJK.transpose(1, 2), (0, short)).transpose(1, 2)
+        return torch.bmm(a_MIJ, b_MJK)
+    short = -length % 16
+    return torch.bmm(a_MIJ, pad(b_MJK, (0, short)))[..., :length].contiguous() if short else torch.bmm(a_MIJ, b_MJK)
 
 
 Scalars = Sequence[float] | NDArray[np.float64]

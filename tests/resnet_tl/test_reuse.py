@@ -214,6 +214,27 @@ def test_heads_of_one_logit_and_weighted_classes_have_the_same_bits_in_any_compa
         assert numbers(alone[0]) == whole[n]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_product_has_the_same_bits_for_any_number_of_members(precision: str) -> None:
+    from resnet_tl.heads import Heads
+    from resnet_tl.model.network import Head
+
+    heads = Heads([Head("linear", 4, 4, 2, 0.0)], bf16=precision == "bf16", device=torch.device("cpu"))
+    torch.set_num_threads(1)
+    draws = torch.Generator().manual_seed(0)
+    # about the sizes at which kernels change: small last batches of an epoch, rows that do not fill cache lines
+    for rows, inner, columns in itertools.product((1, 3, 10), (2, 4, 5, 11, 16, 64), (9, 10, 33, 64)):
+        a = torch.randn(96, inner, rows, generator=draws).transpose(1, 2)
+        b = torch.randn(96, inner, columns, generator=draws)
+        whole = heads._product(a, b)
+        for count in (2, 3, 7, 48):
+            # all of them, since another kernel differs in few of the products
+            parts = [
+                heads._product(*pair) for pair in zip(a.split(count), b.split(count), strict=True) if len(pair[0]) > 1
+            ]
+            assert torch.equal(torch.cat(parts), whole[: sum(map(len, parts))]), (rows, inner, columns, count)
+
+
 def test_members_that_are_killed_go_on_in_other_company(
     images: Prepared, weights: dict[str, str], tmp_path: Path
 ) -> None:
