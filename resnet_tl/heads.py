@@ -2,7 +2,8 @@
 
 Every fit that trains a head alone goes through here, by itself or with others, since a batched product of two members
 or more gives each the bits that it gets in any other company, where a product of one, or a stacked one, does not
-(measured with torch 2.14 on a CPU with one thread, in fp32, bf16 and fp64; on a GPU nobody has measured it). So members
+(measured with torch 2.14 on a CPU with one thread, in fp32, bf16 and fp64, where small matrices and those that do not
+fill cache lines take care: `SMALL_PRODUCT`, `_bmm`; on a GPU nobody has measured it). So members
 never number one: see `padded`. All else is elementwise, or a sum over one member's own last axis.
 
 Axes: B images of a batch, F features, H hidden units, K classes, M members, N images, O outputs (1 with binary
