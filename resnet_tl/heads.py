@@ -209,12 +209,14 @@ def _bmm(a_MIJ: Tensor, b_MJK: Tensor) -> Tensor:
     if a_MIJ.shape[1] * inner * length < 400:
         return torch.bmm(a_MIJ, b_MJK)
     if b_MJK.stride(2) != 1:  # transposed: its lines run along the inner axis
-        short = -inner % 16
-        if short:
-            a_MIJ, b_MJK = pad(a_MIJ, (0, short)), pad(b_MJK.transpose(1, 2), (0, short)).transpose(1, 2)
-        return torch.bmm(a_MIJ, b_MJK)
-    short = -length % 16
-    return torch.bmm(a_MIJ, pad(b_MJK, (0, short)))[..., :length].contiguous() if short else torch.bmm(a_MIJ, b_MJK)
+        return torch.bmm(_filled_up(a_MIJ), _filled_up(b_MJK.transpose(1, 2)).transpose(1, 2))
+    return torch.bmm(a_MIJ, _filled_up(b_MJK))[..., :length].contiguous()
+
+
+def _filled_up(matrices_MIJ: Tensor) -> Tensor:
+    """Lines with zeros behind them, up to a multiple of 16 numbers: 64 bytes in fp32."""
+    short = -matrices_MIJ.shape[2] % 16
+    return pad(matrices_MIJ, (0, short)) if short else matrices_MIJ
 
 
 Scalars = Sequence[float] | NDArray[np.float64]
