@@ -18,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.data.prepare import default_cache, discard
+from resnet_tl.data.prepare import default_cache
 from resnet_tl.errors import ConfigError, DataError
+from resnet_tl.files import discard, remove_leftovers
 from resnet_tl.options import expand, nearest, parse_words
 
 try:
@@ -80,8 +81,7 @@ def make_room(cache: Path, limit_gb: float, needed: int = 0) -> list[Entry]:
     there = entries(cache)
     total = sum(entry.num_bytes for entry in there)
     gone = []
-    for left in cache.glob("*/.gone-*"):  # of a process that was killed while removing
-        shutil.rmtree(left, ignore_errors=True)
+    remove_leftovers(cache, "*/.gone-*", older_than_s=0)  # of a process that was killed while removing
     for entry in there:
         short = total + needed > limit_gb * 1e9 or shutil.disk_usage(cache).free < needed
         if not short:

@@ -8,8 +8,6 @@ sha256: a whole ResNet-18 would be 45 MB per seed run. `complete` checkpoints ne
 """
 
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from resnet_tl.errors import CheckpointError
-from resnet_tl.fingerprint import sha256_of, version_of
+from resnet_tl.files import replacing, replacing_folder, sha256_of
+from resnet_tl.fingerprint import version_of
 
 FORMAT = 1
 
@@ -52,18 +51,14 @@ class Card:
 
 def save(folder: Path, tensors: dict[str, Tensor], card: Card) -> None:
     """Writes a checkpoint; a reader finds the old one or the new one, never half of it."""
-    making = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    # contiguous copies: safetensors refuses views and shared memory
-    save_file(
-        {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
-        making / "model.safetensors",
-    )
-    content = {"format": FORMAT} | asdict(replace(card, tensors_sha256=sha256_of(making / "model.safetensors")))
-    (making / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
+    with replacing_folder(folder) as making:
+        # contiguous copies: safetensors refuses views and shared memory
+        save_file(
+            {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
+            making / "model.safetensors",
+        )
+        content = {"format": FORMAT} | asdict(replace(card, tensors_sha256=sha256_of(making / "model.safetensors")))
+        (making / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def read_card(folder: Path) -> Card:
@@ -117,9 +112,5 @@ def versions() -> dict[str, str]:
 
 def write_torch(path: Path, content: dict[str, Any]) -> None:
     """Stores a training state atomically, so that a kill leaves the old one or the new one."""
-    partial = path.with_suffix(f".{os.getpid()}")
-    with partial.open("wb") as stream:
+    with replacing(path) as stream:
         torch.save(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig
@@ -45,12 +44,6 @@ def digest(content: Any) -> str:
     """A short name (80 bits, hexadecimal) for any JSON content; key order does not matter."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[str, Any]:

@@ -7,20 +7,17 @@ KEY names all that decides them (see `front.Front`), one face of the images (`da
 studies with other faces and other cuts share what they have in common. Needs no torch; `features` fills and reads.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from resnet_tl.data.prepare import discard
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
-from resnet_tl.fingerprint import sha256_of
+from resnet_tl.files import discard, remove_leftovers, sha256_of, sync
 from resnet_tl.front import Front
 
 LEFT_OVER_S = 7 * 86_400.0
@@ -68,10 +65,7 @@ def begin(fronts: Sequence[Front], view: View, rows: int, cache: Path) -> Making
     """Makes room for outputs."""
     base = cache / "features"
     base.mkdir(parents=True, exist_ok=True)
-    for left in base.glob(".making-*"):  # of drivers that were killed
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > LEFT_OVER_S:
-                shutil.rmtree(left, ignore_errors=True)
+    remove_leftovers(base, ".making-*", older_than_s=LEFT_OVER_S)  # of drivers that were killed
     folders = []
     for front in fronts:
         folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))
@@ -111,8 +105,7 @@ def finish(making: Making, cache: Path) -> None:
         }
         (folder / "features.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
         for written in (path, folder / "features.json"):
-            with written.open("rb") as stream:
-                os.fsync(stream.fileno())
+            sync(written)
         final = front.folder(making.view, cache)
         if final.exists() and not (final / "features.json").exists():
             discard(final)  # half removed by somebody who was killed

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.files import write_text
 from resnet_tl.options import expand, nearest, parse_words
 from sweeps.definition.tables import parse_figures, parse_table
 from sweeps.reporting import documents
@@ -105,7 +106,6 @@ def main(words: Sequence[str] | None = None) -> int:
 def _documents(values: dict[str, Any], out: Path) -> int:
     """Fills marked places, or compares them with their sources."""
     from sweeps.reporting import markers
-    from sweeps.reporting.frame import write
     from sweeps.reporting.reading import from_csv
     from sweeps.reporting.results import Results
 
@@ -153,7 +153,7 @@ def _documents(values: dict[str, Any], out: Path) -> int:
         print(f"{len(after)} documents say what their sources say.")
         return 0
     for path in changed:
-        write(after[path], path)
+        write_text(path, after[path])
         print(f"filled {path}")
     print(f"{len(changed)} of {len(after)} documents changed.")
     return 0

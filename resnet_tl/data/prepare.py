@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from resnet_tl.data.decode import BadImage, Pixels
 from resnet_tl.data.sources import BUNDLED, Listing, listing
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
-from resnet_tl.fingerprint import digest, sha256_of
+from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
+from resnet_tl.fingerprint import digest
 from resnet_tl.options import expand
 
 FORMAT = 1
@@ -110,9 +110,7 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
             return _open(folder, facts["skipped"], resized=config.size is not None)
     source = listing(config)
     base.mkdir(parents=True, exist_ok=True)
-    for left in base.glob(".making-*"):  # of processes that were killed; a day is longer than any decoding
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+    remove_leftovers(base, ".making-*", older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
         name, skipped = _make(config, source, Path(making))
         folder = base / name
@@ -125,18 +123,8 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                     raise
             else:
                 Path(making).mkdir()  # for the context manager to remove
-    seen.parent.mkdir(exist_ok=True)
-    partial = seen.with_name(f"{seen.name}.{os.getpid()}")
-    partial.write_text(json.dumps({"fingerprint": name, "skipped": skipped}), encoding="utf-8")
-    partial.replace(seen)
+    write_text(seen, json.dumps({"fingerprint": name, "skipped": skipped}))
     return _open(folder, skipped, resized=config.size is not None)
-
-
-def discard(folder: Path) -> None:
-    """Takes something out of the cache; a kill leaves all of it or none under its name."""
-    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
-    folder.rename(away)
-    shutil.rmtree(away, ignore_errors=True)
 
 
 def verify(data: Prepared) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import CheckpointError, WeightsError
-from resnet_tl.fingerprint import sha256_of
+from resnet_tl.files import sha256_of
 from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.options import expand, nearest
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from resnet_tl.files import write_text
 from sweeps.reporting.results import PARAMETERS, SCORES, Results
 
 COLUMNS = ("study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint")
@@ -52,7 +53,7 @@ def to_csv(results: Results) -> str:
 def write_csv(results: Results, path: Path) -> None:
     """Writes the frame, and beside it what the study said of itself, so that its report can be made from the two."""
     text = to_csv(results)
-    write(text, path)
+    write_text(path, text)
     if results.about:
         content = {
             "csv_sha256": sha256(text),
@@ -60,7 +61,7 @@ def write_csv(results: Results, path: Path) -> None:
             "origin": asdict(results.origin),
             "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
         }
-        write(json.dumps(content, indent=1) + "\n", about_path(path))
+        write_text(about_path(path), json.dumps(content, indent=1) + "\n")
 
 
 def about_path(path: Path) -> Path:
@@ -71,11 +72,3 @@ def about_path(path: Path) -> Path:
 def sha256(text: str) -> str:
     """Of a CSV file's content, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write(text: str, path: Path) -> None:
-    """Writes a file; a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(text.encode())  # line ends stay what they are
-    partial.replace(path)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.files import write_text
 from sweeps.definition.tables import TableSpec
 from sweeps.ledger import Ledger
 from sweeps.reporting import documents
-from sweeps.reporting.frame import to_csv, write, write_csv
+from sweeps.reporting.frame import to_csv, write_csv
 from sweeps.reporting.results import Results
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def write_report(
             from sweeps.reporting.tidy import to_json
 
             text = to_json(results)
-        write(text, target)
+        write_text(target, text)
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
     kinds = tuple(own if figures is None else figures)
@@ -69,7 +70,7 @@ def write_report(
         from sweeps.reporting.figures.static import svg
 
         place = target.with_name(f"{results.study}.{kind}.svg")
-        write(svg(chart), place)
+        write_text(place, svg(chart))
         pictures.append(place)
         addresses[kind] = place.name
     if form == "html":
@@ -84,7 +85,7 @@ def write_report(
         from sweeps.reporting.markdown import markdown
 
         text = markdown(blocks, addresses)
-    write(text, target)
+    write_text(target, text)
     if results.about and form == "markdown" and specs is None and ledger is not None:
         write_csv(results, target.with_suffix(".csv"))
     return Written(text=text, pictures=tuple(pictures))

@@ -1,0 +1,92 @@
+"""Files that a kill or a full disk leaves whole: written aside, made durable, then renamed.
+
+Every file and folder that somebody else may read while it is being written goes through here, so that there is one
+place that says what a reader can meet: the old content, or the new.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's content, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write in place of `path`; a reader finds the old content or all of the new.
+
+    What an error leaves behind is removed, and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as it is, line ends included; a reader finds the old text or the new."""
+    with replacing(path) as stream:
+        stream.write(text.encode())
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill in place of `folder`; a reader finds the old one, none, or the whole new one.
+
+    Its files are made durable before it gets its name. What an error leaves behind is removed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        for path in aside.rglob("*"):
+            if path.is_file():
+                sync(path)
+        if folder.exists():
+            discard(folder)
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content is on the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder; a kill leaves all of it or none under its name."""
+    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def remove_leftovers(parent: Path, pattern: str, *, older_than_s: float) -> None:
+    """Removes what killed processes left unfinished: entries that match and have not changed for so long."""
+    for left in parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > older_than_s:
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.files import discard, remove_leftovers, replacing, replacing_folder, write_text
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    write_text(path, "old\r\n")
+    with pytest.raises(TypeError), replacing(path) as stream:
+        stream.write(b"half" + None)  # type: ignore[operator]
+    assert path.read_bytes() == b"old\r\n"
+    assert list(tmp_path.iterdir()) == [path]
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    with replacing_folder(folder) as making:
+        (making / "a").write_text("1")
+    with pytest.raises(TypeError), replacing_folder(folder) as making:
+        (making / "b").write_text(2)  # type: ignore[arg-type]
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    with replacing_folder(folder) as making:
+        (making / "b").write_text("2")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_discarding_and_leftovers(tmp_path: Path) -> None:
+    (tmp_path / ".making-1").mkdir()
+    (tmp_path / "kept").mkdir()
+    remove_leftovers(tmp_path, ".making-*", older_than_s=60)
+    assert (tmp_path / ".making-1").exists()
+    remove_leftovers(tmp_path, ".making-*", older_than_s=-1)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    discard(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
