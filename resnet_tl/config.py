@@ -172,7 +172,8 @@ class DataConfig(_Options):
     """Which images, cut into which splits, at which size."""
 
     source: str
-    """`image_folder`, `arrays`, `digits`, `digits_0_4`, `digits_5_9`, or `torchvision.NAME` (`torchvision.CIFAR10`)."""
+    """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
+    `torchvision.CIFAR10`, say."""
     root: str | None = None
     """Folder of the images or arrays; relative to the current folder."""
     size: int | None = Field(None, ge=8)
@@ -214,8 +215,6 @@ class DataConfig(_Options):
             )
         if self.crop is not None and self.size is not None and self.crop > self.size:
             raise ValueError(f"`crop <= size` must hold, but got crop={self.crop}, size={self.size}")
-        if self.group_key is not None and self.source != "image_folder":
-            raise ValueError(f"`group_key` works with source=image_folder only, but got source={self.source}")
         return self
 
 

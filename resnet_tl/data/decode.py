@@ -103,3 +103,10 @@ def fit_square_float(pixels_HWC: NDArray[np.float32], size: int | None) -> NDArr
     """As `fit_square`, for float pixels in [0, 1]; float32 [C, H, W]."""
     planes = [Image.fromarray(np.ascontiguousarray(pixels_HWC[:, :, c])) for c in range(pixels_HWC.shape[2])]
     return np.concatenate([fit_square(plane, size) for plane in planes]).astype(np.float32)
+
+
+def from_uint8(pixels: NDArray[np.uint8], channels: int, size: int | None) -> NDArray[np.uint8]:
+    """As `fit_square`, for uint8 pixels [H, W] or [H, W, C]."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    return fit_square(to_channels(Image.fromarray(np.ascontiguousarray(pixels)), channels), size)

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage, Pixels
-from resnet_tl.data.sources import BUNDLED, Listing, listing
+from resnet_tl.data.source import Listing
+from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.fingerprint import digest
-from resnet_tl.options import expand
 
 FORMAT = 1
 """Raised when the rules of decoding, cutting or storing change."""
@@ -108,7 +108,7 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
         folder = base / facts["fingerprint"]
         if (folder / "data.json").exists():
             return _open(folder, facts["skipped"], resized=config.size is not None)
-    source = listing(config)
+    source = source_of(config).list(config)
     base.mkdir(parents=True, exist_ok=True)
     remove_leftovers(base, ".making-*", older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
@@ -154,19 +154,14 @@ def _open(folder: Path, skipped: dict[str, str], *, resized: bool) -> Prepared:
 
 def _signature(config: DataConfig) -> str:
     """Names the request and the state of the files it reads, without reading them."""
-    files: list[tuple[str, int, int]] = []
-    if config.root is not None and config.source not in BUNDLED:
-        root = expand(config.root, "data.root").absolute()
-        for here, folders, names in os.walk(root, followlinks=True):
-            if len(Path(here).relative_to(root).parts) > 32:  # a link that leads back up
-                folders.clear()
-            for name in names:
-                path = Path(here) / name
-                if path.exists():
-                    stat = path.stat()
-                    files.append((str(path), stat.st_size, stat.st_mtime_ns))
-    library = version("scikit-learn" if config.source in BUNDLED else "pillow")
-    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), library])
+    source = source_of(config)
+    files = []
+    for path in source.files(config):
+        if path.exists():
+            stat = path.stat()
+            files.append((str(path), stat.st_size, stat.st_mtime_ns))
+    libraries = [version(library) for library in source.libraries]
+    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), libraries])
 
 
 def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[str, str]]:

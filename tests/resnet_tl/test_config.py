@@ -62,7 +62,6 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left to train on"),
         ({"size": 32, "crop": 64}, "`crop <= size` must hold"),
         ({"channels": 2}, "channels"),
-        ({"source": "digits", "group_key": "(.)"}, "image_folder only"),
         ({"shifted": "x"}, "not built yet"),
     ],
 )

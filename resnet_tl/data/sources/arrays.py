@@ -1,0 +1,124 @@
+"""Arrays saved by `numpy.save`: x_train.npy [N, H, W] or [N, H, W, C] with y_train.npy [N], and val and test alike.
+
+Axes: N images, H W pixels, C channels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.config import DataConfig
+from resnet_tl.data.decode import BadImage, Pixels, fit_square_float, from_uint8
+from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of
+from resnet_tl.data.splits import SPLITS
+from resnet_tl.errors import DataError
+
+
+class Arrays:
+    """`data.source: arrays`."""
+
+    names = ("arrays",)
+    libraries = ("numpy", "pillow")
+    options = frozenset[str]()
+
+    def files(self, config: DataConfig) -> Sequence[Path]:
+        """All that lies in the folder."""
+        return all_files(root_of(config))
+
+    def list(self, config: DataConfig) -> Listing:
+        """Checks shapes and types, and that images and labels come in pairs."""
+        return _arrays(config, folder_of(config))
+
+
+def _arrays(config: DataConfig, root: Path) -> Listing:
+    if not (root / "x_train.npy").exists():
+        raise DataError(
+            f"{root} must hold x_train.npy and y_train.npy (and x_test.npy, y_test.npy if there is a test set)."
+        )
+    stated = [split for split in SPLITS if (root / f"x_{split}.npy").exists()]
+    images = {split: _load_array(root / f"x_{split}.npy") for split in stated}
+    labels = {split: _load_array(root / f"y_{split}.npy") for split in stated}
+    problems: list[str] = []
+    for split in stated:
+        x, y, where = images[split], labels[split], root / f"x_{split}.npy"
+        if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
+            problems.append(
+                f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
+            )
+        if x.dtype != np.uint8 and x.dtype.kind != "f":
+            problems.append(f"{where}: pixels must be uint8 in [0, 255] or float in [0, 1], but got {x.dtype}.")
+        if y.ndim == 2 and y.shape[1] == 1:
+            labels[split] = y = y[:, 0]
+        if y.ndim != 1 or y.dtype.kind not in "iu":
+            problems.append(f"{root}/y_{split}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}.")
+        elif len(x) != len(y):
+            problems.append(f"x_{split}.npy and y_{split}.npy must be of equal length, but got {len(x)} and {len(y)}.")
+    if not problems:
+        if len({(x.shape[1:], x.dtype) for x in images.values()}) > 1:
+            shapes = ", ".join(f"x_{s}.npy {list(images[s].shape)} {images[s].dtype}" for s in stated)
+            problems.append(f"All arrays must have one image shape and type, but got {shapes}.")
+        learnt = set(np.unique(labels["train"]).tolist())
+        expected = set(range(max(learnt, default=-1) + 1))
+        if learnt != expected or len(learnt) < 2:
+            problems.append(
+                f"Labels in y_train.npy must be 0 … K-1 with every class present and K at least 2, but got "
+                f"{sorted(learnt)[:20]}; renumber them from 0."
+            )
+        for split in stated[1:]:
+            only = sorted(set(np.unique(labels[split]).tolist()) - learnt)
+            if only:
+                problems.append(
+                    f"Every label of y_{split}.npy must be in y_train.npy too, but these are not: {only[:20]}."
+                )
+    if problems:
+        raise DataError(*problems)
+    bounds = np.cumsum([0] + [len(images[split]) for split in stated])
+    first = images["train"]
+    channels_in = 1 if first.ndim == 3 else int(first.shape[3])
+    channels = config.channels or channels_in
+
+    def load(index: int) -> Pixels:
+        which = int(np.searchsorted(bounds, index, side="right")) - 1
+        pixels = images[stated[which]][index - bounds[which]]
+        if pixels.dtype == np.uint8:
+            return from_uint8(pixels, channels, config.size)
+        pixels = np.asarray(pixels, dtype=np.float32).reshape(*pixels.shape[:2], -1)
+        if not np.isfinite(pixels).all():
+            raise BadImage("has pixels that are not finite")
+        if pixels.min() < 0 or pixels.max() > 1:
+            raise BadImage(f"has float pixels outside [0, 1]: {pixels.min():.3g} to {pixels.max():.3g}")
+        if channels_in == 3 and channels == 1:
+            pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
+        elif channels_in == 1 and channels == 3:
+            pixels = np.repeat(pixels, 3, axis=2)
+        return fit_square_float(pixels, config.size)
+
+    return Listing(
+        names=[f"x_{split}.npy[{index}]" for split in stated for index in range(len(images[split]))],
+        labels=[int(label) for split in stated for label in labels[split]],
+        given=[split for split in stated for _ in range(len(images[split]))],
+        classes=tuple(str(label) for label in sorted(learnt)),
+        channels=channels,
+        dtype="uint8" if first.dtype == np.uint8 else "float32",
+        load=load,
+    )
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; images and labels come in pairs.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path} must be an array saved by numpy.save, without pickled objects: {str(error).split('.')[0]}."
+        ) from None
+    if not isinstance(loaded, np.ndarray):
+        raise DataError(f"{path} must hold one array saved by numpy.save, but holds {type(loaded).__name__}.")
+    return loaded
+
+
+SOURCE: Source = Arrays()
