@@ -14,7 +14,8 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.config import DataConfig, TrialConfig, check_together
-from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.data.cache import default_cache
+from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.fingerprint import Environment
 from resnet_tl.options import expand, nearest, parse_words, validate

@@ -86,12 +86,6 @@ class Images:
     names: list[str]
 
 
-def default_cache() -> Path:
-    """The user's cache folder for what studies share."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "resnet-sweeps"
-
-
 def prepare(config: DataConfig, cache: Path) -> Prepared:
     """Makes a data set ready, or finds it ready.
 

@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from resnet_tl import cache
 from resnet_tl.config import TrialConfig
+from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import ConfigError
 from resnet_tl.front import Front

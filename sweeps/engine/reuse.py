@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
+from resnet_tl.data.cache import hold, room
 from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
 from resnet_tl.model.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces

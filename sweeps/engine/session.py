@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig, check_together
-from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.data.cache import default_cache
+from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.fingerprint import Environment, fingerprint
 from resnet_tl.front import Front, front_of, num_frozen, num_trained
