@@ -11,6 +11,8 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+MAX_PIXELS = 89_478_485
+"""Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
@@ -178,11 +180,19 @@ class DataConfig(_Options):
     """Folder of the images or arrays; relative to the current folder."""
     size: int | None = Field(None, ge=8)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
+    resize: Literal["crop", "pad", "squash"] = "crop"
+    """How an image becomes a square of `size`: the centre of it (`crop`), the whole of it with black borders (`pad`),
+    or the whole of it with its sides changed unequally (`squash`)."""
     crop: int | None = Field(None, ge=8)
     """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`, the
     centre or a corner with `five_crop`."""
     channels: Literal[1, 3] | None = None
     """Default: RGB for folders, what the images have elsewhere."""
+    bits: Literal[8, 10, 12, 14, 16, "auto"] | None = None
+    """Bits that the grey values use in images that store more than 8: cameras write 12 into files of 16. `auto` takes
+    the fewest that hold the largest value of the whole set. Without it 16, unless fewer would do, which is refused."""
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    """Images of more pixels, width times height, are taken for decompression bombs."""
     balanced: Literal[False, "oversample", "class_weights"] = False
     """Rare classes drawn more often, or weighing more in the loss."""
     split_seed: int = Field(0, ge=0)

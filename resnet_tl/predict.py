@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from resnet_tl import rebuild
 from resnet_tl.data.batches import centre, to_unit
-from resnet_tl.data.decode import IMAGE_SUFFIXES, BadImage, decode_file, fit_square
+from resnet_tl.data.decode import BadImage, Rules, decode_file, image_suffixes
 from resnet_tl.errors import DataError, shown
 from resnet_tl.front import EVAL_BATCH
 from resnet_tl.options import expand, load_yaml
@@ -34,7 +34,7 @@ def find_images(images: str) -> list[Path]:
     """
     path = expand(images, "images")
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in image_suffixes())
         if not found:
             raise DataError(f"{path} holds no images.")
         return found
@@ -66,13 +66,19 @@ def predict(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> tupl
     network, card = rebuild.rebuild(folder)
     network.to(device)
     normalise = rebuild.normalisation_of(card)
+    rules = Rules(
+        channels=card.channels,
+        size=card.size[0] if card.resized else None,
+        resize=card.resize,
+        bits=card.bits,
+    )
     bad = []
     probabilities = []
     for start in range(0, len(paths), EVAL_BATCH):
         pixels = []
         for path in paths[start : start + EVAL_BATCH]:
             try:
-                image = fit_square(decode_file(path, card.channels), card.size[0] if card.resized else None)
+                image = decode_file(path, rules).pixels
             except BadImage as error:
                 bad.append(f"{path} {error}")
                 continue

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import Pixels
+from resnet_tl.data.decode import Decoded, Rules
 from resnet_tl.errors import DataError
 from resnet_tl.options import expand
 
@@ -27,8 +27,8 @@ class Listing:
     classes: tuple[str, ...]
     channels: int
     dtype: Literal["uint8", "float32"]
-    load: Callable[[int], Pixels]
-    """Image number to pixels [C, H, W] after resizing; raises BadImage."""
+    load: Callable[[int], Decoded]
+    """Decodes and resizes the image of a number; raises BadImage."""
     groups: Sequence[str] | None = None
     parallel: bool = True
     """Whether `load` may be called from several threads."""
@@ -36,6 +36,8 @@ class Listing:
     """Names that cannot be images, with the reason, known without decoding."""
     problems: Sequence[str] = ()
     """What else is wrong, to be reported together with what decoding finds."""
+    said: Sequence[str] = ()
+    """What was decided about the layout, one sentence each, where the user might expect something else."""
 
 
 class Source(Protocol):
@@ -59,9 +61,22 @@ class Source(Protocol):
     def list(self, config: DataConfig) -> Listing:
         """Lists and checks the images.
 
+        Where `data.bits` is no number, images that store more than 8 bits are decoded as if they used 16.
+
         Raises:
             DataError: the images or labels are not as they must be.
         """
+
+
+def rules_of(config: DataConfig, channels: int) -> Rules:
+    """How the images become pixels."""
+    return Rules(
+        channels=channels,
+        size=config.size,
+        resize=config.resize,
+        bits=config.bits if isinstance(config.bits, int) else 16,
+        max_pixels=config.max_pixels,
+    )
 
 
 def root_of(config: DataConfig) -> Path:

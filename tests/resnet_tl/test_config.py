@@ -62,6 +62,10 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing is left to train on"),
         ({"size": 32, "crop": 64}, "`crop <= size` must hold"),
         ({"channels": 2}, "channels"),
+        ({"resize": "stretch"}, "resize"),
+        ({"bits": 9}, "bits"),
+        ({"bits": True}, "must not be `true`"),
+        ({"max_pixels": 0}, "max_pixels"),
         ({"shifted": "x"}, "not built yet"),
     ],
 )

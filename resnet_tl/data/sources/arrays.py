@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import BadImage, Pixels, fit_square_float, from_uint8
-from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of
+from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
+from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError
 
@@ -22,7 +22,7 @@ class Arrays:
 
     names = ("arrays",)
     libraries = ("numpy", "pillow")
-    options = frozenset[str]()
+    options = frozenset({"bits"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""
@@ -48,12 +48,16 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
             problems.append(
                 f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
             )
-        if x.dtype != np.uint8 and x.dtype.kind != "f":
-            problems.append(f"{where}: pixels must be uint8 in [0, 255] or float in [0, 1], but got {x.dtype}.")
+        if x.dtype.kind not in "iuf":
+            problems.append(f"{where}: pixels must be whole numbers, or floats in [0, 1], but got {x.dtype}.")
+        elif x.dtype.kind == "f" and (beyond := _beyond_unit(x)) is not None:
+            problems.append(f"{where}: float pixels must be in [0, 1], but {beyond}.")
         if y.ndim == 2 and y.shape[1] == 1:
             labels[split] = y = y[:, 0]
         if y.ndim != 1 or y.dtype.kind not in "iu":
-            problems.append(f"{root}/y_{split}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}.")
+            problems.append(
+                f"{root}/y_{split}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}{_examples(y)}."
+            )
         elif len(x) != len(y):
             problems.append(f"x_{split}.npy and y_{split}.npy must be of equal length, but got {len(x)} and {len(y)}.")
     if not problems:
@@ -65,7 +69,8 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
         if learnt != expected or len(learnt) < 2:
             problems.append(
                 f"Labels in y_train.npy must be 0 … K-1 with every class present and K at least 2, but got "
-                f"{sorted(learnt)[:20]}; renumber them from 0."
+                f"{sorted(learnt)[:20]}, from {min(learnt, default='none')} to {max(learnt, default='none')}; "
+                "renumber them from 0."
             )
         for split in stated[1:]:
             only = sorted(set(np.unique(labels[split]).tolist()) - learnt)
@@ -80,21 +85,19 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
     channels_in = 1 if first.ndim == 3 else int(first.shape[3])
     channels = config.channels or channels_in
 
-    def load(index: int) -> Pixels:
+    rules = rules_of(config, channels)
+
+    def load(index: int) -> Decoded:
         which = int(np.searchsorted(bounds, index, side="right")) - 1
         pixels = images[stated[which]][index - bounds[which]]
-        if pixels.dtype == np.uint8:
-            return from_uint8(pixels, channels, config.size)
+        if pixels.dtype.kind in "iu":
+            return decode_array(pixels, rules)
         pixels = np.asarray(pixels, dtype=np.float32).reshape(*pixels.shape[:2], -1)
         if not np.isfinite(pixels).all():
             raise BadImage("has pixels that are not finite")
         if pixels.min() < 0 or pixels.max() > 1:
             raise BadImage(f"has float pixels outside [0, 1]: {pixels.min():.3g} to {pixels.max():.3g}")
-        if channels_in == 3 and channels == 1:
-            pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
-        elif channels_in == 1 and channels == 3:
-            pixels = np.repeat(pixels, 3, axis=2)
-        return fit_square_float(pixels, config.size)
+        return decode_float(pixels, rules)
 
     return Listing(
         names=[f"x_{split}.npy[{index}]" for split in stated for index in range(len(images[split]))],
@@ -102,9 +105,33 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
         given=[split for split in stated for _ in range(len(images[split]))],
         classes=tuple(str(label) for label in sorted(learnt)),
         channels=channels,
-        dtype="uint8" if first.dtype == np.uint8 else "float32",
+        dtype="float32" if first.dtype.kind == "f" else "uint8",
         load=load,
     )
+
+
+def _beyond_unit(x: NDArray[Any]) -> str | None:
+    """What is wrong with the range of most float images; None where one in ten at most is out of range.
+
+    Those few are broken images, and named as such.
+    """
+    lows_N, highs_N = (np.array([reduce(image) for image in x]) for reduce in (np.nanmin, np.nanmax))
+    out_N = (lows_N < 0) | (highs_N > 1)
+    if out_N.mean() <= 0.1:
+        return None
+    low, high = lows_N.min(), highs_N.max()
+    advice = "; divide by 255" if low >= 0 and 1 < high <= 255 else "; scale them first"
+    return f"they go from {low:.4g} to {high:.4g}, in {out_N.sum()} of {len(x)} images outside of it{advice}"
+
+
+def _examples(y: NDArray[Any]) -> str:
+    """What labels of the wrong type look like, and what to do with the commonest of them."""
+    if y.ndim == 2:
+        return "; if they are one column for each class, store y.argmax(1)"
+    values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
+    if y.dtype.kind == "f" and all(value == round(value) for value in values):
+        return f" such as {values}; store y.astype(int)"
+    return f" such as {values}; number them from 0" if values else ""
 
 
 def _load_array(path: Path) -> NDArray[Any]:

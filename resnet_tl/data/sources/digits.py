@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import from_uint8
-from resnet_tl.data.source import Listing, Source
+from resnet_tl.data.decode import decode_array
+from resnet_tl.data.source import Listing, Source, rules_of
 
 WANTED = {"digits": range(10), "digits_0_4": range(5), "digits_5_9": range(5, 10)}
 
@@ -32,6 +32,7 @@ class Digits:
         chosen = np.isin(digits.target, list(wanted))
         pixels = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)  # stored as 0 … 16
         channels = config.channels or 1
+        rules = rules_of(config, channels)
         return Listing(
             names=[f"digits[{index}]" for index in np.flatnonzero(chosen)],
             labels=[int(label) - wanted.start for label in digits.target[chosen]],
@@ -39,7 +40,7 @@ class Digits:
             classes=tuple(str(digit) for digit in wanted),
             channels=channels,
             dtype="uint8",
-            load=lambda index: from_uint8(pixels[index], channels, config.size),
+            load=lambda index: decode_array(pixels[index], rules),
         )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import IMAGE_SUFFIXES, decode_file, fit_square
-from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of
+from resnet_tl.data.decode import decode_file, image_suffixes
+from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError, shown
 
@@ -20,7 +20,7 @@ class ImageFolder:
 
     names = ("image_folder",)
     libraries = ("pillow",)
-    options = frozenset({"group_key"})
+    options = frozenset({"bits", "group_key", "max_pixels"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""
@@ -59,8 +59,8 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
             if not found:
                 empty.append(str(folder))
             for path in found:
-                if path.suffix.lower() not in IMAGE_SUFFIXES:
-                    bad[str(path)] = f"has no image suffix ({path.suffix or 'none'})"
+                if path.suffix.lower() not in image_suffixes():
+                    bad[str(path)] = f"has no image suffix that Pillow knows here ({path.suffix or 'none'})"
                 names.append(str(path))
                 files.append(path)
                 given.append(split)
@@ -83,6 +83,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
     if config.group_key is not None:
         groups = _groups(config.group_key, names, [Path(n).relative_to(root).as_posix() for n in names])
     channels = config.channels or 3
+    rules = rules_of(config, channels)
     return Listing(
         names=names,
         labels=[places_of_classes.get(name, -1) for name in class_names],
@@ -90,7 +91,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
         classes=classes,
         channels=channels,
         dtype="uint8",
-        load=lambda index: fit_square(decode_file(files[index], channels), config.size),
+        load=lambda index: decode_file(files[index], rules),
         groups=groups,
         bad=bad,
         problems=problems,

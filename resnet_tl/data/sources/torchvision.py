@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import Pixels, fit_square, to_channels
-from resnet_tl.data.source import Listing, Source, all_files, root_of
+from resnet_tl.data.decode import Decoded, decode
+from resnet_tl.data.source import Listing, Source, all_files, root_of, rules_of
 from resnet_tl.errors import DataError
 from resnet_tl.options import nearest
 
@@ -19,7 +19,7 @@ class Torchvision:
 
     names = ("torchvision.NAME",)
     libraries = ("torchvision", "pillow")
-    options = frozenset[str]()
+    options = frozenset({"bits"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, which torchvision makes when it downloads."""
@@ -90,10 +90,11 @@ def _torchvision(config: DataConfig, root: Path) -> Listing:
     class_names = getattr(parts[0][1], "classes", None) or present
     bounds = np.cumsum([0] + [len(part) for _, part in parts])
     channels = config.channels or (1 if parts[0][1][0][0].mode in ("L", "1", "I;16") else 3)
+    rules = rules_of(config, channels)
 
-    def load(index: int) -> Pixels:
+    def load(index: int) -> Decoded:
         which = int(np.searchsorted(bounds, index, side="right")) - 1
-        return fit_square(to_channels(parts[which][1][index - int(bounds[which])][0], channels), config.size)
+        return decode(parts[which][1][index - int(bounds[which])][0], rules)
 
     return Listing(
         names=[f"{name}/{split or 'all'}[{index}]" for split, part in parts for index in range(len(part))],

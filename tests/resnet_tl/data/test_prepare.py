@@ -140,6 +140,32 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
         prepare(DataConfig(source="imagefolder"), cache)
 
 
+def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(6):
+            values = draws.integers(0, 4096, (16, 16)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / "images" / name / f"{index}.{'png' if index % 2 else 'tif'}")
+    asked = config(tmp_path / "images", size=None, channels=1)
+    with pytest.raises(DataError, match=r"largest value of the whole set is 40\d\d of 65535"):
+        prepare(asked, tmp_path / "cache")
+    data = prepare(asked.model_copy(update={"bits": "auto"}), tmp_path / "cache")
+    assert data.load().pixels_NCHW.max() == 255
+    with pytest.raises(DataError, match="no image stores more than 8 bits"):
+        prepare(DataConfig(source="image_folder", root=str(write_images(tmp_path / "c")), bits=12), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("resize", ["pad", "squash"])
+def test_the_whole_picture_is_other_data(tmp_path: Path, resize: str) -> None:
+    root = write_images(tmp_path / "images")
+    for path in root.rglob("*.png"):
+        Image.open(path).resize((48, 32)).save(path)
+    data = prepare(config(root, resize=resize), tmp_path / "cache")
+    assert data.resize == resize
+    assert data.fingerprint != prepare(config(root), tmp_path / "cache").fingerprint
+
+
 def test_images_of_different_sizes_need_a_size(folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (40, 40)).save(folder / "bars" / "large.png")
     with pytest.raises(DataError, match=r"`data.size`.*32×32 \(36\), 40×40 \(1\)"):
@@ -250,7 +276,12 @@ class TestArrays:
             ({"y_test": np.arange(9) % 3 + 1}, r"must be in y_train.npy too, but these are not: \[3\]"),
             ({"y_train": np.linspace(0, 1, 30)}, "labels must be integers"),
             ({"x_train": np.zeros((30, 20), dtype=np.uint8)}, r"images must be \[N, H, W\]"),
-            ({"x_train": np.zeros((30, 20, 20, 3), dtype=np.int32)}, "pixels must be uint8"),
+            ({"x_train": np.zeros((30, 20, 20, 3), dtype=np.int32)}, "one image shape and type"),
+            ({"x_train": np.zeros((30, 20, 20, 3), dtype=bool)}, "pixels must be whole numbers"),
+            ({"x_train": np.full((30, 20, 20), 255.0)}, r"they go from 255 to 255, in 30 of 30 .*; divide by 255"),
+            ({"y_train": np.arange(30) % 3 + 0.0}, r"labels must be integers .* such as \[0.0, 1.0, 2.0\]; store y.as"),
+            ({"y_train": np.array(["a", "b", "c"] * 10)}, r"such as \['a', 'b', 'c'\]; number them from 0"),
+            ({"y_train": np.eye(3)[np.arange(30) % 3]}, r"one column for each class, store y.argmax\(1\)"),
             ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
             ({"y_train": np.array([{"a": 1}] * 30, dtype=object)}, "without pickle"),
         ],
@@ -258,6 +289,25 @@ class TestArrays:
     def test_wrong_arrays_are_refused(self, tmp_path: Path, changes: dict[str, np.ndarray], message: str) -> None:
         with pytest.raises(DataError, match=message):
             prepare(self.write(tmp_path / "a", **changes), tmp_path / "cache")
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])
+    def test_whole_numbers_of_any_type_are_scaled_by_their_bits(self, tmp_path: Path, dtype: type) -> None:
+        draws = np.random.default_rng(0)
+        x = {name: draws.integers(0, 4096, (n, 20, 20)).astype(dtype) for name, n in (("x_train", 30), ("x_test", 9))}
+        x["x_test"][0, 0, 0] = 4095
+        made = self.write(tmp_path / "a", **x)
+        with pytest.raises(DataError, match="largest value of the whole set is 4095 .* data.bits=12"):
+            prepare(made, tmp_path / "cache")
+        stated, auto, full = (
+            prepare(made.model_copy(update={"bits": bits}), tmp_path / "cache") for bits in (12, "auto", 16)
+        )
+        assert stated.fingerprint == auto.fingerprint != full.fingerprint
+        assert (stated.bits, auto.bits, full.bits) == (12, 12, 16)
+        assert auto.notes == ("Grey values are taken to use 12 bits: the largest is 4095.",)
+        expected = np.round(x["x_train"] * (255 / 4095)).astype(np.uint8)
+        assert np.array_equal(stated.load().pixels_NCHW[:30, 0], expected)
+        with pytest.raises(DataError, match="the whole set, 4095, but got 10; give data.bits=12"):
+            prepare(made.model_copy(update={"bits": 10}), tmp_path / "cache")
 
     def test_float_pixels_out_of_range_are_refused(self, tmp_path: Path) -> None:
         for value, message in ((2.0, "outside"), (np.nan, "not finite")):

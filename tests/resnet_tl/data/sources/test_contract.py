@@ -96,9 +96,9 @@ def test_pixels_have_the_stated_type_and_channels_and_come_again(source: Source,
         first, again = source.list(asked), source.list(asked)
         assert first.channels == (channels or first.channels)
         for index in (0, len(first.names) - 1):
-            pixels = first.load(index)
+            pixels = first.load(index).pixels
             assert (pixels.shape, pixels.dtype) == ((first.channels, 20, 20), first.dtype)
-            assert np.array_equal(pixels, again.load(index))
+            assert np.array_equal(pixels, again.load(index).pixels)
 
 
 def test_the_images_can_be_prepared_and_are_found_again(source: Source, config: DataConfig, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_missing_folder_is_a_clear_error(source: Source, config: DataConfig, t
     assert source.files(gone) == []
 
 
-@pytest.mark.parametrize(("option", "value"), [("group_key", "(.)")])
+@pytest.mark.parametrize(("option", "value"), [("group_key", "(.)"), ("bits", 12), ("max_pixels", 9)])
 def test_an_option_that_a_source_does_not_know_is_refused(
     source: Source, config: DataConfig, option: str, value: object
 ) -> None:
