@@ -204,6 +204,8 @@ class DataConfig(_Options):
     group_key: str | None = None
     """For folders: a regular expression searched in each image's path below its class; its first group names the
     patient or object, none of whom stands in two splits."""
+    group_missing: Literal["refuse", "own"] = "refuse"
+    """What becomes of images in whose path `group_key` is not found: an error, or a group of its own for each."""
     skip_bad: bool = False
     """Leave broken images out, and record which, instead of refusing the whole set."""
     shifted: str | None = None
@@ -223,6 +225,10 @@ class DataConfig(_Options):
                 "`val_fraction + test_fraction < 1` must hold, or nothing is left to train on, but got "
                 f"{self.val_fraction} + {self.test_fraction}"
             )
+        if self.group_missing != "refuse" and self.group_key is None:
+            raise ValueError("`group_missing` needs `group_key`, without which there are no groups")
+        if self.resize != "crop" and self.size is None:
+            raise ValueError(f"`resize` needs `size`, the side of the square, but got resize={self.resize} alone")
         if self.crop is not None and self.size is not None and self.crop > self.size:
             raise ValueError(f"`crop <= size` must hold, but got crop={self.crop}, size={self.size}")
         return self

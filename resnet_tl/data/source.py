@@ -3,7 +3,6 @@
 The sources themselves are the modules of `resnet_tl.data.sources`; a new one is one more file there.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,13 +100,3 @@ def folder_of(config: DataConfig) -> Path:
         kind = "is a file" if root.exists() else "does not exist"
         raise DataError(f"`data.root` must be a folder, but {root} {kind}.")
     return root
-
-
-def all_files(root: Path) -> list[Path]:
-    """Every file below a folder, links followed."""
-    found = []
-    for here, folders, names in os.walk(root.absolute(), followlinks=True):
-        if len(Path(here).relative_to(root.absolute()).parts) > 32:  # a link that leads back up
-            folders.clear()
-        found += [Path(here) / name for name in names]
-    return found

@@ -66,6 +66,9 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"bits": 9}, "bits"),
         ({"bits": True}, "must not be `true`"),
         ({"max_pixels": 0}, "max_pixels"),
+        ({"resize": "pad"}, "`resize` needs `size`"),
+        ({"group_missing": "own"}, "`group_missing` needs `group_key`"),
+        ({"group_missing": "drop", "group_key": "(.)"}, "group_missing"),
         ({"shifted": "x"}, "not built yet"),
     ],
 )

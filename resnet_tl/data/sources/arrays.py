@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
-from resnet_tl.data.source import Listing, Source, all_files, folder_of, root_of, rules_of
+from resnet_tl.data.finder import all_files
+from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import Decoded, decode
-from resnet_tl.data.source import Listing, Source, all_files, root_of, rules_of
+from resnet_tl.data.finder import all_files
+from resnet_tl.data.source import Listing, Source, root_of, rules_of
 from resnet_tl.errors import DataError
 from resnet_tl.options import nearest
 

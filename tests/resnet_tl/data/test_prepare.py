@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -197,11 +198,72 @@ def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
         prepare(config(root, group_key=r"(person"), tmp_path / "cache")
 
 
+def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> None:
+    """As in a set of X-rays, where one class comes from a collection that numbers no patients."""
+    root = write_images(tmp_path / "images", count=24)
+    for path in sorted(root.rglob("*.png")):
+        number = int(path.stem)
+        if path.parent.name != "rings":
+            path.rename(path.with_name(f"{path.parent.name[0]}{number // 2}_{number}.png"))
+    (root / "bars" / "b0_0.png").rename(root / "dots" / "b0_0.png")
+    asked = config(root, group_key=r"/([a-z]\d+)_")
+    with pytest.raises(DataError, match=r"is not in 24 of 72. Give data.group_missing=own"):
+        prepare(asked, tmp_path / "cache")
+    data = prepare(asked.model_copy(update={"group_missing": "own"}), tmp_path / "cache")
+    assert data.notes == (
+        "`data.group_key` is not found in the paths of 24 of 72 images; each is a group of its own.",
+        "1 of 48 groups stand in two classes or more: b0 (bars, dots).",
+    )
+    images = data.load()
+    sides: dict[str, set[str]] = {}
+    for split, members in images.splits.items():
+        for index in members:
+            if (name := Path(images.names[index]).name.partition("_"))[1]:
+                sides.setdefault(name[0], set()).add(split)
+    assert len(sides) == 24
+    assert all(len(found) == 1 for found in sides.values())
+    assert min(data.table[split]["rings"] for split in ("train", "val", "test")) > 0
+    with pytest.raises(DataError, match=r"is not in 72 of 72\.\n"):  # a pattern that finds nothing is a mistake
+        prepare(config(root, group_key="(nobody)", group_missing="own"), tmp_path / "cache")
+
+
 def test_given_splits_that_share_an_object_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "images" / "train")
     write_images(tmp_path / "images" / "test")
     with pytest.raises(DataError, match="must stand in one split only"):
         prepare(config(tmp_path / "images", group_key=r"(\d+)\.png"), tmp_path / "cache")
+
+
+def test_classes_are_counted_in_each_split(folder: Path, tmp_path: Path) -> None:
+    counts = {"bars": 2, "dots": 2, "rings": 2}
+    for _ in range(2):
+        data = prepare(config(folder), tmp_path / "cache")
+        assert data.table == {"train": dict.fromkeys(counts, 8), "val": counts, "test": counts}
+
+
+def test_thumbnails_and_leftovers_are_no_images(folder: Path, tmp_path: Path) -> None:
+    before = prepare(config(folder), tmp_path / "cache")
+    thumbs = folder / "dots" / "@eaDir" / "03.png"
+    thumbs.mkdir(parents=True)
+    shutil.copy(folder / "dots" / "03.png", thumbs / "SYNOPHOTO_THUMB_M.png")
+    (folder / "__MACOSX" / "dots").mkdir(parents=True)
+    shutil.copy(folder / "dots" / "03.png", folder / "__MACOSX" / "dots" / "._03.png")
+    for name in ("THUMBS.DB", "Desktop.ini", "Icon\r", ".hidden.png"):
+        (folder / "bars" / name).write_bytes(b"x")
+    (folder / "README.md").write_text("about")
+    after = prepare(config(folder), tmp_path / "cache")
+    assert after.fingerprint == before.fingerprint
+    assert before.notes == ()
+    (note,) = after.notes
+    assert note.startswith("7 files and folders are no samples and are passed over: ")
+    for name in ("@eaDir", "__MACOSX", "THUMBS.DB", "Desktop.ini", r"Icon\r", ".hidden.png", "README.md"):
+        assert repr(name).replace("\\\\", "\\") in note
+
+
+def test_names_that_are_no_text_are_refused(folder: Path, tmp_path: Path) -> None:
+    Path(os.fsdecode(bytes(folder) + b"/bars/caf\xe9.png")).write_bytes(b"broken, too")
+    with pytest.raises(DataError, match=r"must be UTF-8 text.*\n.*caf\\xe9.png"):
+        prepare(config(folder, skip_bad=True), tmp_path / "cache")
 
 
 def test_images_that_leaked_into_another_split_are_counted(tmp_path: Path) -> None:
@@ -233,8 +295,10 @@ def test_copies_of_an_image_are_cut_to_the_same_side(tmp_path: Path, group_key: 
 
 def test_a_linked_folder_that_leads_back_up_does_not_hang(folder: Path, tmp_path: Path) -> None:
     (folder / "bars" / "loop").symlink_to(folder, target_is_directory=True)
-    with pytest.raises(DataError):  # the loop brings the other classes into `bars`, once
-        prepare(config(folder), tmp_path / "cache")
+    (folder / "dots" / "loop").symlink_to(folder / "dots", target_is_directory=True)
+    data = prepare(config(folder), tmp_path / "cache")
+    assert sum(data.num_images.values()) == 36
+    assert data.notes == ("2 files and folders are no samples and are passed over: 'loop' (2 times).",)
 
 
 class TestArrays:
