@@ -126,6 +126,7 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
     data = prepare(found["data"], cache)
     check_together(found["trial"], found["data"], len(data.classes))
+    print(describe_data(data))
     return FitRequest(
         trial=found["trial"],
         data=data,
@@ -136,6 +137,21 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
         cache=cache,
         export=plain.export,
     )
+
+
+def describe_data(data: Prepared) -> str:
+    """The classes with their images in each split, and what was decided while reading them."""
+    most = 30  # a set of 1,000 classes would push everything else off the screen
+    splits = list(data.table)
+    rows = [(name, [data.table[split][name] for split in splits]) for name in data.classes]
+    width = max(len(name) for name, _ in [*rows[:most], ("images", [])])
+    lines = ["  ".join([" " * width, *(f"{split:>7}" for split in splits)])]
+    for name, counts in [*rows[:most], ("images", [data.num_images[split] for split in splits])]:
+        if name == "images" and len(rows) > most:
+            lines.append(f"… and {len(rows) - most} more classes")
+        lines.append("  ".join([f"{name:{width}}", *(f"{count:>7,}" for count in counts)]))
+    notes = [*data.notes, *([f"{len(data.skipped)} broken images are left out."] if data.skipped else [])]
+    return "\n".join([*lines, *notes])
 
 
 def check_device(device: str) -> None:

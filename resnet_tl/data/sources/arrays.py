@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
 from resnet_tl.data.finder import all_files
+from resnet_tl.data.layout import split_of
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError
@@ -35,16 +36,14 @@ class Arrays:
 
 
 def _arrays(config: DataConfig, root: Path) -> Listing:
-    if not (root / "x_train.npy").exists():
-        raise DataError(
-            f"{root} must hold x_train.npy and y_train.npy (and x_test.npy, y_test.npy if there is a test set)."
-        )
-    stated = [split for split in SPLITS if (root / f"x_{split}.npy").exists()]
-    images = {split: _load_array(root / f"x_{split}.npy") for split in stated}
-    labels = {split: _load_array(root / f"y_{split}.npy") for split in stated}
+    called, said = _names_of_splits(root)
+    stated = [split for split in SPLITS if split in called]
+    images = {split: _load_array(root / f"x_{called[split]}.npy") for split in stated}
+    labels = {split: _load_array(root / f"y_{called[split]}.npy") for split in stated}
     problems: list[str] = []
     for split in stated:
-        x, y, where = images[split], labels[split], root / f"x_{split}.npy"
+        x, y, name = images[split], labels[split], called[split]
+        where = root / f"x_{name}.npy"
         if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
             problems.append(
                 f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
@@ -57,19 +56,19 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
             labels[split] = y = y[:, 0]
         if y.ndim != 1 or y.dtype.kind not in "iu":
             problems.append(
-                f"{root}/y_{split}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}{_examples(y)}."
+                f"{root}/y_{name}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}{_examples(y)}."
             )
         elif len(x) != len(y):
-            problems.append(f"x_{split}.npy and y_{split}.npy must be of equal length, but got {len(x)} and {len(y)}.")
+            problems.append(f"x_{name}.npy and y_{name}.npy must be of equal length, but got {len(x)} and {len(y)}.")
     if not problems:
         if len({(x.shape[1:], x.dtype) for x in images.values()}) > 1:
-            shapes = ", ".join(f"x_{s}.npy {list(images[s].shape)} {images[s].dtype}" for s in stated)
+            shapes = ", ".join(f"x_{called[s]}.npy {list(images[s].shape)} {images[s].dtype}" for s in stated)
             problems.append(f"All arrays must have one image shape and type, but got {shapes}.")
         learnt = set(np.unique(labels["train"]).tolist())
         expected = set(range(max(learnt, default=-1) + 1))
         if learnt != expected or len(learnt) < 2:
             problems.append(
-                f"Labels in y_train.npy must be 0 … K-1 with every class present and K at least 2, but got "
+                f"Labels in y_{called['train']}.npy must be 0 … K-1 with every class present and K at least 2, but got "
                 f"{sorted(learnt)[:20]}, from {min(learnt, default='none')} to {max(learnt, default='none')}; "
                 "renumber them from 0."
             )
@@ -77,7 +76,8 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
             only = sorted(set(np.unique(labels[split]).tolist()) - learnt)
             if only:
                 problems.append(
-                    f"Every label of y_{split}.npy must be in y_train.npy too, but these are not: {only[:20]}."
+                    f"Every label of y_{called[split]}.npy must be in y_{called['train']}.npy too, but these are not: "
+                    f"{only[:20]}."
                 )
     if problems:
         raise DataError(*problems)
@@ -101,14 +101,47 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
         return decode_float(pixels, rules)
 
     return Listing(
-        names=[f"x_{split}.npy[{index}]" for split in stated for index in range(len(images[split]))],
+        names=[f"x_{called[split]}.npy[{index}]" for split in stated for index in range(len(images[split]))],
         labels=[int(label) for split in stated for label in labels[split]],
         given=[split for split in stated for _ in range(len(images[split]))],
         classes=tuple(str(label) for label in sorted(learnt)),
         channels=channels,
         dtype="float32" if first.dtype.kind == "f" else "uint8",
         load=load,
+        said=said,
     )
+
+
+def _names_of_splits(root: Path) -> tuple[dict[str, str], list[str]]:
+    """What the splits are called in this folder, `val` perhaps `valid`, and sentences about what the names mean.
+
+    Raises:
+        DataError: train is missing, or a split stands there twice under other names than its own.
+    """
+    found = sorted(path.stem[2:] for path in root.glob("x_*.npy") if path.is_file())
+    called = {split: split for split in SPLITS if split in found}
+    said, problems = [], []
+    for name in found:
+        split, sure = split_of(name)
+        if name in SPLITS:
+            continue
+        if split is None or not sure or called.get(split) == split:
+            said.append(f"x_{name}.npy is passed over.")
+        elif split in called:
+            problems.append(
+                f"{root} must hold one array for `{split}`, but holds x_{called[split]}.npy and x_{name}.npy; rename the "
+                f"right one to x_{split}.npy."
+            )
+        else:
+            called[split] = name
+            said.append(f"{split} is x_{name}.npy.")
+    if "train" not in called:
+        problems.append(
+            f"{root} must hold x_train.npy and y_train.npy (and x_test.npy, y_test.npy if there is a test set)."
+        )
+    if problems:
+        raise DataError(*problems)
+    return called, said
 
 
 def _beyond_unit(x: NDArray[Any]) -> str | None:

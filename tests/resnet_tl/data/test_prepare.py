@@ -381,6 +381,26 @@ class TestArrays:
             with pytest.raises(DataError, match=rf"x_train.npy\[7\] has .*{message}"):
                 prepare(made, tmp_path / "cache")
 
+    @pytest.mark.parametrize("name", ["valid", "validation", "dev", "Val"])
+    def test_val_may_be_called_otherwise(self, tmp_path: Path, name: str) -> None:
+        draws = np.random.default_rng(0)
+        made = self.write(
+            tmp_path / "a",
+            **{f"x_{name}": draws.integers(0, 256, (9, 20, 20, 3), dtype=np.uint8), f"y_{name}": np.arange(9) % 3},
+        )
+        data = prepare(made, tmp_path / "cache")
+        assert data.num_images == {"train": 30, "val": 9, "test": 9}
+        assert data.notes == (f"val is x_{name}.npy.",)
+        for other in ("val_2", "extra", "train_small"):
+            np.save(tmp_path / "a" / f"x_{other}.npy", np.zeros((9, 20, 20, 3), np.uint8))
+        with pytest.raises(DataError, match="must hold one array for `val`, but .*; rename the right one to x_val.npy"):
+            prepare(made, tmp_path / "cache")
+        for kind in ("x", "y"):
+            (tmp_path / "a" / f"{kind}_{name}.npy").rename(tmp_path / "a" / f"{kind}_val.npy")
+        again = prepare(made, tmp_path / "cache")
+        assert again.fingerprint == data.fingerprint
+        assert again.notes == tuple(f"x_{other}.npy is passed over." for other in ("extra", "train_small", "val_2"))
+
     def test_missing_files_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         with pytest.raises(DataError, match=r"must hold x_train.npy"):
