@@ -20,7 +20,7 @@ from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.fingerprint import Environment
 from resnet_tl.options import expand, nearest, parse_words, validate
 
-LITERAL = ("data.root", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
+LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""
 
 

@@ -178,6 +178,9 @@ class DataConfig(_Options):
     `torchvision.CIFAR10`, say."""
     root: str | None = None
     """Folder of the images or arrays; relative to the current folder."""
+    labels: str | None = None
+    """For images that do not stand in class folders: a CSV, in `root` or elsewhere, with the columns `file` (a path
+    below `root`) and `label`, and `split` where the data states its splits."""
     size: int | None = Field(None, ge=8)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
     resize: Literal["crop", "pad", "squash"] = "crop"

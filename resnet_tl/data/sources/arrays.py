@@ -129,8 +129,8 @@ def _names_of_splits(root: Path) -> tuple[dict[str, str], list[str]]:
             said.append(f"x_{name}.npy is passed over.")
         elif split in called:
             problems.append(
-                f"{root} must hold one array for `{split}`, but holds x_{called[split]}.npy and x_{name}.npy; rename the "
-                f"right one to x_{split}.npy."
+                f"{root} must hold one array for `{split}`, but holds x_{called[split]}.npy and x_{name}.npy; rename "
+                f"the right one to x_{split}.npy."
             )
         else:
             called[split] = name

@@ -124,7 +124,8 @@ def test_a_missing_folder_is_a_clear_error(source: Source, config: DataConfig, t
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("group_key", "(.)"), ("group_missing", "own"), ("bits", 12), ("max_pixels", 9)]
+    ("option", "value"),
+    [("group_key", "(.)"), ("group_missing", "own"), ("labels", "labels.csv"), ("bits", 12), ("max_pixels", 9)],
 )
 def test_an_option_that_a_source_does_not_know_is_refused(
     source: Source, config: DataConfig, option: str, value: object
