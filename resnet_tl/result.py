@@ -1,6 +1,6 @@
 """What one seed run says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -38,5 +38,7 @@ class FitResult:
     num_trainable: int
     wall_s: float
     """Time spent training and evaluating, restarts included."""
+    compact: dict[str, bytes] = field(default_factory=dict)
+    """What the selected network said about each image of val and test, in short; see `predictions.pack`."""
     reason: str | None = None
     """Why it diverged: which number stopped being finite, in which epoch and step."""
