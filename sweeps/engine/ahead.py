@@ -19,6 +19,6 @@ def load_ahead() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnet_tl.fused", "torchvision.models.resnet", "sweeps.engine.loaded"])
+    context.set_forkserver_preload(["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.engine.loaded"])
     forkserver.ensure_running()
     return context

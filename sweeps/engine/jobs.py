@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Member
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
 from resnet_tl.front import head_group, is_head_only
 from resnet_tl.result import FitResult
 from resnet_tl.store import Stored, stored
+from resnet_tl.training.member import Member
 from sweeps.definition.plan import DONE, Trial, describe
 from sweeps.engine.batch import ALONE, Todo, take
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, answer

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Member
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.store import Making, Stored
+from resnet_tl.training.member import Member
 
 if TYPE_CHECKING:
     from resnet_tl.start import Start
@@ -70,6 +70,9 @@ def start_worker() -> None:
     """Prepares a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     threading.Thread(target=_die_with_driver, daemon=True).start()
+    from resnet_tl.model.runtime import own_process
+
+    own_process()
 
 
 def _die_with_driver() -> None:
@@ -128,7 +131,7 @@ def run_job(job: Job) -> list[FitResult]:
     progress = Progress(Path(job.progress), 0.0 if len(job.runs) == 1 else GROUP_PROGRESS_S)
     begun = _begun(job.runs[0].trial, job.data)
     if len(job.runs) > 1:
-        from resnet_tl.fused import fit_heads
+        from resnet_tl.training.seed_run import fit_heads
 
         return fit_heads(
             job.runs,
@@ -139,7 +142,7 @@ def run_job(job: Job) -> list[FitResult]:
             begun=begun,
             on_epoch=progress,
         )
-    from resnet_tl.fit import fit
+    from resnet_tl.training.seed_run import fit
 
     (run,) = job.runs
     return [
@@ -175,9 +178,7 @@ def run_features(job: FeaturesJob) -> int:
     import torch
 
     from resnet_tl.features import compute
-    from resnet_tl.start import prepare_torch
 
-    prepare_torch(job.environment)
     begun = _begun(job.trial, job.data)
     network = begun.network(job.trial, 0, torch.device(job.device))
     return compute(
@@ -193,7 +194,7 @@ def run_features(job: FeaturesJob) -> int:
 
 def run_check(job: Job) -> str | None:
     """Compares the training of a job on stored outputs with that on computed ones; returns what differs."""
-    from resnet_tl.selfcheck import compare
+    from resnet_tl.training.check import compare
 
     warnings.filterwarnings("ignore", message="the frozen part")
     assert job.features is not None
@@ -208,7 +209,7 @@ def run_check(job: Job) -> str | None:
 
 def run_pretrain(job: PretrainJob) -> str:
     """Makes starting weights; returns their checkpoint folder."""
-    from resnet_tl.pretrain import pretrain
+    from resnet_tl.training.pretraining import pretrain
 
     progress = Progress(Path(job.folder) / "progress.jsonl")
     folder = pretrain(
@@ -253,7 +254,7 @@ def export_network(checkpoint: str, destination: str, data: Prepared) -> None:
 
 def warm_up() -> None:
     """Loads what every job needs."""
-    import resnet_tl.fused  # noqa: F401
+    import resnet_tl.training.seed_run  # noqa: F401
 
 
 def cuda_devices() -> int:
