@@ -37,7 +37,9 @@ def main() -> int:
         on_epoch=show,
     )
     out.mkdir(parents=True, exist_ok=True)  # a run that diverged has stored nothing
-    (out / "result.json").write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
+    content = asdict(result)
+    del content["compact"]  # `predictions.safetensors` beside it has all of that
+    (out / "result.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     (out / "state.pt").unlink(missing_ok=True)
     if result.state == "diverged":
         print(f"Diverged: {result.reason}.")

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_tl import checkpoint
+from resnet_tl import checkpoint, predictions
 from resnet_tl.config import TrialConfig
 from resnet_tl.fingerprint import Environment, digest
 from resnet_tl.front import SCORED_AT_ONCE, num_trained
@@ -247,11 +247,9 @@ class Loop:
                 self._reasons[n] = f"the network's output on {split} became non-finite in epoch {history.best_epoch}"
                 return self._diverged(n)
             metrics |= values
-        confusion = {}
-        for split, logits_NK in logits.items():
-            _, counts_MKK, bins_MR3 = evaluate_many(logits_NK[None], self._labels[split])
-            confusion[split] = counts_MKK[0].tolist()
+        labels = self._labels
         if member.folder is not None:
+            predictions.write(member.folder, logits)
             card = self._start.card(member.trial, seed=member.seed, epoch=history.best_epoch, metrics=metrics)
             checkpoint.save(member.folder / "checkpoint", self._learner.tensors(n, whole=card.base is None), card)
         return FitResult(
@@ -260,8 +258,9 @@ class Loop:
             max_epoch=member.trial.epochs,
             best_epoch=history.best_epoch,
             metrics=metrics,
-            confusion=confusion,
-            reliability=bins_MR3[0].tolist(),  # of test, which comes last
+            confusion={s: predictions.confusion_KK(logits_NK, labels[s]).tolist() for s, logits_NK in logits.items()},
+            reliability=predictions.reliability_R3(logits["test"], labels["test"]).tolist(),
+            compact={s: predictions.pack(logits_NK, labels[s]) for s, logits_NK in logits.items()},
             history=history.epochs,
             num_trainable=num_trained(member.trial, self._start.data),
             wall_s=self._wall_s[n],
@@ -278,6 +277,7 @@ class Loop:
             metrics={},
             confusion={},
             reliability=[],
+            compact={},
             history=self._histories[n].epochs,
             num_trainable=num_trained(member.trial, self._start.data),
             wall_s=self._wall_s[n],
