@@ -60,7 +60,7 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
             )
             logits = {split: draws.normal(size=(N, 9)).astype(np.float32) for split in ("val", "test")}
             work = out / "work"
-            predictions.write(work / predictions.FILE, logits)
+            predictions.write(work, logits)
             networks.adopt(work, f"f{number}", seed)
             compact = {split: predictions.pack(logits_NK, labels_N) for split, logits_NK in logits.items()}
             scores = {f"{s}/{m}": float(draws.uniform(0.5, 0.9)) for s in ("train", "val", "test") for m in METRICS}

@@ -1,6 +1,6 @@
 """What one seed run says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -19,7 +19,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:
-    """One seed run, finished. Travels between processes and is stored as JSON."""
+    """One seed run, finished. Travels between processes."""
 
     state: Literal["complete", "diverged"]
     seed: int
@@ -34,11 +34,12 @@ class FitResult:
     reliability: list[list[float]]
     """On test, for ten bins of predicted probability: images, sum of probabilities, images that are right; empty when
     diverged."""
+    compact: dict[str, bytes]
+    """For val and test what the selected network said of each image: `predictions.unpack` reads it; empty when
+    diverged."""
     history: list[Epoch]
     num_trainable: int
     wall_s: float
     """Time spent training and evaluating, restarts included."""
-    compact: dict[str, bytes] = field(default_factory=dict)
-    """What the selected network said about each image of val and test, in short; see `predictions.pack`."""
     reason: str | None = None
     """Why it diverged: which number stopped being finite, in which epoch and step."""

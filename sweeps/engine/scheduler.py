@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Member
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
 from resnet_tl.front import head_group, is_head_only
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.store import Stored, stored
+from resnet_tl.training.member import Member
 from sweeps.engine.display import Display
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied

@@ -5,6 +5,8 @@ import os
 from multiprocessing import forkserver
 from typing import Any
 
+PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.loaded"]
+
 
 def load_ahead() -> Any:
     """How processes are started: from one that has loaded torch, which takes seconds each time anew.
@@ -19,6 +21,6 @@ def load_ahead() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnet_tl.fused", "torchvision.models.resnet", "sweeps.execution.loaded"])
+    context.set_forkserver_preload(PRELOADED)
     forkserver.ensure_running()
     return context

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Member
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
 from resnet_tl.result import FitResult
 from resnet_tl.store import Making, Stored
+from resnet_tl.training.member import Member
 from sweeps.execution.executor import Report
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Train:
         warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
         begun = _begun(self.runs[0].trial, self.data)
         if len(self.runs) > 1:
-            from resnet_tl.fused import fit_heads
+            from resnet_tl.training.seed_run import fit_heads
 
             return fit_heads(
                 self.runs,
@@ -43,7 +43,7 @@ class Train:
                 begun=begun,
                 on_epoch=report,
             )
-        from resnet_tl.fit import fit
+        from resnet_tl.training.seed_run import fit
 
         (run,) = self.runs
         result = fit(
@@ -68,7 +68,7 @@ class Check:
 
     def __call__(self, device: str, report: Report) -> str | None:
         """Returns what differs; None when every bit agrees."""
-        from resnet_tl.selfcheck import compare
+        from resnet_tl.training.check import compare
 
         warnings.filterwarnings("ignore", message="the frozen part")
         train = self.train
@@ -100,9 +100,7 @@ class ComputeFeatures:
         import torch
 
         from resnet_tl.features import compute
-        from resnet_tl.start import prepare_torch
 
-        prepare_torch(self.environment)
         begun = _begun(self.trial, self.data)
         network = begun.network(self.trial, 0, torch.device(device))
         return compute(
@@ -128,8 +126,10 @@ class Pretrain:
 
     def __call__(self, device: str, report: Report) -> Path:
         """Returns their checkpoint folder."""
-        from resnet_tl.pretrain import pretrain
+        from resnet_tl.model.runtime import own_process
+        from resnet_tl.training.pretraining import pretrain
 
+        own_process()
         return pretrain(
             self.trial,
             self.data,
@@ -190,7 +190,7 @@ class WarmUp:
 
     def __call__(self, device: str, report: Report) -> None:
         """Returns nothing."""
-        import resnet_tl.fused  # noqa: F401
+        import resnet_tl.training.seed_run  # noqa: F401
 
 
 _loaded: "list[tuple[object, Start]]" = []
@@ -198,8 +198,10 @@ _loaded: "list[tuple[object, Start]]" = []
 
 def _begun(trial: TrialConfig, data: Prepared) -> "Start":
     """Images and weights of a task; those of the last one are kept, since the next one mostly needs the same."""
+    from resnet_tl.model.runtime import own_process
     from resnet_tl.start import start
 
+    own_process()
     name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.criterion)
     if not _loaded or _loaded[0][0] != name:
         _loaded[:] = [(name, start(trial, data))]

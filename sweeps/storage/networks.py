@@ -83,7 +83,7 @@ class NetworkStore:
         if path is None:
             return run
         labels = self._labels(run.reused_from or run.study)
-        logits = read(path)
+        logits = read(path.parent)
         return replace(
             run,
             confusion={split: confusion_KK(logits[split], labels[split]).tolist() for split in ("val", "test")},

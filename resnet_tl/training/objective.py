@@ -44,12 +44,6 @@ def loss_of(
     return (loss_B * weight_B).sum() / weight_B.sum()
 
 
-def balanced_weights_K(labels: Tensor, num_classes: int) -> Tensor:
-    """N / (K x count): every class weighs the same in total, and the mean weight over images is 1."""
-    counts = torch.bincount(labels, minlength=num_classes)
-    return len(labels) / (num_classes * counts.double()).float()
-
-
 def optimizer_for(network: Network, trial: TrialConfig) -> torch.optim.Optimizer:
     """The optimiser over all parameters that train; the backbone's group has its own learning rate.
 

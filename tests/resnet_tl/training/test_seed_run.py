@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from resnet_tl import checkpoint, predict, rebuild
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import CheckpointError, DataError, WeightsError
-from resnet_tl.fit import fit
-from resnet_tl.pretrain import pretrain
 from resnet_tl.result import Epoch
 from resnet_tl.seeding import derive, uniforms_BW
+from resnet_tl.training.network_learner import NetworkLearner
+from resnet_tl.training.pretraining import pretrain
+from resnet_tl.training.seed_run import fit
 from tests.conftest import CPU, numbers, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
@@ -237,16 +239,14 @@ def test_backbones_without_weights_are_drawn_from_the_seed(prepared: Prepared) -
 def test_evaluating_more_does_not_shift_training(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     config = trial(head="mlp_leaky_dropout", augment=["rotation"])
     plain = fit(config, prepared, seed=0, environment=CPU)
-    from resnet_tl.fit import Run
+    logits = NetworkLearner.logits
 
-    scores = Run._scores
-
-    def twice(self: Run, split: str, when: str) -> object:
+    def twice(self: NetworkLearner, split: str, members: Sequence[int]) -> object:
         torch.rand(7)  # draws of somebody else
-        scores(self, "train", when)
-        return scores(self, split, when)
+        logits(self, "train", members)
+        return logits(self, split, members)
 
-    monkeypatch.setattr(Run, "_scores", twice)
+    monkeypatch.setattr(NetworkLearner, "logits", twice)
     assert numbers(fit(config, prepared, seed=0, environment=CPU)) == numbers(plain)
 
 
@@ -257,7 +257,7 @@ def test_dropout_is_drawn_for_each_sample_and_epoch(prepared: Prepared, monkeypa
         drawn.setdefault(key, []).extend(samples.tolist())
         return uniforms_BW(key, samples, width)
 
-    monkeypatch.setattr("resnet_tl.fit.uniforms_BW", spy)
+    monkeypatch.setattr("resnet_tl.training.network_learner.uniforms_BW", spy)
     fit(trial(epochs=3, head="mlp_leaky_dropout"), prepared, seed=5, environment=CPU)
     assert list(drawn) == [derive(5, "dropout", epoch) for epoch in (1, 2, 3)]
     assert all(len(set(samples)) == prepared.num_images["train"] for samples in drawn.values())

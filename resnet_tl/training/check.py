@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.course import Member
 from resnet_tl.data.augment import render
 from resnet_tl.data.batches import to_unit
 from resnet_tl.features import Features, as_stored
 from resnet_tl.fingerprint import Environment
-from resnet_tl.fit import Run
 from resnet_tl.front import FRONT_BATCH, is_head_only
-from resnet_tl.fused import few_steps
 from resnet_tl.model.network import Network
-from resnet_tl.start import Start, prepare_torch
+from resnet_tl.model.runtime import computing
+from resnet_tl.start import Start
 from resnet_tl.store import Stored
+from resnet_tl.training.heads_learner import HeadsLearner
+from resnet_tl.training.member import Member
+from resnet_tl.training.network_learner import NetworkLearner
 
 STEPS = 3
 """Of the optimiser; each is on images of its own, in the run's own order and with its own faces."""
@@ -34,27 +35,30 @@ def compare(
     Returns:
         None when every bit agrees, else what differs first.
     """
-    prepare_torch(environment)
     first, where = members[0], torch.device(device)
-    if is_head_only(first.trial, begun.data.channels):
-        network = begun.network(first.trial, first.seed, where)
-        wrong = _rows(network, first.trial, begun, features)
-        if wrong is not None:
-            return wrong
-        args = {"environment": environment, "device": device, "steps": STEPS}
-        moved = [
-            few_steps([first], begun, features=None, network=network, **args),  # type: ignore[arg-type]
-            few_steps(members, begun, features=features, **args),  # type: ignore[arg-type]
-        ]
-    else:
-        runs = [
-            Run(first.trial, begun, seed=first.seed, device=where, environment=environment, features=place)
-            for place in (None, features)
-        ]
-        wrong = _rows(runs[0].network, first.trial, begun, features)
-        if wrong is not None:
-            return wrong
-        moved = [_steps(run) for run in runs]
+    moved: list[dict[str, Tensor]] = []
+    with computing(device=device, threads=environment.threads):
+        if is_head_only(first.trial, begun.data.channels):
+            network = begun.network(first.trial, first.seed, where)
+            wrong = _rows(network, first.trial, begun, features)
+            if wrong is not None:
+                return wrong
+            with computing(device=device, threads=1 if environment.device == "cpu" else environment.threads):
+                for company, place in (([first], None), (members, features)):
+                    heads = HeadsLearner(
+                        company, begun, environment=environment, device=where, features=place, network=network
+                    )
+                    heads.train_steps(dict.fromkeys(range(len(company)), 1), STEPS)
+                    moved.append({name: tensor[0] for name, tensor in heads.heads.tensors().items()})
+        else:
+            learners = [
+                NetworkLearner(first, begun, environment=environment, device=where, features=place)
+                for place in (None, features)
+            ]
+            wrong = _rows(learners[0].network, first.trial, begun, features)
+            if wrong is not None:
+                return wrong
+            moved = [_steps(learner, first.seed) for learner in learners]
     for name, tensor in moved[0].items():
         if not _same(tensor, moved[1][name]):
             return f"{name} after {STEPS} steps (largest difference {_gap(tensor, moved[1][name]):.3g})"
@@ -81,11 +85,11 @@ def _rows(network: Network, trial: TrialConfig, begun: Start, place: Stored) -> 
     return None
 
 
-def _steps(run: Run) -> dict[str, Tensor]:
-    run.network.train()
-    for batch in islice(run.inputs.train(run.seed, 1), STEPS):
-        run.step(batch, 1)
-    return {name: tensor.detach() for name, tensor in run.network.moving()}
+def _steps(learner: NetworkLearner, seed: int) -> dict[str, Tensor]:
+    learner.network.train()
+    for batch in islice(learner.inputs.train(seed, 1), STEPS):
+        learner.step(batch, 1)
+    return {name: tensor.detach() for name, tensor in learner.network.moving()}
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

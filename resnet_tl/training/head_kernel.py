@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from resnet_tl.model.network import LEAKY_SLOPE, Head
-from resnet_tl.training import class_logits
+from resnet_tl.training.objective import class_logits
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1
