@@ -8,7 +8,6 @@ Axes: K classes, M networks, N images.
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -105,9 +104,3 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
 def _mean(values_MK: Floats) -> Floats:
     mean_M: Floats = np.ascontiguousarray(values_MK).mean(-1)
     return mean_M
-
-
-def evaluate(logits_NK: Tensor, labels_N: Tensor) -> tuple[dict[str, float], list[list[int]], list[list[float]]]:
-    """The metrics of one network, its confusion matrix and its reliability; see `evaluate_many`."""
-    values, counts_MKK, bins_MR3 = evaluate_many(logits_NK.double().cpu().numpy()[None], labels_N.cpu().numpy())
-    return {name: float(value_M[0]) for name, value_M in values.items()}, counts_MKK[0].tolist(), bins_MR3[0].tolist()

@@ -26,7 +26,7 @@ from resnet_tl.data.finder import Found, images_below, printable, told
 from resnet_tl.errors import DataError, shown
 from resnet_tl.front import EVAL_BATCH
 from resnet_tl.options import expand, load_yaml
-from resnet_tl.training import class_logits
+from resnet_tl.training.objective import class_logits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
