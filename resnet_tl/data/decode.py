@@ -13,6 +13,7 @@ Axes: H W pixels, C channels.
 """
 
 import functools
+import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from resnet_tl.config import MAX_PIXELS
+from resnet_tl.files import sha256_of
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 Resize = Literal["crop", "pad", "squash"]
@@ -66,6 +68,8 @@ class Decoded:
 
     pixels: Pixels
     """[C, H, W]."""
+    content: str
+    """sha256 of the image before it was converted and fitted: of its file, or of its values."""
     largest: int | None = None
     """The largest value in the file, where it stores more than 8 bits."""
 
@@ -99,7 +103,8 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
                     f"has {width:,} × {height:,} pixels, more than data.max_pixels={rules.max_pixels} "
                     "(a decompression bomb?)"
                 )
-            return decode(image, rules)
+            content = sha256_of(path)
+            return decode(image, rules, content=content)
     except UnidentifiedImageError:
         raise BadImage("is not an image of a known format") from None
     except BadImage:
@@ -128,14 +133,18 @@ def _opened(stream: IO[bytes], path: Path) -> ImageFile.ImageFile:
     raise UnidentifiedImageError
 
 
-def decode(image: Image.Image, rules: Rules) -> Decoded:
+def decode(image: Image.Image, rules: Rules, *, content: str | None = None) -> Decoded:
     """Converts any Pillow image to 8-bit RGB or grey, and fits it, by the rules of this module.
+
+    Args:
+        content: names the image; by default its values do.
 
     Raises:
         BadImage: floating-point pixels, whose range nothing states; values outside 16 bits.
     """
     deep_colour = isinstance(image, ImageFile.ImageFile) and any(";16" in str(tile.args) for tile in image.tile)
     image.load()
+    content = content or _sha256(np.asarray(image), image.mode)
     image = _upright(image)
     largest = None
     if image.mode.startswith("I"):  # 16-bit grey, some of it opened as 32-bit
@@ -156,7 +165,7 @@ def decode(image: Image.Image, rules: Rules) -> Decoded:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     image = image.convert("RGB" if rules.channels == 3 else "L")
-    return Decoded(pixels=fit_square(image, rules.size, rules.resize), largest=largest)
+    return Decoded(pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -225,18 +234,26 @@ def decode_array(pixels: NDArray[np.integer], rules: Rules) -> Decoded:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     largest = None
+    content = _sha256(pixels)
     if pixels.dtype != np.uint8:
         largest = int(pixels.max())
         pixels = to_8_bits(pixels, rules.bits)
-    return Decoded(pixels=decode(Image.fromarray(np.ascontiguousarray(pixels)), rules).pixels, largest=largest)
+    decoded = decode(Image.fromarray(np.ascontiguousarray(pixels)), rules, content=content)
+    return Decoded(pixels=decoded.pixels, content=content, largest=largest)
 
 
 def decode_float(pixels_HWC: NDArray[np.float32], rules: Rules) -> Decoded:
     """As `decode`, for float pixels in [0, 1], which stay float32."""
+    content = _sha256(pixels_HWC)
     if pixels_HWC.shape[2] == 3 and rules.channels == 1:
         pixels_HWC = pixels_HWC @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
     elif pixels_HWC.shape[2] == 1 and rules.channels == 3:
         pixels_HWC = np.repeat(pixels_HWC, 3, axis=2)
     planes = [Image.fromarray(np.ascontiguousarray(pixels_HWC[:, :, c])) for c in range(pixels_HWC.shape[2])]
     fitted = [fit_square(plane, rules.size, rules.resize) for plane in planes]
-    return Decoded(pixels=np.concatenate(fitted).astype(np.float32))
+    return Decoded(pixels=np.concatenate(fitted).astype(np.float32), content=content)
+
+
+def _sha256(values: NDArray[np.generic], kind: str = "") -> str:
+    values = np.ascontiguousarray(values)
+    return hashlib.sha256(f"{kind} {values.dtype.str} {values.shape} ".encode() + values.tobytes()).hexdigest()

@@ -33,7 +33,7 @@ from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.fingerprint import digest
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
 
 
@@ -43,6 +43,13 @@ class Prepared:
 
     folder: str
     fingerprint: str
+    """Names all that the images decide of a result: pixels, labels, splits, crop, balance."""
+    test_name: str
+    """Names the test images as they came: scores on the same ones may be compared, however they are presented."""
+    images_name: str
+    """Names all images as they came, with their splits."""
+    presentation_name: str
+    """Names how they are presented: size, crop, channels, balance, and what decoding made of them."""
     classes: tuple[str, ...]
     channels: int
     size: tuple[int, int]
@@ -184,11 +191,12 @@ def _signature(config: DataConfig) -> str:
 
 def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
     """Decodes, checks and stores; returns the fingerprint, and what belongs to the request alone."""
-    kept, hashes, sizes, bad, largest = _decode(source, folder / "raw")
-    bits = settled_bits(config.bits, largest)
+    found = _decode(source, folder / "raw")
+    bits = settled_bits(config.bits, found.largest)
     if bits < 16 and config.bits == "auto":
         source = source_of(config).list(config.model_copy(update={"bits": bits}))
-        kept, hashes, sizes, bad, largest = _decode(source, folder / "raw")
+        found = _decode(source, folder / "raw")
+    kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
     notes = [
         *source.said,
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
@@ -228,20 +236,18 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
     for h, label in zip(hashes, labels, strict=True):
         classes_of.setdefault(h, set()).add(label)
     learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
-    identity: dict[str, Any] = {
-        "format": FORMAT,
-        "pixels": hashes,
-        "labels": labels,
-        "splits": splits,
-        "classes": list(source.classes),
-        "shape": list(shape),
-        "dtype": source.dtype,
-        "crop": config.crop,
-        "balanced": config.balanced,
-    }
-    name = digest(identity)
+    # options at their default are left out, so that a new one renames nothing
+    shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
+        mode="json", include={"crop", "balanced"}, exclude_defaults=True
+    )
+    sides = {"labels": labels, "splits": splits, "classes": list(source.classes)}
+    name = digest({"format": FORMAT} | shown_as | sides)
+    came = list(zip(found.contents, labels, splits, strict=True))
     stored = {
         "fingerprint": name,
+        "test_name": digest([sorted(image for image in came if image[2] == "test"), source.classes]),
+        "images_name": digest([sorted(came), source.classes]),
+        "presentation_name": digest(shown_as),
         "classes": list(source.classes),
         "channels": source.channels,
         "size": [shape[1], shape[2]],
@@ -262,15 +268,26 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
     return {"fingerprint": name, "skipped": bad, "notes": notes, "bits": bits}
 
 
-def _decode(
-    source: Listing, raw: Path
-) -> tuple[list[int], list[str], Counter[tuple[int, ...]], dict[str, str], int | None]:
-    """Writes the pixels of all usable images one after another.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What decoding a whole set has found."""
 
-    Returns:
-        The numbers of the usable images, their hashes, how often each shape occurs, the unusable ones with the reason,
-        and the largest value among those that store more than 8 bits.
-    """
+    kept: list[int]
+    """Numbers of the usable images."""
+    hashes: list[str]
+    """Of their pixels."""
+    contents: list[str]
+    """Of the images as they came."""
+    sizes: Counter[tuple[int, ...]]
+    """How often each shape occurs."""
+    bad: dict[str, str]
+    """The unusable ones, with the reason."""
+    largest: int | None
+    """The largest value among those that store more than 8 bits."""
+
+
+def _decode(source: Listing, raw: Path) -> _Found:
+    """Writes the pixels of all usable images one after another."""
     bad = dict(source.bad)
     candidates = [index for index, name in enumerate(source.names) if name not in bad]
 
@@ -282,6 +299,7 @@ def _decode(
 
     kept: list[int] = []
     hashes: list[str] = []
+    contents: list[str] = []
     sizes: Counter[tuple[int, ...]] = Counter()
     largest = []
     with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
@@ -296,10 +314,12 @@ def _decode(
                 sizes[decoded.pixels.shape] += 1
                 content = np.ascontiguousarray(decoded.pixels, dtype=source.dtype).tobytes()
                 hashes.append(hashlib.sha256(content).hexdigest())
+                contents.append(decoded.content)
                 stream.write(content)
                 if decoded.largest is not None:
                     largest.append(decoded.largest)
-    return kept, hashes, sizes, bad, max(largest, default=None)
+    most = max(largest, default=None)
+    return _Found(kept=kept, hashes=hashes, contents=contents, sizes=sizes, bad=bad, largest=most)
 
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:

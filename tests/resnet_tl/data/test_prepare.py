@@ -437,3 +437,38 @@ def test_the_bundled_digits_are_cut_by_name(tmp_path: Path) -> None:
     assert sum(whole.num_images.values()) == 1797
     assert part.classes == ("5", "6", "7", "8", "9")
     assert sum(part.num_images.values()) == 896
+
+
+class TestThreeNames:
+    """Of the test images, of all images with their splits, and of how they are presented."""
+
+    def names(self, root: Path, cache: Path, **options: object) -> tuple[str, str, str, str]:
+        config = DataConfig.model_validate({"source": "image_folder", "root": str(root), "size": 32} | options)
+        made = prepare(config, cache)
+        return made.test_name, made.images_name, made.presentation_name, made.fingerprint
+
+    @pytest.mark.parametrize(
+        ("options", "same"),
+        [
+            ({"size": 24}, (True, True, False, False)),
+            ({"crop": 24}, (True, True, False, False)),
+            ({"channels": 1}, (True, True, False, False)),
+            ({"balanced": "oversample"}, (True, True, False, False)),
+            ({"split_seed": 1}, (False, False, True, False)),
+            ({"val_fraction": 0.3}, (True, False, True, False)),
+            ({"max_pixels": 10_000}, (True, True, True, True)),
+        ],
+    )
+    def test_an_option_changes_the_names_of_what_it_changes(
+        self, folder: Path, tmp_path: Path, options: dict[str, object], same: tuple[bool, ...]
+    ) -> None:
+        plain = self.names(folder, tmp_path / "cache")
+        changed = self.names(folder, tmp_path / "cache", **options)
+        assert tuple(a == b for a, b in zip(plain, changed, strict=True)) == same
+
+    def test_moved_images_keep_all_names_and_another_picture_changes_them(self, folder: Path, tmp_path: Path) -> None:
+        plain = self.names(folder, tmp_path / "cache")
+        moved = folder.rename(folder.with_name("elsewhere"))
+        assert self.names(moved, tmp_path / "cache") == plain
+        Image.new("RGB", (32, 32), "red").save(moved / "bars" / "00.png")
+        assert all(a != b for a, b in zip(self.names(moved, tmp_path / "cache")[1:], plain[1:], strict=True))
