@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_tl.metrics import METRICS
+
 SEEDS = 10
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 class _Options(BaseModel):
@@ -160,12 +160,7 @@ class TrialConfig(_Options):
     @property
     def monitor_mode(self) -> Literal["min", "max"]:
         """Whether a lower or a higher value of `monitor` is better."""
-        return better(self.monitor)
-
-
-def better(metric: str) -> Literal["min", "max"]:
-    """Whether a lower (`min`) or higher (`max`) value of a `split/name` metric is better."""
-    return "min" if metric.endswith("/loss") else "max"
+        return metric_of(self.monitor).better
 
 
 class DataConfig(_Options):

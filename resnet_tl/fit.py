@@ -237,7 +237,7 @@ class Run:
         logits_NK = torch.cat(logits)
         if not bool(logits_NK.isfinite().all()):
             raise Diverged(f"the network's output on {split} became non-finite in {when}")
-        values, confusion, reliability = evaluate(logits_NK, torch.cat(labels))
+        values, confusion, reliability = evaluate(logits_NK.double().cpu().numpy(), torch.cat(labels).cpu().numpy())
         return {f"{split}/{name}": value for name, value in values.items()}, confusion, reliability
 
     def final_scores(self) -> tuple[dict[str, float], dict[str, list[list[int]]], list[list[float]]]:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from resnet_tl.errors import ConfigError, DataError, shown
+from resnet_tl.metrics import metric_of
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.tables import parse_table
@@ -54,7 +55,6 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
         study=name,
         trials=tuple(trials),
         metric=about.identity["metric"],
-        direction=about.identity["direction"],
         columns=COLUMNS,
         seeds=seeds,
     )
@@ -127,7 +127,6 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         study=study,
         trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
         metric=metric,
-        direction="minimize" if metric.endswith("loss") else "maximize",
         columns=tuple(name for name in COLUMNS if name in frame.columns),
         seeds=None,
     )
@@ -188,8 +187,11 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[float | None, str | No
         problem = f"{text} must be a whole number"
     elif name in ("trial", "seed") and value is None:
         problem = "must not be empty where the column is there"
-    elif name in SCORES and not name.endswith("loss") and value is not None and not 0 <= value <= 1:
-        problem = f"{text} must be a fraction in [0, 1], not percent"
+    elif name in SCORES and value is not None:
+        low, high = metric_of(name).bounds
+        if not low <= value <= high:
+            fraction = metric_of(name).unit == "fraction"
+            problem = f"{text} must be " + ("a fraction in [0, 1], not percent" if fraction else f"at least {low:g}")
     return value, problem
 
 

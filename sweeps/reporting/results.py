@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from resnet_tl.config import METRICS, TrialConfig, better
+from resnet_tl.config import TrialConfig
+from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
 from sweeps.definition.tables import TableSpec
 from sweeps.ledger import StudyRow
@@ -73,7 +74,6 @@ class Results:
     trials: tuple[Trial, ...]
     """All trials, planned ones included, by number."""
     metric: str
-    direction: str
     columns: tuple[str, ...]
     """Of the CSV file, those that there are."""
     seeds: tuple[int, ...] | None
@@ -88,7 +88,7 @@ class Results:
     @property
     def higher_is_better(self) -> bool:
         """Of the study's metric."""
-        return self.direction == "maximize"
+        return metric_of(self.metric).better == "max"
 
     @property
     def on_test(self) -> str:
@@ -139,7 +139,7 @@ def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
 
 def sign(metric: str) -> float:
     """1 where higher is better, else -1."""
-    return 1.0 if better(metric) == "max" else -1.0
+    return 1.0 if metric_of(metric).better == "max" else -1.0
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -17,7 +17,7 @@ def to_json(results: Results) -> str:
     content: dict[str, Any] = {
         "study": results.study,
         "metric": results.metric,
-        "direction": results.direction,
+        "direction": "maximize" if results.higher_is_better else "minimize",
     }
     if results.about:
         content |= {"definition": results.about.identity, "about": results.about.description}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from resnet_tl.metrics import evaluate, log_softmax
+from resnet_tl.metrics import METRICS, evaluate, evaluate_many, log_softmax
 
 
 @settings(deadline=None, max_examples=60)
@@ -14,7 +14,7 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
     draws = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(num_classes), draws.integers(0, num_classes, count)])
     logits = draws.normal(size=(len(labels), num_classes)).round(1 if ties else 6)
-    got, confusion, _ = evaluate(torch.tensor(logits), torch.tensor(labels))
+    got, confusion, _ = evaluate(logits, labels)
     p = torch.tensor(logits).softmax(1).numpy()
     # the same scores to the last bit, so that rounding breaks no tie on one side only
     log_p = log_softmax(logits)
@@ -34,7 +34,27 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
 
 
 def test_a_class_that_is_never_predicted_has_precision_zero() -> None:
-    logits = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    got, *_ = evaluate(logits, torch.tensor([0, 1]))
+    got, *_ = evaluate(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
     assert got["precision"] == 0.25
     assert got["auroc"] == 0.5
+
+
+def test_whatever_is_listed_is_computed_within_its_bounds() -> None:
+    draws = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    values, *_ = evaluate_many(draws.normal(size=(4, 30, 3)), labels)
+    assert list(values) == list(METRICS)
+    for name, metric in METRICS.items():
+        low, high = metric.bounds
+        assert metric.name == name
+        assert values[name].shape == (4,)
+        assert ((low <= values[name]) & (values[name] <= high)).all()
+
+
+def test_a_better_prediction_scores_better_by_every_metric() -> None:
+    labels = np.arange(30) % 3
+    right = np.eye(3)[labels]
+    values, *_ = evaluate_many(np.stack([right, -right]), labels)
+    for name, metric in METRICS.items():
+        sign = 1 if metric.better == "max" else -1
+        assert sign * values[name][0] > sign * values[name][1], name

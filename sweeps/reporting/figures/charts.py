@@ -15,7 +15,7 @@ from sweeps.ledger import SeedRunRow
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial, comparable, sign
 from sweeps.reporting.stats import summarise
-from sweeps.reporting.tables.cells import label, name_of, show, show_range
+from sweeps.reporting.tables.cells import label, name_of, show, show_range, unit_of
 
 MOST_CURVES = 3
 MOST_TRIALS = 16
@@ -130,7 +130,8 @@ def title_of(results: Results, trial: Trial) -> str:
 
 def scale_of(metric: str) -> tuple[float, str]:
     """Factor and axis label of a score."""
-    return (1.0, label(metric)) if metric.endswith("loss") else (100.0, f"{label(metric)} (%)")
+    unit = unit_of(metric)
+    return unit.factor, f"{label(metric)} ({unit.sign})" if unit.sign else label(metric)
 
 
 def _require(trials: Sequence[Any], what: str) -> None:
@@ -225,7 +226,7 @@ def _heatmap(results: Results) -> Grid:
             known = [value for value in own if value is not None]
             cells.append(factor * sum(known) / len(known) if known else None)
         values.append(tuple(cells))
-    digits = 3 if metric.endswith("loss") else 1
+    digits = unit_of(metric).digits_in_pictures
     return Grid(
         rows=tuple(show_range(down, value) for value, _ in rows),
         columns=tuple(show_range(across, value) for value, _ in columns),

@@ -1,6 +1,9 @@
 """Words and numbers as cells show them."""
 
+from dataclasses import dataclass
 from typing import Any
+
+from resnet_tl.metrics import metric_of
 
 MISSING = "/"
 NAMES = {
@@ -10,7 +13,26 @@ NAMES = {
     "epochs": "Epochs",
 }
 VALUES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-SHORT = {"accuracy": "acc", "auroc": "AUROC", "f1": "F1"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """How values of a unit are written."""
+
+    factor: float
+    digits: int
+    sign: str
+    """Behind the number, and in brackets behind a column's name."""
+    of_difference: str
+    """In words, behind what is different."""
+    digits_in_pictures: int
+
+
+UNITS = {
+    "fraction": Unit(factor=100, digits=2, sign="%", of_difference=" in percentage points", digits_in_pictures=1),
+    "nats": Unit(factor=1, digits=3, sign="", of_difference="", digits_in_pictures=3),
+}
+"""By the units of `resnet_tl.metrics`."""
 
 
 def name_of(parameter: str) -> str:
@@ -49,21 +71,26 @@ def momentum(values: dict[str, Any]) -> str:
     return show("momentum", values.get("momentum"))
 
 
-def score(metric: str, value: float, *, percent_sign: bool = True) -> str:
-    """A loss with 3 decimals; anything else in percent with 2."""
-    if metric.endswith("loss"):
-        return f"{value:.3f}"
-    return f"{100 * value:.2f}" + ("%" if percent_sign else "")
+def unit_of(metric: str) -> Unit:
+    """How a score is written."""
+    return UNITS[metric_of(metric).unit]
+
+
+def score(metric: str, value: float, *, sign: bool = True) -> str:
+    """A score with its unit's digits, in percent or as it is."""
+    own = unit_of(metric)
+    return f"{own.factor * value:.{own.digits}f}" + (own.sign if sign else "")
 
 
 def rounded(metric: str, value: float) -> float:
     """A score as far as it is shown."""
-    return round(value, 3) if metric.endswith("loss") else round(100 * value, 2)
+    own = unit_of(metric)
+    return round(own.factor * value, own.digits)
 
 
 def gap(metric: str, value: float) -> str:
     """A difference of two scores with its sign: of losses, or in percentage points."""
-    text = score(metric, value, percent_sign=False)
+    text = score(metric, value, sign=False)
     return text if text.startswith("-") else f"+{text}"
 
 
@@ -76,14 +103,14 @@ def gap_interval(metric: str, mean: float, low: float | None, high: float | None
 
 def unit(metric: str) -> str:
     """Of a difference, in words."""
-    return "" if metric.endswith("loss") else " in percentage points"
+    return unit_of(metric).of_difference
 
 
 def interval(metric: str, low: float, high: float) -> str:
     """A score's interval, without what no score can be; what is left covers as often."""
-    sign = "" if metric.endswith("loss") else "%"
-    most = high if metric.endswith("loss") else min(high, 1.0)
-    return "–".join(score(metric, value, percent_sign=False) for value in (max(low, 0.0), most)) + sign
+    least, most = metric_of(metric).bounds
+    ends = (max(low, least), min(high, most))
+    return "–".join(score(metric, value, sign=False) for value in ends) + unit_of(metric).sign
 
 
 def p_value(p: float) -> str:
@@ -93,8 +120,13 @@ def p_value(p: float) -> str:
 
 def label(metric: str) -> str:
     """A score's column header."""
-    split, _, name = metric.partition("/")
-    return f"{split.capitalize()} {SHORT.get(name, name)}"
+    return f"{metric.partition('/')[0].capitalize()} {metric_of(metric).short}"
+
+
+def title(metric: str) -> str:
+    """The same with capitals, and its unit."""
+    short, sign = metric_of(metric).short, unit_of(metric).sign
+    return f"{metric.partition('/')[0].capitalize()} {short[0].upper()}{short[1:]}" + (f" ({sign})" if sign else "")
 
 
 def number(value: float | None) -> str:

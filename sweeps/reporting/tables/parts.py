@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
+from resnet_tl.metrics import metric_of
 from sweeps.reporting.results import Results, Trial, distinct
 from sweeps.reporting.stats import summarise
-from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show
+from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+
+EXTREME = {"min": min, "max": max}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,7 @@ class Column:
     cells: list[str]
     keys: list[float | None] = field(default_factory=list)
     """What the cells are compared by, rounded as shown; empty for columns without a best."""
-    lower_is_better: bool = False
+    better: Literal["min", "max"] = "max"
 
 
 def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[str]) -> Table:
@@ -34,7 +38,7 @@ def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[str])
     marked = []
     for column in columns:
         present = [key for key in column.keys if key is not None]
-        best = (min if column.lower_is_better else max)(present) if present else None
+        best = EXTREME[column.better](present) if present else None
         cells = [
             f"**{cell}**" if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
             for index, cell in enumerate(column.cells)
@@ -78,12 +82,12 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
             keys.append(None)
             continue
         summary = summarise(trial.scores(metric))
-        text = score(metric, summary.mean, percent_sign=False)
+        text = score(metric, summary.mean, sign=False)
         if spread and summary.sd is not None:
-            text += f" ± {score(metric, summary.sd, percent_sign=False)}"
-        cells.append(text + ("" if metric.endswith("loss") else "%"))
+            text += f" ± {score(metric, summary.sd, sign=False)}"
+        cells.append(text + unit_of(metric).sign)
         keys.append(rounded(metric, summary.mean))
-    return Column(header=header or label(metric), cells=cells, keys=keys, lower_is_better=metric.endswith("loss"))
+    return Column(header=header or label(metric), cells=cells, keys=keys, better=metric_of(metric).better)
 
 
 def interval_column(trials: Sequence[Trial], metric: str) -> Column:
@@ -116,10 +120,12 @@ def entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tup
     return found
 
 
-def list_cells(several: Sequence[Sequence[tuple[str, float | None]]], *, lower: bool | None) -> list[str]:
+def list_cells(
+    several: Sequence[Sequence[tuple[str, float | None]]], *, better: Literal["min", "max"] | None
+) -> list[str]:
     """Lists as text, the best single entry of all bold."""
     values = [value for cell in several for _, value in cell if value is not None]
-    best = None if lower is None or not values else (min if lower else max)(values)
+    best = None if better is None or not values else EXTREME[better](values)
     cells = []
     for cell in several:
         words = [f"**{text}**" if value is not None and value == best else text for text, value in cell]

@@ -1,11 +1,13 @@
 """`pivot`: one parameter down, one across."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.metrics import metric_of
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.tables.cells import MISSING, SHORT, name_of, score, show
+from sweeps.reporting.tables.cells import MISSING, name_of, score, show
 from sweeps.reporting.tables.parts import Table, entries, list_cells, notes, plain, test_scores
 
 
@@ -32,12 +34,9 @@ def _one(results: Results, trials: Sequence[Trial], down: str, across: str, titl
         rows.sort()
     if all(isinstance(value, int | float) for value in columns):
         columns.sort()
-    lines: list[tuple[str, str, bool | None]]
+    lines: list[tuple[str, str, Literal["min", "max"] | None]]
     lines = [("epoch", "best_epoch", None)] if results.has("best_epoch") else []
-    lines += [
-        (SHORT.get(metric.split("/")[1], metric.split("/")[1]), metric, metric.endswith("loss"))
-        for metric in test_scores(results)
-    ]
+    lines += [(metric_of(m).short, m, metric_of(m).better) for m in test_scores(results)]
     place = {(repr(t.values.get(down)), repr(t.values.get(across))): t for t in trials}
     if len(place) < len(trials):
         raise ConfigError(
@@ -45,11 +44,11 @@ def _one(results: Results, trials: Sequence[Trial], down: str, across: str, titl
             "add `by:` or another table."
         )
     texts: dict[tuple[str, str], list[str]] = {(repr(r), repr(c)): [] for r in rows for c in columns}
-    for word, column, lower in lines:
+    for word, column, better in lines:
         filled = [key for key in texts if key in place and place[key].states]
-        text = plain if lower is None else (lambda v, m=column: score(m, v, percent_sign=False))
+        text = plain if better is None else (lambda v, m=column: score(m, v, sign=False))
         several = [entries(place[key], column, text) for key in filled]
-        for key, cell in zip(filled, list_cells(several, lower=lower), strict=True):
+        for key, cell in zip(filled, list_cells(several, better=better), strict=True):
             texts[key].append(f"{word} = {cell}")
     body = tuple(
         (f"**{show(down, r)}**", *(" <br> ".join(texts[repr(r), repr(c)]) or MISSING for c in columns)) for r in rows

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from resnet_tl.metrics import metric_of
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.tables.cells import MISSING, label, number, score, show
+from sweeps.reporting.tables.cells import MISSING, number, score, show, title
 from sweeps.reporting.tables.parts import (
     Column,
     Table,
@@ -49,11 +50,9 @@ def lists(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Ta
         most = [number(t.mean("max_epoch")) if t.states else str(t.values.get("epochs", MISSING)) for t in trials]
         columns.append(Column(header="Max epoch", cells=most))
     if results.expects("best_epoch"):
-        cells = list_cells([entries(trial, "best_epoch", plain) for trial in trials], lower=None)
+        cells = list_cells([entries(trial, "best_epoch", plain) for trial in trials], better=None)
         columns.append(Column(header="Best epochs", cells=cells))
     for metric in test_scores(results):
-        several = [entries(t, metric, lambda v, m=metric: score(m, v, percent_sign=False)) for t in trials]  # type: ignore[misc]
-        loss = metric.endswith("loss")
-        header = label(metric).title() if metric.split("/")[1] in ("loss", "accuracy") else label(metric)
-        columns.append(Column(header=header + ("" if loss else " (%)"), cells=list_cells(several, lower=loss)))
+        several = [entries(t, metric, lambda v, m=metric: score(m, v, sign=False)) for t in trials]  # type: ignore[misc]
+        columns.append(Column(header=title(metric), cells=list_cells(several, better=metric_of(metric).better)))
     return [assemble(columns, None, notes(results, trials))]

@@ -35,7 +35,7 @@ def results(
                     columns={"val/accuracy": scores, "test/accuracy": scores, "test/loss": tuple(-s for s in scores)},
                 )
             )
-    return Results(study="s", trials=tuple(trials), metric="val/accuracy", direction="maximize", columns=(), seeds=None)
+    return Results(study="s", trials=tuple(trials), metric="val/accuracy", columns=(), seeds=None)
 
 
 def ask(found: Results, *written: Any) -> list[Answer]:

@@ -361,7 +361,7 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
             threads=1, device="cpu",
         )  # fmt: skip
         return Results(
-            study=name, trials=(trial,), metric="val/accuracy", direction="maximize", seeds=(0, 1, 2), about=about,
+            study=name, trials=(trial,), metric="val/accuracy", seeds=(0, 1, 2), about=about,
             columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),
         )  # fmt: skip
 
