@@ -26,7 +26,7 @@ from sweeps.definition.plan import Trial, describe
 from sweeps.engine.bulk import BulkWriter, FinishedRun, run_id_of
 from sweeps.engine.tracker import default_uri, make_database
 from sweeps.ledger import Ledger, SeedRunRow
-from sweeps.reporting.stats import summarise
+from sweeps.statistics.stats import summarise
 
 RETRY_S = 30.0
 """Pause after the tracker failed, before it is tried again."""

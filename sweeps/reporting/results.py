@@ -12,6 +12,7 @@ from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
 from sweeps.definition.tables import TableSpec
 from sweeps.ledger import StudyRow
+from sweeps.statistics.ranking import rank_key
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
@@ -120,12 +121,10 @@ class Results:
         """Whether a column is to be shown: it has values, or the study has nothing yet."""
         return not any(trial.states for trial in self.trials) or self.has(column)
 
-    def sort_key(self, trial: Trial) -> tuple[int, float, int]:
+    def sort_key(self, trial: Trial) -> tuple[bool, float, int]:
         """Best mean of the study's metric first, then trials without one."""
         mean = trial.mean(self.metric) if trial.state == "complete" else None
-        if mean is None:
-            return (1, 0.0, trial.number)
-        return (0, -mean if self.higher_is_better else mean, trial.number)
+        return rank_key(mean, trial.number, better=metric_of(self.metric).better)
 
 
 def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
@@ -135,6 +134,11 @@ def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
         return []
     (seeds, _), *_ = Counter(trial.seeds for trial in whole).most_common(1)
     return [trial for trial in whole if trial.seeds == seeds]
+
+
+def ranking(results: Results) -> list[Trial]:
+    """Complete trials, the best mean of the study's metric first."""
+    return sorted(comparable(results.trials, results.metric), key=results.sort_key)
 
 
 def sign(metric: str) -> float:

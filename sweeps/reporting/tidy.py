@@ -7,7 +7,7 @@ from typing import Any
 from sweeps.reporting.frame import frame_of
 from sweeps.reporting.hypotheses import answers
 from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.stats import bootstrap_interval, summarise
+from sweeps.statistics.stats import bootstrap_interval, summarise
 
 
 def to_json(results: Results) -> str:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
 from sweeps.ledger import SeedRunRow
-from sweeps.reporting.importance import shares, slices_of
-from sweeps.reporting.results import Results, Trial, comparable, sign
-from sweeps.reporting.stats import summarise
+from sweeps.reporting.importance import attribution, slices_of
+from sweeps.reporting.results import Results, Trial, comparable, ranking, sign
 from sweeps.reporting.tables.cells import label, name_of, show, show_range, unit_of
+from sweeps.statistics.stats import summarise
 
 MOST_CURVES = 3
 MOST_TRIALS = 16
@@ -105,11 +105,6 @@ def needed(kinds: Sequence[str], results: Results) -> list[Trial]:
     if "curves" in kinds:
         return ranked[:MOST_CURVES]
     return ranked[:1] if {"confusion", "reliability"} & set(kinds) else []
-
-
-def ranking(results: Results) -> list[Trial]:
-    """Complete trials, the best mean of the study's metric first."""
-    return sorted(comparable(results.trials, results.metric), key=results.sort_key)
 
 
 def title_of(results: Results, trial: Trial) -> str:
@@ -210,7 +205,7 @@ def _heatmap(results: Results) -> Grid:
     trials = [trial for trial in comparable(results.trials, results.metric) if trial.mean(metric) is not None]
     names = [name for name in results.varying() if name != "epochs"]
     if len(names) > 2 and len(trials) >= 4:
-        names = [name for name in shares(results).of_parameter if name in names]
+        names = [name for name in attribution(results).shares.of_parameter if name in names]
     _require(trials, "heatmap")
     if len(names) < 2:
         raise ConfigError("The picture heatmap needs two parameters with several values.")
@@ -239,7 +234,7 @@ def _heatmap(results: Results) -> Grid:
 
 
 def _importances(results: Results) -> Bars:
-    found = shares(results)
+    found = attribution(results).shares
     parts = {name_of(name): share for name, share in found.of_parameter.items()} | {"together only": found.interactions}
     return Bars(
         names=tuple(parts),

@@ -6,9 +6,9 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
 from sweeps.reporting.hypotheses import Answer, answers
 from sweeps.reporting.results import Results
-from sweeps.reporting.stats import LEVEL, effect_interval
 from sweeps.reporting.tables.cells import gap_interval, label, name_of, p_value, score, show, unit
 from sweeps.reporting.tables.parts import Table
+from sweeps.statistics.stats import LEVEL, effect_interval
 
 
 def hypotheses(results: Results) -> list[Table]:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from resnet_tl.errors import ConfigError
-from sweeps.reporting.importance import shares, slices_of
+from sweeps.reporting.importance import attribution, slices_of
 from sweeps.reporting.results import Results, Trial, comparable, distinct, sign
-from sweeps.reporting.stats import LEVEL, differences, holm, paired, roughly, seeds_needed, summarise
 from sweeps.reporting.tables.cells import (
     gap_interval,
     interval,
@@ -20,6 +19,7 @@ from sweeps.reporting.tables.cells import (
     unit,
 )
 from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes
+from sweeps.statistics.stats import LEVEL, differences, holm, paired, roughly, seeds_needed, summarise
 
 
 def ablation(results: Results) -> list[Table]:
@@ -95,16 +95,16 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
 
 def importances(results: Results) -> list[Table]:
     """How much of the spread between trials each parameter explains."""
-    found = shares(results)
-    rows = [(name_of(name), f"{100 * share:.0f}%") for name, share in found.of_parameter.items()]
-    rows.append(("together only", f"{100 * found.interactions:.0f}%"))
+    found = attribution(results)
+    rows = [(name_of(name), f"{100 * share:.0f}%") for name, share in found.shares.of_parameter.items()]
+    rows.append(("together only", f"{100 * found.shares.interactions:.0f}%"))
     noise = (
         f" Between seeds of one trial {label(results.metric).lower()} has a standard deviation of "
         f"{score(results.metric, found.noise_sd)}, between trials of {score(results.metric, found.trial_sd)}."
         if found.noise_sd is not None
         else ""
     )
-    how = "" if found.exact else ", in a random forest fitted to them"
+    how = "" if found.shares.exact else ", in a random forest fitted to them"
     told = [
         f"Share of the variance between the means of {found.num_trials} trials ({results.metric}) that a parameter "
         f"explains on its own{how}.{noise}",

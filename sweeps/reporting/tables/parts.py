@@ -6,8 +6,8 @@ from typing import Literal
 
 from resnet_tl.metrics import metric_of
 from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.stats import summarise
 from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+from sweeps.statistics.stats import summarise
 
 EXTREME = {"min": min, "max": max}
 

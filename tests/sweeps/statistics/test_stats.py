@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from sweeps.reporting.stats import (
+from sweeps.statistics.stats import (
     LEVEL,
     Array,
     against_best,
