@@ -63,7 +63,7 @@ def test_imports_keep_their_direction(path: Path) -> None:
         "resnet_tl.stage",
         "sweeps.run",
         "sweeps.report",
-        "sweeps.reporting.documents",
+        "sweeps.reporting.report",
         "sweeps.status",
         "sweeps.engine.session",
     ],

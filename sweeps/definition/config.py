@@ -12,8 +12,8 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.options import nearest, validate
 from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
+from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import Params, Space
-from sweeps.definition.tables import TableSpec, parse_figures, parse_table
 
 NOT_BUILT = "is not built yet; leave it out"
 
@@ -90,11 +90,12 @@ class StudyConfig(_Options):
     """What is optimised, as the mean over seeds at the selected epoch."""
     direction: Literal["maximize", "minimize"] = "maximize"
     """Follows from the metric; one that is given must agree with it."""
-    tables: tuple[Any, ...] = Field(("summary",), validate_default=True)
-    """Of flat, lists, pivot, summary, best, imagenet, ablation, importances, slices, confirmed, hypotheses; with
-    options: {pivot: {rows: lr, columns: batch_size}}."""
-    figures: tuple[str, ...] = ()
-    """Pictures of the report: curves, seeds, heatmap, importances, cost, confusion, reliability; or all."""
+    tables: tuple[Any, ...] = Field(
+        ("summary",),
+        validate_default=True,
+        description=f"Of {', '.join(TABLES.kinds)}; with options: {{pivot: {{rows: lr, columns: batch_size}}}}.",
+    )
+    figures: tuple[Any, ...] = Field((), description=f"Pictures of the report: {', '.join(FIGURES.kinds)}; or all.")
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
     pruner: None = None
@@ -131,7 +132,7 @@ class StudyConfig(_Options):
 
     @field_validator("figures", mode="before")
     @classmethod
-    def _figures(cls, value: Any) -> tuple[str, ...]:
+    def _figures(cls, value: Any) -> tuple[Spec, ...]:
         return parse_figures(value)
 
     @field_validator("pruner", mode="before")
@@ -156,8 +157,8 @@ class StudyConfig(_Options):
 
     @field_validator("tables", mode="after")
     @classmethod
-    def _tables(cls, value: tuple[Any, ...]) -> tuple[TableSpec, ...]:
-        return tuple(item if isinstance(item, TableSpec) else parse_table(item) for item in value)
+    def _tables(cls, value: tuple[Any, ...]) -> tuple[Spec, ...]:
+        return parse_tables(value)
 
     @model_validator(mode="after")
     def _agree(self) -> "StudyConfig":
@@ -168,11 +169,11 @@ class StudyConfig(_Options):
             raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
         if not self.is_listed and self.trials is None:
             raise ValueError(f"`study.trials` must be given for method={self.method}")
-        kinds = {table.kind for table in self.tables}
-        if "confirmed" in kinds and self.confirm is None:
-            raise ValueError("`study.tables`: confirmed needs `study.confirm`, such as {top: 3, seeds: 10}")
-        if "hypotheses" in kinds and not any(item.parameter for item in self.hypotheses):
-            raise ValueError("`study.tables`: hypotheses needs `study.hypotheses` that compare something")
+        for where, specs in (("tables", self.tables), ("figures", self.figures)):
+            for spec in specs:
+                lacking = spec.options.lacks(self)
+                if lacking:
+                    raise ValueError(f"`study.{where}`: {spec.kind} needs {lacking}")
         for item in self.hypotheses:
             unit = metric_of(item.metric or self.metric).unit
             if item.margin is not None and item.margin >= 1 and unit == "fraction":

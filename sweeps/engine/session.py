@@ -233,7 +233,7 @@ class Session:
                 "hypotheses": hypotheses,
                 "hypotheses_changed": changed,
                 "tables": [table.written() for table in study.tables],
-                "figures": list(study.figures),
+                "figures": [figure.written() for figure in study.figures],
                 "confirm": None
                 if study.confirm is None
                 else {"top": study.confirm.top, "seeds": list(study.confirm.seeds)},

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
-from sweeps.reporting.figures.charts import Chart
-from sweeps.reporting.markdown import CAPTIONS
-from sweeps.reporting.tables.parts import Table
+from sweeps.reporting.chart import Chart
+from sweeps.reporting.report import Block, Heading, Picture, Points, Text
+from sweeps.reporting.table import Table
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -51,12 +50,12 @@ def _block(block: Block, charts: Mapping[str, Chart]) -> str:
     if isinstance(block, Points):
         return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block.items) + "</ul>"
     if isinstance(block, Picture):
-        from sweeps.reporting.figures.interactive import figure
+        from sweeps.reporting.interactive import figure
 
         drawn = figure(charts[block.kind]).to_html(
             full_html=False, include_plotlyjs=False, div_id=f"figure-{block.kind}", config={"displaylogo": False}
         )
-        return f"<figure>{drawn}<figcaption>{escape(CAPTIONS[block.kind])}</figcaption></figure>"
+        return f"<figure>{drawn}<figcaption>{escape(block.caption)}</figcaption></figure>"
     return _table(block)
 
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
-from sweeps.reporting.tables.parts import Table
+from sweeps.reporting.report import Block, Heading, Picture, Points, Text
+from sweeps.reporting.table import Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -2,18 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
-from sweeps.reporting.tables.parts import Table
-
-CAPTIONS = {
-    "curves": "Learning curves of the best trials: mean over seeds, and the range of all seeds",
-    "seeds": "Every seed run, trials by rank",
-    "heatmap": "Mean scores by two parameters",
-    "importances": "Share of the variance between trials that each parameter explains alone",
-    "cost": "Score against seconds of training",
-    "confusion": "What the best trial takes for what, over all seeds",
-    "reliability": "How often the best trial is right, against how sure it is; the range is that of the seeds",
-}
+from sweeps.reporting.report import Block, Heading, Picture, Points, Text
+from sweeps.reporting.table import Table
 
 
 def markdown(blocks: Sequence[Block], pictures: Mapping[str, str] | None = None) -> str:
@@ -33,7 +23,7 @@ def _block(block: Block, pictures: Mapping[str, str]) -> str:
     if isinstance(block, Points):
         return "\n".join(f"- {item}" for item in block.items)
     if isinstance(block, Picture):
-        return picture(block.kind, pictures[block.kind])
+        return picture(block.caption, pictures[block.kind])
     return table(block)
 
 
@@ -42,9 +32,9 @@ def broken(lines: Sequence[str]) -> str:
     return "\n".join([*(f"{line}  " for line in lines[:-1]), lines[-1]])
 
 
-def picture(kind: str, address: str) -> str:
+def picture(caption: str, address: str) -> str:
     """A picture with its caption."""
-    return f"![{CAPTIONS[kind]}]({address})"
+    return f"![{caption}]({address})"
 
 
 def table(block: Table) -> str:

@@ -15,7 +15,7 @@ from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.metrics import metric_of
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
-from sweeps.definition.tables import parse_table
+from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial
@@ -85,8 +85,8 @@ def _described(results: Results, about: StudyRow, origin: Origin) -> Results:
     return replace(
         results,
         seeds=tuple(about.identity["seeds"]),
-        tables=tuple(parse_table(table) for table in description["tables"]),
-        figures=tuple(description.get("figures", ())),
+        tables=parse_tables(description["tables"]),
+        figures=parse_figures(description.get("figures", ())),
         hypotheses=tuple(parse_hypothesis(item) for item in description["hypotheses"]),
         about=about,
         origin=origin,

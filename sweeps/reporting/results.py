@@ -10,7 +10,7 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
-from sweeps.definition.tables import TableSpec
+from sweeps.definition.outputs.registry import Spec
 from sweeps.ledger import StudyRow
 from sweeps.statistics.ranking import rank_key
 
@@ -79,8 +79,8 @@ class Results:
     """Of the CSV file, those that there are."""
     seeds: tuple[int, ...] | None
     """The seeds planned, where known."""
-    tables: tuple[TableSpec, ...] = ()
-    figures: tuple[str, ...] = ()
+    tables: tuple[Spec, ...] = ()
+    figures: tuple[Spec, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     about: StudyRow | None = None
     """None for a CSV file that nothing is known about."""

@@ -5,17 +5,17 @@ from typing import Literal
 
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import metric_of
-from sweeps.definition.tables import TableSpec
+from sweeps.definition.outputs.tables.pivot import Options
+from sweeps.reporting.cells import MISSING, name_of, score, show
 from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.tables.cells import MISSING, name_of, score, show
-from sweeps.reporting.tables.parts import Table, entries, list_cells, notes, plain, test_scores
+from sweeps.reporting.table import Table, entries, list_cells, notes, plain, test_scores
 
 
-def pivot(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Table]:
+def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
     """One table for each combination of the other parameters."""
-    varying = [n for n in results.varying() if n not in ("epochs", spec.by)]
-    down = spec.rows or next((n for n in varying if n != spec.columns), None)
-    across = spec.columns or next((n for n in varying if n != down), None)
+    varying = [n for n in results.varying() if n not in ("epochs", options.by)]
+    down = options.rows or next((n for n in varying if n != options.columns), None)
+    across = options.columns or next((n for n in varying if n != down), None)
     if down is None or across is None:
         raise ConfigError("A pivot needs two parameters with several values: {pivot: {rows: lr, columns: batch_size}}.")
     others = [name for name in varying if name not in (down, across)]

@@ -140,3 +140,8 @@ def test_a_picture_must_have_been_drawn(home: Path) -> None:
 def test_words_that_make_no_sense_are_refused(home: Path, words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         main(words)
+
+
+def test_options_of_a_table_do_not_go_with_a_picture() -> None:
+    with pytest.raises(DataError, match="`rows` is an option of tables"):
+        markers.find("<!-- sweeps: study=a figure=heatmap rows=lr -->\n<!-- /sweeps -->", "doc.md")

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.errors import ConfigError, DataError
-from sweeps.definition.tables import parse_table
+from sweeps.definition.outputs.registry import TABLES
 from sweeps.ledger import StudyRow
+from sweeps.reporting.cells import scientific, show
 from sweeps.reporting.combine import combine
-from sweeps.reporting.documents import tables_of
 from sweeps.reporting.frame import frame_of
 from sweeps.reporting.html import html
 from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.reading import from_csv
+from sweeps.reporting.report import tables_of
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
-from sweeps.reporting.tables.cells import scientific, show
-from sweeps.reporting.tables.parts import Table
 
 HEADER = (
     "trial,seed,state,optimizer,lr,momentum,epochs,batch_size,max_epoch,best_epoch,val/accuracy,test/loss,test/accuracy"
@@ -28,7 +28,7 @@ HEADER = (
 def markdown(tmp_path: Path, rows: str, kind: object, header: str = HEADER) -> str:
     path = tmp_path / "r.csv"
     path.write_text(header + "\n" + rows.strip().replace(" ", "") + "\n")
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [parse_table(kind)]))
+    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
 
 
 def test_flat(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def rows_of(scores: dict[str, list[float]], switched: str = "lr", fresh: dict[st
 def written(tmp_path: Path, content: str, kind: object) -> str:
     path = tmp_path / "r.csv"
     path.write_text(content)
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [parse_table(kind)]))
+    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
 
 
 BASE = [0.70, 0.72, 0.71, 0.73, 0.69, 0.71, 0.72]
@@ -370,7 +370,7 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
     assert list(frame.drop_duplicates(["study", "trial"])[["study", "trial"]].itertuples(index=False, name=None)) == [
         ("a", 0), ("b", 1), ("a/confirm", 0), ("b/confirm", 1),
     ]  # fmt: skip
-    (table,) = make(both, parse_table("confirmed"))
+    (table,) = make(both, TABLES.spec("confirmed", "table"))
     against = table.header.index("Test acc against it (95% CI)")
     assert [row[against].split(" ")[0] for row in table.rows] == ["led", "-30.00"]
 

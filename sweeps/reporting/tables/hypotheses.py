@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
-from sweeps.reporting.hypotheses import Answer, answers
-from sweeps.reporting.results import Results
-from sweeps.reporting.tables.cells import gap_interval, label, name_of, p_value, score, show, unit
-from sweeps.reporting.tables.parts import Table
+from sweeps.definition.outputs.tables.hypotheses import Options
+from sweeps.reporting.answers import Answer, answers
+from sweeps.reporting.cells import gap_interval, label, name_of, p_value, score, show, unit
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.table import Table
 from sweeps.statistics.stats import LEVEL, effect_interval
 
 
-def hypotheses(results: Results) -> list[Table]:
+def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
     """One row for each hypothesis that compares something."""
     found = answers(results, results.hypotheses)
     if not found:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sweeps.reporting.figures.charts import Bars, Chart, Grid, Plot, Series
-from sweeps.reporting.figures.static import COLOURS
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.svg import COLOURS
 
 HEIGHT_PX = 440
 

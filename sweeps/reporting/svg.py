@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.reporting.figures.charts import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

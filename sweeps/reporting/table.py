@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from resnet_tl.metrics import metric_of
-from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+from sweeps.reporting.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+from sweeps.reporting.results import Results, Trial, comparable, distinct
 from sweeps.statistics.stats import summarise
 
 EXTREME = {"min": min, "max": max}
@@ -166,3 +166,12 @@ def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:
     named = (results.origin.reasons.get(f"{trial.number}/{seed}") for seed in seeds)
     reasons = [reason for reason in named if reason]
     return f": {reasons[0].splitlines()[-1]}" if reasons else ""
+
+
+def left_out(results: Results) -> list[str]:
+    """What a mean over trials does not contain."""
+    missing = len(results.trials) - len(comparable(results.trials, results.metric))
+    if not missing:
+        return []
+    said = f"{missing} of {len(results.trials)} trials have no score on all seeds and are in no mean."
+    return [said, *notes(results, results.trials)]
