@@ -89,7 +89,7 @@ def _content(marker: Marker, path: Path, source: Source, pictures: Path) -> str:
         assert marker.table
         parts = [markdown.table(table) for table in make(results, marker.table)]
     if marker.footer:
-        parts.append(markdown.broken([f"<sub>{line}</sub>" for line in footer(results)]))
+        parts.append(markdown.broken([f"<sub>{markdown.inline(line)}</sub>" for line in footer(results)]))
     return "\n\n".join(parts)
 
 

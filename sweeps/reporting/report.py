@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,49 +11,19 @@ from typing import Any
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical
 from sweeps.definition.outputs.registry import TABLES, Spec
+from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.figures import caption
+from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import Results
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
 
-MADE_BY = "Made by `"
+MADE_BY = "Made by "
 """Stands before the command in the report of a study."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heading:
-    """The title, or that of a section."""
-
-    text: str
-    level: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """Lines of one paragraph, with `code`."""
-
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Points:
-    """A list."""
-
-    items: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """Where a figure stands."""
-
-    kind: str
-    caption: str
 
 
 OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "summary")}
 """Tables that a report has without being asked."""
-
-Block = Heading | Text | Points | Table | Picture
 
 
 def tables_of(results: Results, specs: Sequence[Spec]) -> list[Table]:
@@ -88,20 +57,19 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
         blocks.append(Heading(text="Pictures", level=2))
         blocks += [Picture(kind=spec.kind, caption=caption(results, spec)) for spec in figures]
     if results.about:
-        blocks.append(Text(lines=("---",)))
-        blocks.append(Text(lines=tuple(footer(results))))
+        blocks += [Rule(), Paragraph(lines=tuple(footer(results)))]
     return blocks
 
 
 @lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
-def own_tables(results: Results) -> tuple[Table | Text, ...]:
+def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
     """The tables that the study names; one that cannot be made yet says why, since nobody typed its name just now."""
-    blocks: list[Table | Text] = []
+    blocks: list[Table | Paragraph] = []
     for spec in results.tables or (OWN["summary"],):
         try:
             blocks += make(results, spec)
         except ConfigError as error:
-            blocks.append(Text(lines=(f"No table `{spec.kind}` yet: {error}",)))
+            blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f" yet: {error}"),)))
     return tuple(blocks)
 
 
@@ -109,18 +77,22 @@ def _about(results: Results) -> list[Block]:
     assert results.about
     identity, description = results.about.identity, results.about.description
     images = description["num_images"]
-    blocks: list[Block] = [Text(lines=(description["question"],))]
+    blocks: list[Block] = [Paragraph(lines=(description["question"],))]
     prose = str(description.get("about") or "").strip()  # studies of before 0.1.0 have none
-    blocks += [Text(lines=(" ".join(part.split("\n")),)) for part in prose.split("\n\n") if part]
+    blocks += [Prose(text=prose)] if prose else []
     said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
     data = identity["data"]
-    facts = [
-        f"Images: `{data['source']}`, {images['train']} for training, {images['val']} for selection (val), "
-        f"{images['test']} for the final score (test); {len(data['classes'])} classes."
+    facts: list[Inline] = [
+        (
+            "Images: ",
+            code(data["source"]),
+            f", {images['train']} for training, {images['val']} for selection (val), "
+            f"{images['test']} for the final score (test); {len(data['classes'])} classes.",
+        )
     ]
-    facts.append(f"All trials: {_settings(identity)}.")
+    facts.append(("All trials: ", _settings(identity), "."))
     if description["skipped"]:
         facts.append(
             f"{len(description['skipped'])} broken images were left out: "
@@ -137,28 +109,28 @@ def _about(results: Results) -> list[Block]:
         f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
         f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
     )
-    facts.append(f"{MADE_BY}{description['command']}`.")
-    return [*blocks, Text(lines=tuple(facts))]
+    facts.append((MADE_BY, code(description["command"]), "."))
+    return [*blocks, Paragraph(lines=tuple(facts))]
 
 
-def _settings(identity: Mapping[str, Any]) -> str:
+def _settings(identity: Mapping[str, Any]) -> Inline:
     """What no trial varies, as far as the study says it; what is left at its default stands in the CSV."""
-    told = [f"{name} {canonical(value)}" for name, value in identity["trial"].items()]
+    told: list[Inline] = [f"{name} {canonical(value)}" for name, value in identity["trial"].items()]
     told += [f"{name} {identity['data'][name]}" for name in ("size", "crop") if identity["data"].get(name)]
     for name, stage in identity.get("pretrain", {}).items():
         inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage["trial"].items())
-        told.append(f"`{name}` pretrained on {stage['data']['source']} ({inside})")
-    return ", ".join(told)
+        told.append((code(name), f" pretrained on {stage['data']['source']} ({inside})"))
+    return joined(", ", told)
 
 
-def footer(results: Results) -> list[str]:
+def footer(results: Results) -> list[Inline]:
     """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
     if not results.about:
         return [f"Study {results.study}, seeds {spans({s for trial in results.trials for s in trial.seeds})}."]
     identity = results.about.identity
     environment = identity["environment"]
     data, seeds = identity["data"]["fingerprint"], spans(identity["seeds"])
-    lines = [f"Study {results.study}, data fingerprint `{data}`, seeds {seeds}."]
+    lines: list[Inline] = [(f"Study {results.study}, data fingerprint ", code(data), f", seeds {seeds}.")]
     fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
     if fresh:
         lines.append(f"Fresh seeds {spans(fresh)}.")

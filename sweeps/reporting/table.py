@@ -6,6 +6,7 @@ from typing import Literal
 
 from resnet_tl.metrics import metric_of
 from sweeps.reporting.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+from sweeps.reporting.inline import Inline, bold, code, joined
 from sweeps.reporting.results import Results, Trial, comparable, distinct
 from sweeps.statistics.stats import summarise
 
@@ -14,12 +15,12 @@ EXTREME = {"min": min, "max": max}
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text; `**…**` marks bold ones, for whatever writes them out."""
+    """Cells, and what must be known of them."""
 
     title: str | None
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+    header: tuple[Inline, ...]
+    rows: tuple[tuple[Inline, ...], ...]
+    notes: tuple[Inline, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,20 +28,20 @@ class Column:
     """One column of a table of trials."""
 
     header: str
-    cells: list[str]
+    cells: Sequence[Inline]
     keys: list[float | None] = field(default_factory=list)
     """What the cells are compared by, rounded as shown; empty for columns without a best."""
     better: Literal["min", "max"] = "max"
 
 
-def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[str]) -> Table:
+def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[Inline]) -> Table:
     """Columns side by side, the best cells bold."""
     marked = []
     for column in columns:
         present = [key for key in column.keys if key is not None]
         best = EXTREME[column.better](present) if present else None
         cells = [
-            f"**{cell}**" if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
+            bold(cell) if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
             for index, cell in enumerate(column.cells)
         ]
         marked.append(cells)
@@ -122,14 +123,14 @@ def entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tup
 
 def list_cells(
     several: Sequence[Sequence[tuple[str, float | None]]], *, better: Literal["min", "max"] | None
-) -> list[str]:
+) -> list[Inline]:
     """Lists as text, the best single entry of all bold."""
     values = [value for cell in several for _, value in cell if value is not None]
     best = None if better is None or not values else EXTREME[better](values)
-    cells = []
+    cells: list[Inline] = []
     for cell in several:
-        words = [f"**{text}**" if value is not None and value == best else text for text, value in cell]
-        cells.append(f"[{', '.join(words)}]" if words else MISSING)
+        words = [bold(text) if value is not None and value == best else text for text, value in cell]
+        cells.append(("[", joined(", ", words), "]") if words else MISSING)
     return cells
 
 
@@ -138,9 +139,9 @@ def plain(value: float) -> str:
     return f"{value:g}"
 
 
-def notes(results: Results, trials: Sequence[Trial]) -> list[str]:
+def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
     """What a reader must know of trials without all their results."""
-    told_of = []
+    told_of: list[Inline] = []
     for state in ("failed", "diverged", "pruned"):
         those = [trial for trial in trials if state in trial.states]
         if those:
@@ -158,7 +159,7 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[str]:
             told_of.append(f"Planned are {planned} seeds for each trial; {', '.join(told)}.")
     waiting = sum(trial.state == "planned" for trial in trials)
     if waiting:
-        told_of.append(f"{waiting} of {len(trials)} trials have no result yet (`{MISSING}`).")
+        told_of.append((f"{waiting} of {len(trials)} trials have no result yet (", code(MISSING), ")."))
     return told_of
 
 
@@ -168,7 +169,7 @@ def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:
     return f": {reasons[0].splitlines()[-1]}" if reasons else ""
 
 
-def left_out(results: Results) -> list[str]:
+def left_out(results: Results) -> list[Inline]:
     """What a mean over trials does not contain."""
     missing = len(results.trials) - len(comparable(results.trials, results.metric))
     if not missing:

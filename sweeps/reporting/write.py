@@ -12,8 +12,10 @@ from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import Spec
 from sweeps.ledger import Ledger, SeedRunRow
 from sweeps.reporting.answers import answers
+from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, frame_of, sha256
-from sweeps.reporting.report import Text, report
+from sweeps.reporting.inline import Inline, code
+from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.stats import bootstrap_interval, summarise
 
@@ -62,7 +64,7 @@ def write_report(
     charts, missing = _charts(results, asked, ledger, lenient=figures is None or every)
     blocks = report(results, specs, tuple(charts))
     if missing:
-        blocks.append(Text(lines=tuple(missing)))
+        blocks.append(Paragraph(lines=tuple(missing)))
     addresses = {spec.kind: f"{results.study}.{spec.kind}.svg" for spec in charts}
     pictures = tuple(target.with_name(name) for name in addresses.values())
     for place, chart in zip(pictures, charts.values(), strict=True):
@@ -89,7 +91,7 @@ def write_report(
 
 def _charts(
     results: Results, specs: Sequence[Spec], ledger: Ledger | None, *, lenient: bool
-) -> tuple[dict[Spec, "Chart"], list[str]]:
+) -> tuple[dict[Spec, "Chart"], list[Inline]]:
     if not specs:
         return {}, []
     from sweeps.reporting.figures import draw
@@ -101,14 +103,14 @@ def _charts(
         return ledger.seed_runs(results.study, fingerprint=fingerprint, heavy=True)
 
     charts: dict[Spec, Chart] = {}
-    missing = []
+    missing: list[Inline] = []
     for spec in specs:
         try:
             charts[spec] = draw(results, spec, lambda trial: details(trial.fingerprint))
         except ConfigError as error:
             if not lenient:
                 raise
-            missing.append(f"No picture `{spec.kind}`: {error}")
+            missing.append(("No picture ", code(spec.kind), f": {error}"))
     return charts, missing
 
 

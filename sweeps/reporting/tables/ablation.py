@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.ablation import Options
 from sweeps.reporting.cells import gap_interval, label, name_of, p_value, show, unit
+from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial, comparable, sign
 from sweeps.reporting.table import Column, Table, assemble, mean_column, notes
 from sweeps.statistics.stats import LEVEL, differences, holm, paired, roughly, seeds_needed
@@ -29,12 +30,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
             "`method: ablation` makes such a study."
         )
     metric = results.headline
-    trials = [base, *(trial for _, trial in alone)]
+    shown = [base, *(trial for _, trial in alone)]
     names = ["base", *(f"{name_of(name)}: {show(name, trial.values.get(name))}" for name, trial in alone)]
     columns = [
         Column(header="Switched", cells=names),
-        Column(header="n", cells=[str(len(trial.states)) for trial in trials]),
-        mean_column(trials, metric, spread=True),
+        Column(header="n", cells=[str(len(trial.states)) for trial in shown]),
+        mean_column(shown, metric, spread=True),
     ]
     gaps, p_values, verdicts = _against(base, [trial for _, trial in alone], metric)
     columns += [
@@ -47,12 +48,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; the verdict is the paired t test's, at {LEVEL:g} "
         "for all rows together (Holm). Hypotheses are answered apart from this table, at a level of their own."
     ]
-    if len(alone) + 1 < len(results.trials):
-        told.append(f"{len(results.trials) - len(alone) - 1} trials that differ in several parameters are left out.")
-    return [assemble(columns, None, told + notes(results, trials))]
+    if len(alone) + 1 < len(trials):
+        told.append(f"{len(trials) - len(alone) - 1} trials that differ in several parameters are left out.")
+    return [assemble(columns, None, [*told, *notes(results, shown)])]
 
 
-def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[str], list[str], list[str]]:
+def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[str], list[str], list[Inline]]:
     whole = comparable([base, *trials], metric)
     if base not in whole:
         missing = ["/"] * len(trials)
@@ -60,7 +61,9 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
     tests = {trial.number: paired(trial.scores(metric), base.scores(metric)) for trial in trials if trial in whole}
     known = [test.p for test in tests.values() if test.p is not None]
     adjusted = dict(zip(tests, holm(known), strict=True)) if len(known) == len(tests) else {}
-    gaps, p_values, verdicts = [], [], []
+    gaps: list[str] = []
+    p_values: list[str] = []
+    verdicts: list[Inline] = []
     for trial in trials:
         test = tests.get(trial.number)
         if test is None:
@@ -74,7 +77,7 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
         if p is None:
             verdicts.append("too few seeds")
         elif p < LEVEL:
-            verdicts.append("**better**" if sign(metric) * test.mean > 0 else "**worse**")
+            verdicts.append(bold("better" if sign(metric) * test.mean > 0 else "worse"))
         else:
             needed = seeds_needed(differences(trial.scores(metric), base.scores(metric)), len(tests))
             verdicts.append("undecided" + (f"; about {roughly(needed)} seeds would show it" if needed else ""))

@@ -58,8 +58,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
             f"{label(own)} of the others against the one that led the search, paired by seed{unit(own)}; p by the "
             f"paired t test, at {LEVEL:g} for all of them together (Holm)."
         )
-    told = [" ".join(told), *notes(replace(results, seeds=_fresh_seeds(results)), fresh)]
-    return [assemble(columns, "Confirmed on fresh seeds", told)]
+    remarks = notes(replace(results, seeds=_fresh_seeds(results)), fresh)
+    return [assemble(columns, "Confirmed on fresh seeds", [" ".join(told), *remarks])]
 
 
 def _fresh_seeds(results: Results) -> tuple[int, ...] | None:

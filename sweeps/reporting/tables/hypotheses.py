@@ -7,6 +7,7 @@ from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
 from sweeps.definition.outputs.tables.hypotheses import Options
 from sweeps.reporting.answers import Answer, answers
 from sweeps.reporting.cells import gap_interval, label, name_of, p_value, score, show, unit
+from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.table import Table
 from sweeps.statistics.stats import LEVEL, effect_interval
@@ -17,9 +18,9 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     found = answers(results, results.hypotheses)
     if not found:
         raise ConfigError("The table hypotheses needs a study whose `hypotheses` compare something.")
-    rows = tuple((_expected(a), f"**{a.verdict}**", *_figures(a)) for a in found)
+    rows = tuple((_expected(a), bold(a.verdict), *_figures(a)) for a in found)
     kinds = [a.hypothesis.expect for a in found]
-    notes = [
+    notes: list[Inline] = [
         f"Differences are paired by seed{_units(found)}; for each seed the mean over trials that are "
         f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
     ]
@@ -32,7 +33,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         notes.append("The seeds are those of the search; the confirmation has others.")
     changed = results.about.description.get("hypotheses_changed") if results.about else None
     if changed:
-        notes.append(f"**Written or changed on {changed}, when seed runs had been seen already.**")
+        notes.append(bold(f"Written or changed on {changed}, when seed runs had been seen already."))
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(

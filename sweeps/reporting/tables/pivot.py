@@ -7,6 +7,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import metric_of
 from sweeps.definition.outputs.tables.pivot import Options
 from sweeps.reporting.cells import MISSING, name_of, score, show
+from sweeps.reporting.inline import Break, Inline, bold, joined
 from sweeps.reporting.results import Results, Trial, distinct
 from sweeps.reporting.table import Table, entries, list_cells, notes, plain, test_scores
 
@@ -43,15 +44,15 @@ def _one(results: Results, trials: Sequence[Trial], down: str, across: str, titl
             f"A pivot of {down} by {across} must have one trial in each cell, but some have several; "
             "add `by:` or another table."
         )
-    texts: dict[tuple[str, str], list[str]] = {(repr(r), repr(c)): [] for r in rows for c in columns}
+    texts: dict[tuple[str, str], list[Inline]] = {(repr(r), repr(c)): [] for r in rows for c in columns}
     for word, column, better in lines:
         filled = [key for key in texts if key in place and place[key].states]
         text = plain if better is None else (lambda v, m=column: score(m, v, sign=False))
         several = [entries(place[key], column, text) for key in filled]
         for key, cell in zip(filled, list_cells(several, better=better), strict=True):
-            texts[key].append(f"{word} = {cell}")
+            texts[key].append((f"{word} = ", cell))
     body = tuple(
-        (f"**{show(down, r)}**", *(" <br> ".join(texts[repr(r), repr(c)]) or MISSING for c in columns)) for r in rows
+        (bold(show(down, r)), *(joined(Break(), texts[repr(r), repr(c)]) or MISSING for c in columns)) for r in rows
     )
     return Table(
         title=title,

@@ -12,6 +12,7 @@ from sweeps.reporting.cells import scientific, show
 from sweeps.reporting.combine import combine
 from sweeps.reporting.frame import frame_of
 from sweeps.reporting.html import html
+from sweeps.reporting.inline import Break, bold, code
 from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.reading import from_csv
@@ -376,7 +377,9 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
 
 
 def test_latex_and_html_keep_what_is_special() -> None:
-    block = Table(title="50% & more", header=("a_b", "<i>"), rows=(("**x_1**", "`c` <br> 5 < 6"),), notes=("±",))
+    block = Table(
+        title="50% & more", header=("a_b", "<i>"), rows=((bold("x_1"), (code("c"), Break(), "5 < 6")),), notes=("±",)
+    )
     tex = latex([block])
     assert r"\caption{50\% \& more}" in tex
     assert r"a\_b & $<$i$>$ \\" in tex
