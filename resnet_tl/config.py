@@ -3,6 +3,7 @@
 The option names are flat and short and are relied upon by scripts and study files.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -161,6 +162,22 @@ class TrialConfig(_Options):
     def monitor_mode(self) -> Literal["min", "max"]:
         """Whether a lower or a higher value of `monitor` is better."""
         return metric_of(self.monitor).better
+
+
+def has_effect(option: str, values: Mapping[str, Any]) -> bool:
+    """Whether an option says anything beside the others: `momentum` says nothing to Adam, a width nothing to one layer.
+
+    Args:
+        values: of the trial; options that are not among them rule nothing out.
+    """
+    head, optimizer = values.get("head"), values.get("optimizer")
+    if option == "momentum":
+        return optimizer in (None, "sgd")
+    if option == "head_width":
+        return head != "linear"
+    if option == "dropout":
+        return head in (None, "mlp_leaky_dropout")
+    return True
 
 
 class DataConfig(_Options):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.model.architecture import freeze_point
 
 NUMERICS = 4
@@ -58,12 +58,7 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
         trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels
     )
     values["criterion"] = criterion_for(trial, num_classes)
-    if trial.optimizer != "sgd":
-        del values["momentum"]
-    if trial.head == "linear":
-        del values["head_width"]
-    if trial.head != "mlp_leaky_dropout":
-        del values["dropout"]
+    values = {name: value for name, value in values.items() if has_effect(name, values)}
     if values["num_frozen"] == 0:
         del values["bn"]
     all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_tl.metrics import metric_of
+from sweeps.statistics.stats import Paired, Summary
 
 MISSING = "/"
 NAMES = {
@@ -94,11 +95,11 @@ def gap(metric: str, value: float) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def gap_interval(metric: str, mean: float, low: float | None, high: float | None) -> str:
-    """A difference with its interval."""
-    if low is None or high is None:
-        return gap(metric, mean)
-    return f"{gap(metric, mean)} [{gap(metric, low)}, {gap(metric, high)}]"
+def gap_interval(metric: str, told: Paired) -> str:
+    """A difference with its interval, where there is one: of a single pair, or of equal ones, there is none."""
+    if told.low is None or told.high is None:
+        return f"{gap(metric, told.mean)} [{MISSING}]"
+    return f"{gap(metric, told.mean)} [{gap(metric, told.low)}, {gap(metric, told.high)}]"
 
 
 def unit(metric: str) -> str:
@@ -106,8 +107,11 @@ def unit(metric: str) -> str:
     return unit_of(metric).of_difference
 
 
-def interval(metric: str, low: float, high: float) -> str:
-    """A score's interval, without what no score can be; what is left covers as often."""
+def interval(metric: str, told: Summary) -> str:
+    """The interval of a mean, without what no score can be: what is left covers as often."""
+    if told.low is None or told.high is None:
+        return "one seed" if told.n == 1 else MISSING
+    low, high = told.low, told.high
     least, most = metric_of(metric).bounds
     ends = (max(low, least), min(high, most))
     return "–".join(score(metric, value, sign=False) for value in ends) + unit_of(metric).sign

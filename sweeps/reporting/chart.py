@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from resnet_tl.errors import ConfigError
 from sweeps.ledger import SeedRunRow
 from sweeps.reporting.cells import label, name_of, show, unit_of
-from sweeps.reporting.results import Results, Trial, ranking
+from sweeps.reporting.results import NONE_HERE, Results, Trial, ranking
 
 MOST_NAMED = 3
 """Parameters that the name of a trial holds."""
@@ -84,6 +84,8 @@ def title_of(results: Results, trial: Trial) -> str:
             return "base"
     parts = []
     for name in names:
+        if trial.value(name) == NONE_HERE:
+            continue
         value = show(name, trial.values.get(name))
         plain = isinstance(trial.values.get(name), int | float | bool) or value in ("none", "off", "all", "/")
         parts.append(f"{'lr' if name == 'lr' else name_of(name).lower()} {value}" if plain else value)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from resnet_tl.errors import ConfigError
-from sweeps.reporting.results import Results, Trial, comparable, distinct
+from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
 from sweeps.statistics import importance
 from sweeps.statistics.importance import is_number
 from sweeps.statistics.stats import summarise
@@ -52,7 +52,7 @@ def attribution(results: Results) -> Attribution:
 
 def slices_of(results: Results, name: str) -> list[tuple[Any, list[Trial]]]:
     """The values of a parameter, or (low, high) where there are many, each with its complete trials of all seeds."""
-    trials = comparable(results.trials, results.metric)
+    trials = [trial for trial in comparable(results.trials, results.metric) if trial.value(name) != NONE_HERE]
     values_T = [trial.values.get(name) for trial in trials]
     cut = importance.ranges(values_T)
     if cut is not None:

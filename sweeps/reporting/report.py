@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.errors import ConfigError
-from sweeps.definition.hypotheses import canonical
+from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
-from sweeps.reporting.results import Results
+from sweeps.reporting.results import NONE_HERE, Results, distinct
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
 
@@ -63,13 +63,13 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
 
 @lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
 def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
-    """The tables that the study names; one that cannot be made yet says why, since nobody typed its name just now."""
+    """The tables that the study names; one that cannot be made says why, since nobody typed its name just now."""
     blocks: list[Table | Paragraph] = []
     for spec in results.tables or (OWN["summary"],):
         try:
             blocks += make(results, spec)
         except ConfigError as error:
-            blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f" yet: {error}"),)))
+            blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f": {error}"),)))
     return tuple(blocks)
 
 
@@ -92,7 +92,9 @@ def _about(results: Results) -> list[Block]:
             f"{images['test']} for the final score (test); {len(data['classes'])} classes.",
         )
     ]
-    facts.append(("All trials: ", _settings(identity), "."))
+    settings = _settings(results, identity)
+    if settings:
+        facts.append(("All trials: ", joined(", ", settings), "."))
     if description["skipped"]:
         facts.append(
             f"{len(description['skipped'])} broken images were left out: "
@@ -106,21 +108,33 @@ def _about(results: Results) -> list[Block]:
     total = planned * len(identity["seeds"])
     done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
     facts.append(
-        f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
-        f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
+        f"{_count(planned, 'trial')} ({identity['method']}) × {_count(len(identity['seeds']), 'seed')}; "
+        f"{done} of {total} seed runs done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(description["command"]), "."))
     return [*blocks, Paragraph(lines=tuple(facts))]
 
 
-def _settings(identity: Mapping[str, Any]) -> Inline:
-    """What no trial varies, as far as the study says it; what is left at its default stands in the CSV."""
-    told: list[Inline] = [f"{name} {canonical(value)}" for name, value in identity["trial"].items()]
+def _settings(results: Results, identity: Mapping[str, Any]) -> list[Inline]:
+    """What the study says of all trials and is true of each; what is left at its default stands in the CSV."""
+    told: list[Inline] = []
+    for name, given in identity["trial"].items():
+        values = distinct(trial.value(name) for trial in results.trials) or [given]
+        if len(values) == 1 and values[0] != NONE_HERE:
+            told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
     told += [f"{name} {identity['data'][name]}" for name in ("size", "crop") if identity["data"].get(name)]
     for name, stage in identity.get("pretrain", {}).items():
         inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage["trial"].items())
         told.append((code(name), f" pretrained on {stage['data']['source']} ({inside})"))
-    return joined(", ", told)
+    return told
+
+
+def _selection(results: Results) -> str:
+    """By what epochs and trials are chosen."""
+    monitors = distinct(trial.values.get("monitor", results.metric) for trial in results.trials)
+    if all(monitor == results.metric for monitor in monitors):
+        return f"Epochs, trials and networks are selected by mean {results.metric}"
+    return f"Trials and networks are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"
 
 
 def footer(results: Results) -> list[Inline]:
@@ -146,6 +160,10 @@ def footer(results: Results) -> list[Inline]:
         f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} per fit."
     )
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def spans(seeds: Iterable[int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
 from sweeps.definition.outputs.registry import Spec
@@ -16,6 +16,10 @@ from sweeps.statistics.ranking import rank_key
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
+
+
+NONE_HERE = ""
+"""In place of a value that a trial does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,10 @@ class Trial:
     fingerprint: str | None = None
     fresh: "Trial | None" = None
     """The same on the fresh seeds of a confirmation."""
+
+    def value(self, name: str) -> Any:
+        """A parameter as tables show it: `NONE_HERE` where it says nothing, such as the width of a linear head."""
+        return self.values.get(name) if has_effect(name, self.values) else NONE_HERE
 
     @property
     def state(self) -> str:

@@ -68,7 +68,7 @@ def parameters(
     for name in names:
         if name in without:
             continue
-        cells = [momentum(t.values) if name == "momentum" else show(name, t.values.get(name)) for t in trials]
+        cells = [momentum(t.values) if name == "momentum" else show(name, t.value(name)) for t in trials]
         columns.append(Column(header=name_of(name), cells=cells))
     return columns
 
@@ -99,8 +99,7 @@ def interval_column(trials: Sequence[Trial], metric: str) -> Column:
             cells.append(MISSING if trial.state == "planned" else trial.state)
             continue
         summary = summarise(trial.scores(metric))
-        one = summary.low is None or summary.high is None
-        cells.append("one seed" if one else interval(metric, summary.low or 0.0, summary.high or 0.0))
+        cells.append(interval(metric, summary))
     return Column(header=f"{label(metric)} 95% CI", cells=cells)
 
 

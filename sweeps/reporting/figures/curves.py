@@ -5,6 +5,7 @@ Axes: E epochs, S seeds.
 
 import numpy as np
 
+from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.curves import Options
 from sweeps.reporting.chart import Details, Plot, Series, floats, require, scale_of, title_of
 from sweeps.reporting.results import Results, ranking
@@ -16,7 +17,9 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
     """Mean over seeds and the range of all seeds, by epoch."""
     factor, y_label = scale_of(results.metric)
     series = []
-    for trial in ranking(results)[:MOST_CURVES]:
+    trials = ranking(results)[:MOST_CURVES]
+    require(trials, "curves")
+    for trial in trials:
         planned = set(trial.seeds)
         histories = [run.history for run in details(trial) if run.history and run.seed in planned]
         if not histories:
@@ -34,7 +37,8 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
                 line=True,
             )
         )
-    require(series, "curves")
+    if not series:
+        raise ConfigError("The picture curves needs learning curves, which the ledger has and a CSV file has not.")
     return Plot(x_label="Epoch", y_label=y_label, whole_x=True, series=tuple(series))
 
 

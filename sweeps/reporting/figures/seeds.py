@@ -2,7 +2,7 @@
 
 from sweeps.definition.outputs.figures.seeds import Options
 from sweeps.reporting.chart import Details, Plot, Series, require, scale_of, title_of
-from sweeps.reporting.results import Results, ranking
+from sweeps.reporting.results import Results, Trial, ranking
 from sweeps.statistics.stats import summarise
 
 MOST_TRIALS = 16
@@ -12,7 +12,7 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
     """Trials by rank, each with its seed runs and its mean."""
     metric = results.headline
     factor, x_label = scale_of(metric)
-    trials = [trial for trial in ranking(results) if trial.mean(metric) is not None][:MOST_TRIALS]
+    trials = _shown(results)
     require(trials, "seeds")
     points: list[tuple[float, float, str]] = []
     means: list[tuple[float, float, float, float]] = []
@@ -47,4 +47,9 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
 
 def caption(results: Results, options: Options) -> str:
     """What stands under the picture."""
-    return "Every seed run, trials by rank"
+    shown, total = len(_shown(results)), len(results.trials)
+    return "Every seed run, trials by rank" if shown == total else f"Seed runs of {shown} of {total} trials, by rank"
+
+
+def _shown(results: Results) -> list[Trial]:
+    return [trial for trial in ranking(results) if trial.mean(results.headline) is not None][:MOST_TRIALS]

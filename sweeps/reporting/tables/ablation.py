@@ -71,7 +71,7 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
             p_values.append("/")
             verdicts.append(trial.state if trial.state != "complete" else "other seeds")
             continue
-        gaps.append(gap_interval(metric, test.mean, test.low, test.high))
+        gaps.append(gap_interval(metric, test))
         p = adjusted.get(trial.number)
         p_values.append("/" if p is None else p_value(p))
         if p is None:

@@ -26,7 +26,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     varying = [name for name in results.varying() if name not in (group, "epochs", "weights")]
     columns = [first]
     for name in varying:
-        cells = [show(name, t.values.get(name)) if t.state == "complete" else MISSING for t in chosen]
+        cells = [show(name, t.value(name)) if t.state == "complete" else MISSING for t in chosen]
         columns.append(Column(header=name_of(name), cells=cells))
     if results.expects("best_epoch"):
         cells = [number(t.mean("best_epoch")) if t.state == "complete" else MISSING for t in chosen]

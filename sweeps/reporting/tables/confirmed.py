@@ -48,7 +48,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         for trial in fresh:
             test = tests.get(trial.number)
             missing = "led the search" if trial is leader else MISSING
-            gaps.append(gap_interval(own, test.mean, test.low, test.high) if test else missing)
+            gaps.append(gap_interval(own, test) if test else missing)
             p_values.append(p_value(adjusted[trial.number]) if test else "" if trial is leader else MISSING)
         columns += [
             Column(header=f"{label(own)} against it (95% CI)", cells=gaps),

@@ -78,4 +78,4 @@ def _figures(answer: Answer) -> tuple[str, ...]:
     if around is not None:
         effect += f" [{around[0]:.2f}, {around[1]:.2f}]"
     p = "/" if answer.p is None else p_value(answer.p)
-    return (compared, gap_interval(answer.metric, told.mean, told.low, told.high), effect, p, str(told.n))
+    return (compared, gap_interval(answer.metric, told), effect, p, str(told.n))

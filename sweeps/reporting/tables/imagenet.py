@@ -13,11 +13,14 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     """Read from torchvision's weight metadata."""
     import torchvision.models
 
-    rows = []
     if not all(trial.values.get("backbone") in BACKBONES for trial in trials):
         raise ConfigError(f"The table imagenet needs a column `backbone` with values of {', '.join(BACKBONES)}.")
+    rows = []
     for backbone in distinct(trial.values["backbone"] for trial in trials):
+        used = {_version(trial) for trial in trials if trial.values["backbone"] == backbone}
         for version in torchvision.models.get_model_weights(backbone):
+            if version.name not in used:
+                continue
             meta = version.meta
             scores = meta["_metrics"]["ImageNet-1K"]
             rows.append(
@@ -30,6 +33,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
                     f"{meta['_file_size']:#.3g} Mo".replace(". ", " "),
                 )
             )
+    if not rows:
+        raise ConfigError("The table imagenet needs trials that start from ImageNet weights, but none does.")
     return [
         Table(
             title="Published ImageNet results of the starting weights",
@@ -38,3 +43,9 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
             notes=("From torchvision's weight metadata.",),
         )
     ]
+
+
+def _version(trial: Trial) -> str:
+    """The name of the weights; `imagenet`, the default, means another version for each depth."""
+    weights = str(trial.values.get("weights", "imagenet"))
+    return BACKBONES[trial.values["backbone"]].imagenet_version if weights == "imagenet" else weights

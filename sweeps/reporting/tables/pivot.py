@@ -8,7 +8,7 @@ from resnet_tl.metrics import metric_of
 from sweeps.definition.outputs.tables.pivot import Options
 from sweeps.reporting.cells import MISSING, name_of, score, show
 from sweeps.reporting.inline import Break, Inline, bold, joined
-from sweeps.reporting.results import Results, Trial, distinct
+from sweeps.reporting.results import NONE_HERE, Results, Trial, distinct
 from sweeps.reporting.table import Table, entries, list_cells, notes, plain, test_scores
 
 
@@ -21,16 +21,18 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         raise ConfigError("A pivot needs two parameters with several values: {pivot: {rows: lr, columns: batch_size}}.")
     others = [name for name in varying if name not in (down, across)]
     tables = []
-    for combination in distinct(tuple(trial.values.get(name) for name in others) for trial in trials):
-        part = [trial for trial in trials if repr(tuple(trial.values.get(n) for n in others)) == repr(combination)]
-        title = ", ".join(f"{name_of(n)}: {show(n, v)}" for n, v in zip(others, combination, strict=True)) or None
-        tables.append(_one(results, part, down, across, title))
+    for combination in distinct(tuple(trial.value(name) for name in others) for trial in trials):
+        part = [trial for trial in trials if repr(tuple(trial.value(n) for n in others)) == repr(combination)]
+        title = ", ".join(
+            f"{name_of(n)}: {show(n, v)}" for n, v in zip(others, combination, strict=True) if v != NONE_HERE
+        )
+        tables.append(_one(results, part, down, across, title or None))
     return tables
 
 
 def _one(results: Results, trials: Sequence[Trial], down: str, across: str, title: str | None) -> Table:
-    rows = distinct(trial.values.get(down) for trial in trials)
-    columns = distinct(trial.values.get(across) for trial in trials)
+    rows = distinct(trial.value(down) for trial in trials)
+    columns = distinct(trial.value(across) for trial in trials)
     if all(isinstance(value, int | float) for value in rows):
         rows.sort()
     if all(isinstance(value, int | float) for value in columns):
@@ -38,7 +40,7 @@ def _one(results: Results, trials: Sequence[Trial], down: str, across: str, titl
     lines: list[tuple[str, str, Literal["min", "max"] | None]]
     lines = [("epoch", "best_epoch", None)] if results.has("best_epoch") else []
     lines += [(metric_of(m).short, m, metric_of(m).better) for m in test_scores(results)]
-    place = {(repr(t.values.get(down)), repr(t.values.get(across))): t for t in trials}
+    place = {(repr(t.value(down)), repr(t.value(across))): t for t in trials}
     if len(place) < len(trials):
         raise ConfigError(
             f"A pivot of {down} by {across} must have one trial in each cell, but some have several; "

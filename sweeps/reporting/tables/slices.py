@@ -8,7 +8,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.slices import Options
 from sweeps.reporting.cells import interval, label, name_of, score, show, show_range
 from sweeps.reporting.importance import slices_of
-from sweeps.reporting.results import Results, Trial, comparable, distinct
+from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
 from sweeps.reporting.table import Table, left_out
 from sweeps.statistics.stats import summarise
 
@@ -27,14 +27,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
                 told = summarise([float(v) for v in by_seed])
                 num_seeds = max(num_seeds, told.n)
                 cells.append(score(metric, told.mean))
-                cells.append(
-                    "one seed" if told.low is None or told.high is None else interval(metric, told.low, told.high)
-                )
+                cells.append(interval(metric, told))
             rows.append((name_of(name), show_range(name, value), str(len(trials)), *cells))
-        with_score = {repr(trial.values.get(name)) for trial in whole}
+        with_score = {repr(trial.value(name)) for trial in whole}
         empty = ["/"] * (2 * len(metrics))
-        for value in distinct(trial.values.get(name) for trial in results.trials):
-            if repr(value) not in with_score:
+        for value in distinct(trial.value(name) for trial in results.trials):
+            if value != NONE_HERE and repr(value) not in with_score:
                 rows.append((name_of(name), show(name, value), "0", *empty))
     if not whole or not rows:
         raise ConfigError("The table slices needs complete trials with the same seeds and a parameter that varies.")

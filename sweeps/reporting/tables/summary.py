@@ -51,7 +51,7 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
             continue
         told = paired(trial.scores(metric), best.scores(metric))
         word = p_value(p) if p is not None and found.attainable <= LEVEL else _too_few(trial, best, metric, len(whole))
-        cells[trial.number] = (gap_interval(metric, told.mean, told.low, told.high), word)
+        cells[trial.number] = (gap_interval(metric, told), word)
     name = label(metric)
     shown = [cells.get(trial.number, (MISSING, MISSING)) for trial in trials]
     columns = [

@@ -112,7 +112,7 @@ def test_summary_is_sorted_by_val_and_shows_test_beside_it(tmp_path: Path) -> No
     assert got == (
         "| Learning rate | n | Val acc | Test acc | Test acc 95% CI | Test acc against the best (95% CI) | p |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
-        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | 85.00–85.00% | best |  |\n"
+        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | / | best |  |\n"
         "| 1e-3 | 2 | 81.00 ± 1.41% | **91.00 ± 1.41%** | 78.29–100.00% | +6.00 [-6.71, +18.71] | "
         "too few seeds (6) |\n"
         "| 1e-1 | 2 | diverged | diverged | diverged | / | / |\n"
@@ -400,3 +400,38 @@ def test_importances_of_a_complete_grid_are_exact(tmp_path: Path) -> None:
     assert "| Head | 7% |" in got
     assert "| together only | 29% |" in got
     assert "forest" not in got
+
+
+def test_equal_scores_have_no_interval_and_neither_have_equal_differences(tmp_path: Path) -> None:
+    got = written(tmp_path, rows_of({"1e-3": [0.80, 0.82, 0.84], "1e-2": [0.70, 0.72, 0.74]}), "summary")
+    assert "| -10.00 [/] |" in got
+    got = written(tmp_path, rows_of({"1e-3": [0.8, 0.8], "1e-2": [0.7, 0.7]}), "slices")
+    assert "| Learning rate | 1e-3 | 1 | 70.00% | / | 80.00% | / |" in got
+
+
+def test_a_value_that_says_nothing_is_no_value(tmp_path: Path) -> None:
+    lines = ["trial,seed,head,head_width,dropout,val/accuracy,test/accuracy"]
+    trials = [("linear", 256, 0.5), ("mlp_relu", 128, 0.1), ("mlp_relu", 256, 0.5), ("mlp_leaky_dropout", 256, 0.1)]
+    lines += [f"{n},0,{head},{width},{p},{0.5 + n / 10},0.5" for n, (head, width, p) in enumerate(trials)]
+    text = "\n".join(lines) + "\n"
+    got = written(tmp_path, text, "lists")
+    assert "| linear |  |  | [50.00] |" in got.replace("**", "")
+    assert "| mlp_relu | 128 |  | [50.00] |" in got.replace("**", "")
+    assert "| mlp_leaky_dropout | 256 | 0.1 | [50.00] |" in got.replace("**", "")
+    got = written(tmp_path, text, "slices")
+    assert "| Head width | 256 | 2 |" in got, "the linear head has no width"
+    assert "| Dropout | 0.1 | 1 |" in got
+    assert "| Dropout | 0.5 |" not in got, "no head has this dropout"
+    got = written(tmp_path, text, {"pivot": {"rows": "head", "columns": "head_width"}})
+    assert "**Dropout: 0.1**" in got
+    assert "**Dropout: 0.5**" not in got
+
+
+def test_imagenet_lists_the_weights_that_trials_start_from(tmp_path: Path) -> None:
+    header = "trial,backbone,weights,test/accuracy"
+    got = markdown(tmp_path, "0,resnet50,IMAGENET1K_V1,0.5\n1,resnet18,none,0.6", "imagenet", header=header)
+    assert "| 50 | v.1 |" in got
+    assert "v.2" not in got
+    assert "| 18 |" not in got
+    with pytest.raises(ConfigError, match="that start from ImageNet weights, but none does"):
+        markdown(tmp_path, "0,resnet50,none,0.5", "imagenet", header=header)
