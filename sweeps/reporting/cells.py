@@ -133,6 +133,11 @@ def title(metric: str) -> str:
     return f"{metric.partition('/')[0].capitalize()} {short[0].upper()}{short[1:]}" + (f" ({sign})" if sign else "")
 
 
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def number(value: float | None) -> str:
     """A count, or a mean of counts."""
     if value is None:

@@ -99,15 +99,18 @@ def scale_of(metric: str) -> tuple[float, str]:
 
 
 def require(trials: Sequence[Any], what: str) -> None:
+    """Refuses a picture of nothing."""
     if not trials:
         raise ConfigError(f"The picture {what} needs complete trials.")
 
 
 def best_runs(results: Results, details: Details, what: str) -> list[SeedRunRow]:
+    """The planned seed runs of the best trial, with their details."""
     ranked = ranking(results)
     require(ranked, what)
     return [run for run in details(ranked[0]) if run.seed in ranked[0].seeds]
 
 
 def floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """As charts hold them."""
     return tuple(float(value) for value in values)

@@ -12,6 +12,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.cells import count
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import NONE_HERE, Results, distinct
@@ -108,7 +109,7 @@ def _about(results: Results) -> list[Block]:
     total = planned * len(identity["seeds"])
     done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
     facts.append(
-        f"{_count(planned, 'trial')} ({identity['method']}) × {_count(len(identity['seeds']), 'seed')}; "
+        f"{count(planned, 'trial')} ({identity['method']}) × {count(len(identity['seeds']), 'seed')}; "
         f"{done} of {total} seed runs done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(description["command"]), "."))
@@ -157,13 +158,9 @@ def footer(results: Results) -> list[Inline]:
         lines.append(f"Some seed runs were taken over from: {', '.join(results.origin.reused_from)}.")
     lines.append(
         f"torch {environment['torch']}, torchvision {environment['torchvision']}, {environment['device']}, "
-        f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} per fit."
+        f"{count(environment['threads'], 'thread')} per fit."
     )
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def spans(seeds: Iterable[int]) -> str:

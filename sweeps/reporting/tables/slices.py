@@ -6,7 +6,7 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.slices import Options
-from sweeps.reporting.cells import interval, label, name_of, score, show, show_range
+from sweeps.reporting.cells import count, interval, label, name_of, score, show, show_range
 from sweeps.reporting.importance import slices_of
 from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
 from sweeps.reporting.table import Table, left_out
@@ -20,15 +20,15 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     rows: list[tuple[str, ...]] = []
     num_seeds = 0
     for name in results.varying():
-        for value, trials in slices_of(results, name):
+        for value, own in slices_of(results, name):
             cells: list[str] = []
             for metric in metrics:
-                by_seed = np.array([trial.scores(metric) for trial in trials]).mean(0)
+                by_seed = np.array([trial.scores(metric) for trial in own]).mean(0)
                 told = summarise([float(v) for v in by_seed])
                 num_seeds = max(num_seeds, told.n)
                 cells.append(score(metric, told.mean))
                 cells.append(interval(metric, told))
-            rows.append((name_of(name), show_range(name, value), str(len(trials)), *cells))
+            rows.append((name_of(name), show_range(name, value), str(len(own)), *cells))
         with_score = {repr(trial.value(name)) for trial in whole}
         empty = ["/"] * (2 * len(metrics))
         for value in distinct(trial.value(name) for trial in results.trials):
@@ -40,8 +40,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     for metric in metrics:
         header += [label(metric), "95% CI"]
     told_of = (
-        f"Means over all trials with that value, and over {num_seeds} seeds; intervals are over seeds, after averaging "
-        "over trials, and say nothing of trials that were not run.",
+        f"Means over all trials with that value, and over {count(num_seeds, 'seed')}; intervals are over seeds, after "
+        "averaging over trials, and say nothing of trials that were not run.",
         *left_out(results),
     )
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=told_of)]
