@@ -6,6 +6,7 @@ Prints images trained a second: validation after every epoch and final scores in
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -14,19 +15,23 @@ def main() -> None:
     from resnet_tl.config import DataConfig, TrialConfig
     from resnet_tl.data.prepare import prepare
     from resnet_tl.fingerprint import Environment
-    from resnet_tl.fit import Run, fit
+    from resnet_tl.model.runtime import own_process
+    from resnet_tl.training.loop import EpochScores
+    from resnet_tl.training.network_learner import NetworkLearner
+    from resnet_tl.training.seed_run import fit
 
+    own_process()
     epochs = int(sys.argv[1])
     spent: list[float] = []
-    train_epoch = Run._train_epoch
+    train_epoch = NetworkLearner.train_epoch
 
-    def timed(run: Run, number: int) -> tuple[float, float, float]:
+    def timed(learner: NetworkLearner, epochs: Mapping[int, int]) -> EpochScores:
         started = time.perf_counter()
-        trained = train_epoch(run, number)
+        trained = train_epoch(learner, epochs)
         spent.append(time.perf_counter() - started)
         return trained
 
-    Run._train_epoch = timed  # type: ignore[method-assign]
+    NetworkLearner.train_epoch = timed  # type: ignore[method-assign]
     data = prepare(DataConfig(source="image_folder", root="images", size=64, skip_bad=True), Path("cache"))
     trial = TrialConfig(
         backbone="resnet18", weights="backbone.pth", optimizer="sgd", lr=1e-3, epochs=epochs, batch_size=32,

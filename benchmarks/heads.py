@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from resnet_tl.heads import Heads, Optimizer
 from resnet_tl.model.network import Head
+from resnet_tl.training.head_kernel import Heads, Optimizer
 
 B, F, K, M, N = 32, 512, 9, 40, 1500
 

@@ -176,7 +176,7 @@ def bare(task: Task, table: Table, seed: int) -> float:
     """What the machine allows: forward, backward and step on batches that are there, with nothing else at all."""
     from resnet_tl.config import TrialConfig
     from resnet_tl.model.network import assemble
-    from resnet_tl.training import optimizer_for
+    from resnet_tl.training.objective import optimizer_for
 
     state = torch.load(task.weights, weights_only=True)
     trial = TrialConfig(

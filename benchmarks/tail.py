@@ -33,8 +33,10 @@ def main() -> None:
     from resnet_tl.config import DataConfig, TrialConfig
     from resnet_tl.data.prepare import prepare
     from resnet_tl.fingerprint import Environment
-    from resnet_tl.fit import Run
-    from resnet_tl.start import prepare_torch, start
+    from resnet_tl.model.runtime import own_process
+    from resnet_tl.start import start
+    from resnet_tl.training.member import Member
+    from resnet_tl.training.network_learner import NetworkLearner
 
     data = prepare(DataConfig(source="image_folder", root="images", size=64, skip_bad=True), Path("cache"))
     trial = TrialConfig(
@@ -42,13 +44,20 @@ def main() -> None:
         precision="bf16", freeze=float(sys.argv[1]),
     )  # fmt: skip
     environment = Environment(device="cpu", threads=1)
-    prepare_torch(environment)
-    run = Run(trial, start(trial, data), seed=0, device=torch.device("cpu"), environment=environment, features=None)
-    run.network.train()
-    batches = [batch for batch in run.inputs.train(0, 1) if len(batch.samples_B) == BATCH]
-    step_s = seconds(lambda: [run.step(batch, 1) for batch in batches], 5) / len(batches)
+    own_process()
+    torch.set_num_threads(1)
+    learner = NetworkLearner(
+        Member(trial=trial, seed=0),
+        start(trial, data),
+        environment=environment,
+        device=torch.device("cpu"),
+        features=None,
+    )
+    learner.network.train()
+    batches = [batch for batch in learner.inputs.train(0, 1) if len(batch.samples_B) == BATCH]
+    step_s = seconds(lambda: [learner.step(batch, 1) for batch in batches], 5) / len(batches)
     with FlopCounterMode(display=False) as counter:
-        run.step(batches[0], 1)
+        learner.step(batches[0], 1)
     left, right = (torch.randn(SIDE, SIDE, dtype=torch.bfloat16) for _ in range(2))
     most = 2 * SIDE**3 / seconds(lambda: left @ right, 10)
     print(

@@ -19,6 +19,7 @@ from resnet_tl.data.prepare import Images
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.front import FRONT_BATCH, Front
 from resnet_tl.model.network import Network
+from resnet_tl.model.runtime import computing
 from resnet_tl.store import Making, Stored, dtype_of, shape_of
 
 
@@ -107,7 +108,11 @@ def compute(
     by_cut = {front.cut: front for front in making.fronts}
     passes = 0
     bf16 = making.fronts[0].precision == "bf16"
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+    with (
+        computing(device=str(device), threads=making.fronts[0].environment.threads),
+        torch.no_grad(),
+        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+    ):
         for rows in _chunks(first, end):
             pixels = to_unit(images.pixels_NCHW[index[rows]]).to(device)
             pixels = normalisation(render(pixels, making.view, crop))

@@ -47,31 +47,33 @@ def digest(content: Any) -> str:
 
 
 def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[str, Any]:
-    """The options that have an effect, in one spelling, so that equal networks have equal names.
+    """The options that decide numbers, in one spelling, so that equal networks have equal names.
 
-    `momentum` says nothing to Adam, `dropout` nothing to a linear head, and several freeze fractions may be one
-    network.
+    Left out are options that have no effect (`momentum` says nothing to Adam, `dropout` nothing to a linear head), and
+    those that stand at their declared default, so that an option that is added later renames nothing. That holds only
+    while declared defaults never change, which a file of golden fingerprints in the tests sees to. Several freeze
+    fractions may be one network: what counts is the number of parameter tensors that stay fixed.
     """
-    values = trial.model_dump(mode="json")
-    del values["weights"], values["freeze"], values["trainable_blocks"]
-    values["num_frozen"] = freeze_point(
-        trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels
-    )
-    values["criterion"] = criterion_for(trial, num_classes)
-    values = {name: value for name, value in values.items() if has_effect(name, values)}
-    if values["num_frozen"] == 0:
-        del values["bn"]
-    all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)
-    if all_frozen and trial.bn != "train_affine":
-        del values["backbone_lr_factor"]
-        if trial.bn == "frozen_eval":
-            del values["fused_optimizer"]  # heads on fixed features have an optimiser of their own
-    return values
+    values = trial.model_dump(mode="json", exclude_defaults=True, exclude={"weights", "freeze", "trainable_blocks"})
+    num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
+    all_frozen = num_frozen == freeze_point(trial.backbone, "all", channels=channels)
+    if num_frozen:
+        values["num_frozen"] = num_frozen
+    if criterion_for(trial, num_classes) == criterion_for(None, num_classes):
+        values.pop("criterion", None)
+    idle = {
+        "bn": num_frozen == 0,
+        "backbone_lr_factor": all_frozen and trial.bn != "train_affine",
+        # heads on fixed features have an optimiser of their own
+        "fused_optimizer": all_frozen and trial.bn == "frozen_eval",
+    }
+    every = trial.model_dump(mode="json")
+    return {name: value for name, value in values.items() if has_effect(name, every) and not idle.get(name)}
 
 
-def criterion_for(trial: TrialConfig, num_classes: int) -> str:
+def criterion_for(trial: TrialConfig | None, num_classes: int) -> str:
     """`bce` for two classes unless the trial says otherwise, else `cross_entropy`."""
-    return trial.criterion or ("bce" if num_classes == 2 else "cross_entropy")
+    return (trial and trial.criterion) or ("bce" if num_classes == 2 else "cross_entropy")
 
 
 def num_outputs_of(trial: TrialConfig, num_classes: int) -> int:

@@ -19,6 +19,7 @@ from resnet_tl.data.views import finite_views
 from resnet_tl.features import Features, as_stored
 from resnet_tl.front import EVAL_BATCH
 from resnet_tl.model.network import Network
+from resnet_tl.model.runtime import computing
 from resnet_tl.seeding import derive
 from resnet_tl.start import Start
 
@@ -75,13 +76,11 @@ class ThroughFront:
     def _front(self, images_BCHW: Tensor) -> Tensor:
         if self._network.cut == 0:
             return images_BCHW
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._trial.precision == "bf16"):
-                return as_stored(self._network.front(images_BCHW), self._last)
-        finally:
-            torch.set_num_threads(before)
+        with (
+            computing(device=str(self._device), threads=self._threads),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._trial.precision == "bf16"),
+        ):
+            return as_stored(self._network.front(images_BCHW), self._last)
 
 
 class FromStore:

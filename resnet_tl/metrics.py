@@ -200,9 +200,3 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
     scored = Scored(labels_N=labels_N, log_p_MNK=log_softmax(logits_MNK), counts_MKK=counts_MKK)
     values = {name: metric.of(scored) for name, metric in METRICS.items()}
     return values, counts_MKK, reliability_MR3(scored.log_p_MNK, labels_N)
-
-
-def evaluate(logits_NK: Floats, labels_N: Ints) -> tuple[dict[str, float], list[list[int]], list[list[float]]]:
-    """The metrics of one network, its confusion matrix and its reliability; see `evaluate_many`."""
-    values, counts_MKK, bins_MR3 = evaluate_many(logits_NK[None], labels_N)
-    return {name: float(value_M[0]) for name, value_M in values.items()}, counts_MKK[0].tolist(), bins_MR3[0].tolist()

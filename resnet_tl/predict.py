@@ -23,7 +23,7 @@ from resnet_tl.data.decode import IMAGE_SUFFIXES, BadImage, decode_file, fit_squ
 from resnet_tl.errors import DataError, shown
 from resnet_tl.front import EVAL_BATCH
 from resnet_tl.options import expand, load_yaml
-from resnet_tl.training import class_logits
+from resnet_tl.training.objective import class_logits
 
 
 def find_images(images: str) -> list[Path]:

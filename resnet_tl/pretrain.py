@@ -9,54 +9,15 @@ The network is stored under its fingerprint in the cache, so that asking again f
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
-
-from resnet_tl.config import TrialConfig
-from resnet_tl.data.prepare import Prepared
-from resnet_tl.errors import WeightsError
-from resnet_tl.fingerprint import Environment
-from resnet_tl.fit import OnEpoch, fit
-from resnet_tl.stage import place, stage_fingerprint
-
-
-def pretrain(
-    trial: TrialConfig,
-    data: Prepared,
-    *,
-    seed: int,
-    environment: Environment,
-    cache: Path,
-    device: str | None = None,
-    on_epoch: OnEpoch | None = None,
-) -> Path:
-    """Trains the network, or finds it trained.
-
-    Returns:
-        Its checkpoint folder.
-
-    Raises:
-        WeightsError: training diverged.
-    """
-    final = place(stage_fingerprint(trial, data, seed, environment), cache)
-    folder = final.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # several studies may want it at once; one trains, the others wait
-        if not (final / "model.json").exists():
-            work = folder / "work"
-            result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
-            if result.state == "diverged":
-                raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
-            (work / "checkpoint").rename(final)
-            shutil.rmtree(work)
-    return final
+from resnet_tl import cli
+from resnet_tl.result import Epoch
 
 
 def main() -> int:
     """`python -m resnet_tl.pretrain`."""
-    from resnet_tl import cli
-    from resnet_tl.result import Epoch
-
     request = cli.fit_request("pretrain", __doc__ or "")
+    from resnet_tl.model.runtime import own_process
+    from resnet_tl.training.pretraining import pretrain
 
     def show(epoch: Epoch) -> None:
         print(
@@ -64,6 +25,7 @@ def main() -> int:
             flush=True,
         )
 
+    own_process()
     final = pretrain(
         request.trial,
         request.data,
@@ -81,6 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from resnet_tl.cli import entry
-
-    entry(main)
+    cli.entry(main)

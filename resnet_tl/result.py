@@ -19,7 +19,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:
-    """One seed run, finished. Travels between processes and is stored as JSON."""
+    """One seed run, finished. Travels between processes."""
 
     state: Literal["complete", "diverged"]
     seed: int
@@ -33,6 +33,9 @@ class FitResult:
     """For val and test counts [K, K]: row = true class, column = predicted class."""
     reliability: list[list[float]]
     """On test, for ten bins of predicted probability: images, sum of probabilities, images that are right; empty when
+    diverged."""
+    compact: dict[str, bytes]
+    """For val and test what the selected network said of each image: `predictions.unpack` reads it; empty when
     diverged."""
     history: list[Epoch]
     num_trainable: int

@@ -1,10 +1,7 @@
 """Where a fit starts: its images, its weights, and the numbers that follow from both."""
 
-import contextlib
-import ctypes
 import warnings
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,11 +10,10 @@ from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation, measured
 from resnet_tl.data.prepare import Images, Prepared
-from resnet_tl.fingerprint import Environment, num_outputs_of
+from resnet_tl.fingerprint import num_outputs_of
 from resnet_tl.front import num_frozen
 from resnet_tl.model import weights as starting
 from resnet_tl.model.network import Network, assemble, fit_first_layer
-from resnet_tl.training import balanced_weights_K
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,24 +106,7 @@ def start(trial: TrialConfig, data: Prepared) -> Start:
     )
 
 
-@cache
-def _keep_memory() -> None:
-    """Has glibc keep what is freed for the next step, in place of giving it back and having it zeroed anew.
-
-    A fine-tune of a ResNet-18 on 64 pixels made 1.9 million page faults without this and 0.2 million with it, and
-    trained 450 images/s in place of 350. Source: mallopt(3). Elsewhere than on glibc nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in ((-1, 2**31 - 1), (-2, 64 << 20), (-3, 32 << 20)):  # trim, pad, mmap threshold
-            mallopt(parameter, value)
-
-
-def prepare_torch(environment: Environment) -> None:
-    """Makes this process compute the bits that the environment stands for."""
-    torch.set_num_threads(environment.threads)
-    _keep_memory()
-    if environment.device == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.use_deterministic_algorithms(True, warn_only=True)
+def balanced_weights_K(labels: Tensor, num_classes: int) -> Tensor:
+    """N / (K x count): every class weighs the same in total, and the mean weight over images is 1."""
+    counts = torch.bincount(labels, minlength=num_classes)
+    return len(labels) / (num_classes * counts.double()).float()

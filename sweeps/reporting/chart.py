@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
-from sweeps.ledger import SeedRunRow
+from sweeps.records import SeedRun
 from sweeps.reporting.cells import label, name_of, show, unit_of
 from sweeps.reporting.results import NONE_HERE, Results, Trial, ranking
 
 MOST_NAMED = 3
 """Parameters that the name of a trial holds."""
 
-Details = Callable[[Trial], Sequence[SeedRunRow]]
+Details = Callable[[Trial], Sequence[SeedRun]]
 """The seed runs of a trial with learning curves and confusion matrices; none of a CSV file."""
 
 
@@ -104,7 +104,7 @@ def require(trials: Sequence[Any], what: str) -> None:
         raise ConfigError(f"The picture {what} needs complete trials.")
 
 
-def best_runs(results: Results, details: Details, what: str) -> list[SeedRunRow]:
+def best_runs(results: Results, details: Details, what: str) -> list[SeedRun]:
     """The planned seed runs of the best trial, with their details."""
     ranked = ranking(results)
     require(ranked, what)

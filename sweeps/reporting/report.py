@@ -3,14 +3,14 @@
 `markdown`, `latex` and `html` write blocks out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
+from sweeps.records import StudyRecord
 from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.cells import count
 from sweeps.reporting.figures import caption
@@ -76,57 +76,57 @@ def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
 
 def _about(results: Results) -> list[Block]:
     assert results.about
-    identity, description = results.about.identity, results.about.description
-    images = description["num_images"]
-    blocks: list[Block] = [Paragraph(lines=(description["question"],))]
-    prose = str(description.get("about") or "").strip()  # studies of before 0.1.0 have none
+    about = results.about
+    data = about.data
+    images = data.num_images
+    blocks: list[Block] = [Paragraph(lines=(about.question,))]
+    prose = about.about.strip()
     blocks += [Prose(text=prose)] if prose else []
     said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
-    data = identity["data"]
     facts: list[Inline] = [
         (
             "Images: ",
-            code(data["source"]),
+            code(data.source),
             f", {images['train']} for training, {images['val']} for selection (val), "
-            f"{images['test']} for the final score (test); {len(data['classes'])} classes.",
+            f"{images['test']} for the final score (test); {len(data.classes)} classes.",
         )
     ]
-    settings = _settings(results, identity)
+    settings = _settings(results, about)
     if settings:
         facts.append(("All trials: ", joined(", ", settings), "."))
-    if description["skipped"]:
+    if data.skipped:
         facts.append(
-            f"{len(description['skipped'])} broken images were left out: "
-            f"{', '.join(Path(name).name for name in sorted(description['skipped']))}."
+            f"{len(data.skipped)} broken images were left out: "
+            f"{', '.join(Path(name).name for name in sorted(data.skipped))}."
         )
-    if description["num_leaked"]:
-        facts.append(f"{description['num_leaked']} images of val and test stand in train too, pixel by pixel.")
-    if description["num_contradicting"]:
-        facts.append(f"{description['num_contradicting']} images stand in two classes, pixel by pixel.")
-    planned = len(results.trials) if description["trials"] is None else description["trials"]
-    total = planned * len(identity["seeds"])
+    if data.num_leaked:
+        facts.append(f"{data.num_leaked} images of val and test stand in train too, pixel by pixel.")
+    if data.num_contradicting:
+        facts.append(f"{data.num_contradicting} images stand in two classes, pixel by pixel.")
+    planned = about.num_trials
+    total = planned * len(about.seeds)
     done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
     facts.append(
-        f"{count(planned, 'trial')} ({identity['method']}) × {count(len(identity['seeds']), 'seed')}; "
+        f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}; "
         f"{done} of {total} seed runs done. {_selection(results)}; test is scored once per seed run."
     )
-    facts.append((MADE_BY, code(description["command"]), "."))
+    facts.append((MADE_BY, code(about.command), "."))
     return [*blocks, Paragraph(lines=tuple(facts))]
 
 
-def _settings(results: Results, identity: Mapping[str, Any]) -> list[Inline]:
+def _settings(results: Results, about: StudyRecord) -> list[Inline]:
     """What the study says of all trials and is true of each; what is left at its default stands in the CSV."""
     told: list[Inline] = []
-    for name, given in identity["trial"].items():
+    for name, given in about.base.items():
         values = distinct(trial.value(name) for trial in results.trials) or [given]
         if len(values) == 1 and values[0] != NONE_HERE:
             told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
-    told += [f"{name} {identity['data'][name]}" for name in ("size", "crop") if identity["data"].get(name)]
-    for name, stage in identity.get("pretrain", {}).items():
-        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage["trial"].items())
-        told.append((code(name), f" pretrained on {stage['data']['source']} ({inside})"))
+    told += [f"{name} {about.data.options[name]}" for name in ("size", "crop") if about.data.options.get(name)]
+    for name, stage in about.pretrain.items():
+        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage.trial.items())
+        told.append((code(name), f" pretrained on {stage.data['source']} ({inside})"))
     return told
 
 
@@ -142,10 +142,9 @@ def footer(results: Results) -> list[Inline]:
     """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
     if not results.about:
         return [f"Study {results.study}, seeds {spans({s for trial in results.trials for s in trial.seeds})}."]
-    identity = results.about.identity
-    environment = identity["environment"]
-    data, seeds = identity["data"]["fingerprint"], spans(identity["seeds"])
-    lines: list[Inline] = [(f"Study {results.study}, data fingerprint ", code(data), f", seeds {seeds}.")]
+    about = results.about
+    environment, images = about.environment, about.data.images_name
+    lines: list[Inline] = [(f"Study {results.study}, images ", code(images), f", seeds {spans(about.seeds)}.")]
     fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
     if fresh:
         lines.append(f"Fresh seeds {spans(fresh)}.")
@@ -157,8 +156,8 @@ def footer(results: Results) -> list[Inline]:
     if results.origin.reused_from:
         lines.append(f"Some seed runs were taken over from: {', '.join(results.origin.reused_from)}.")
     lines.append(
-        f"torch {environment['torch']}, torchvision {environment['torchvision']}, {environment['device']}, "
-        f"{count(environment['threads'], 'thread')} per fit."
+        f"torch {environment.torch}, torchvision {environment.torchvision}, {environment.device}, "
+        f"{count(environment.threads, 'thread')} per fit."
     )
     return lines
 

@@ -11,7 +11,7 @@ from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
 from sweeps.definition.outputs.registry import Spec
-from sweeps.ledger import StudyRow
+from sweeps.records import StudyRecord
 from sweeps.statistics.ranking import rank_key
 
 PARAMETERS = tuple(TrialConfig.model_fields)
@@ -90,7 +90,7 @@ class Results:
     tables: tuple[Spec, ...] = ()
     figures: tuple[Spec, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
-    about: StudyRow | None = None
+    about: StudyRecord | None = None
     """None for a CSV file that nothing is known about."""
     origin: Origin = field(default_factory=Origin)
 
@@ -117,7 +117,7 @@ class Results:
     def _varying(self) -> tuple[str, ...]:
         names = ("study", *PARAMETERS)
         found = [name for name in names if len({repr(trial.values.get(name)) for trial in self.trials}) > 1]
-        space = ["study", *(self.about.identity["space"] if self.about else ())]
+        space = ["study", *(self.about.space if self.about else ())]
         place = {name: number for number, name in enumerate(space)}
         return tuple(sorted(found, key=lambda name: (place.get(name, len(space)), found.index(name))))
 

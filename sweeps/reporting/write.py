@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import Spec
-from sweeps.ledger import Ledger, SeedRunRow
+from sweeps.records import SeedRun, study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, frame_of, sha256
@@ -18,6 +18,8 @@ from sweeps.reporting.inline import Inline, code
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.stats import bootstrap_interval, summarise
+from sweeps.storage.ledger import Ledger
+from sweeps.storage.networks import NetworkStore
 
 if TYPE_CHECKING:
     from sweeps.reporting.chart import Chart
@@ -41,6 +43,7 @@ def write_report(
     figures: Sequence[Spec] | None = None,
     every: bool = False,
     ledger: Ledger | None = None,
+    out: Path | None = None,
 ) -> Written:
     """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
 
@@ -50,7 +53,8 @@ def write_report(
         specs: tables in place of the study's own.
         figures: pictures in place of the study's own; None for those, if no table was asked for.
         every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
-        ledger: has learning curves and confusion matrices; None for a CSV file.
+        ledger: has learning curves; None for a CSV file.
+        out: of the study, with its predictions.
 
     Raises:
         ConfigError: a table or picture that was asked for cannot be made.
@@ -61,7 +65,7 @@ def write_report(
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
     asked = tuple(own if figures is None else figures)
-    charts, missing = _charts(results, asked, ledger, lenient=figures is None or every)
+    charts, missing = _charts(results, asked, ledger, out, lenient=figures is None or every)
     blocks = report(results, specs, tuple(charts))
     if missing:
         blocks.append(Paragraph(lines=tuple(missing)))
@@ -90,17 +94,20 @@ def write_report(
 
 
 def _charts(
-    results: Results, specs: Sequence[Spec], ledger: Ledger | None, *, lenient: bool
+    results: Results, specs: Sequence[Spec], ledger: Ledger | None, out: Path | None, *, lenient: bool
 ) -> tuple[dict[Spec, "Chart"], list[Inline]]:
     if not specs:
         return {}, []
     from sweeps.reporting.figures import draw
 
+    networks = NetworkStore(out, results.study) if out is not None else None
+
     @cache
-    def details(fingerprint: str | None) -> list[SeedRunRow]:
+    def details(fingerprint: str | None) -> list[SeedRun]:
         if ledger is None or results.about is None:
             return []
-        return ledger.seed_runs(results.study, fingerprint=fingerprint, heavy=True)
+        runs = ledger.seed_runs(results.study, fingerprint=fingerprint, heavy=True)
+        return [networks.with_matrices(run) for run in runs] if networks else runs
 
     charts: dict[Spec, Chart] = {}
     missing: list[Inline] = []
@@ -126,7 +133,7 @@ def write_csv(results: Results, path: Path) -> None:
     if results.about:
         content = {
             "csv_sha256": sha256(text),
-            "about": asdict(results.about),
+            "about": study_to_json(results.about),
             "origin": asdict(results.origin),
             "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
         }
@@ -143,7 +150,7 @@ def to_json(results: Results) -> str:
         "direction": "maximize" if results.higher_is_better else "minimize",
     }
     if results.about:
-        content |= {"definition": results.about.identity, "about": results.about.description}
+        content |= {"about": study_to_json(results.about)}
         content |= {"origin": asdict(results.origin)}
     metrics = [metric for metric in dict.fromkeys([results.metric, results.on_test]) if results.has(metric)]
     content["trials"] = [_trial_as_json(trial, metrics) for trial in results.trials]

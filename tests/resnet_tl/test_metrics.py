@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from resnet_tl.metrics import METRICS, evaluate, evaluate_many, log_softmax
+from resnet_tl.metrics import METRICS, evaluate_many, log_softmax
 
 
 @settings(deadline=None, max_examples=60)
@@ -14,7 +14,8 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
     draws = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(num_classes), draws.integers(0, num_classes, count)])
     logits = draws.normal(size=(len(labels), num_classes)).round(1 if ties else 6)
-    got, confusion, _ = evaluate(logits, labels)
+    values, counts_MKK, _ = evaluate_many(logits[None], labels)
+    got = {name: value_M[0] for name, value_M in values.items()}
     p = torch.tensor(logits).softmax(1).numpy()
     # the same scores to the last bit, so that rounding breaks no tie on one side only
     log_p = log_softmax(logits)
@@ -30,11 +31,13 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
         "auroc": np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in range(num_classes)]),
     }
     assert got == pytest.approx(expected, abs=1e-6)
-    assert confusion == reference.confusion_matrix(labels, predicted, labels=np.arange(num_classes)).tolist()
+    assert (
+        counts_MKK[0].tolist() == reference.confusion_matrix(labels, predicted, labels=np.arange(num_classes)).tolist()
+    )
 
 
 def test_a_class_that_is_never_predicted_has_precision_zero() -> None:
-    got, *_ = evaluate(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
+    got, *_ = evaluate_many(np.array([[[1.0, 0.0], [1.0, 0.0]]]), np.array([0, 1]))
     assert got["precision"] == 0.25
     assert got["auroc"] == 0.5
 

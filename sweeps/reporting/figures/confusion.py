@@ -20,7 +20,7 @@ def draw(results: Results, options: Options, details: Details) -> Grid:
         raise ConfigError("The picture confusion needs a study of the ledger.")
     counts_KK = np.sum([run.confusion["test"] for run in runs if run.confusion], axis=0)
     share_KK = 100 * counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-    classes = tuple(str(name) for name in results.about.identity["data"]["classes"])
+    classes = tuple(str(name) for name in results.about.data.classes)
     text = len(classes) <= MOST_CLASSES_WITH_TEXT
     return Grid(
         rows=classes,

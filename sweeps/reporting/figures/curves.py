@@ -26,12 +26,12 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
             continue
         shared = min(len(history) for history in histories)  # patience may have ended some earlier
         scores_SE = factor * np.array(
-            [[float(epoch["metrics"][results.metric]) for epoch in history[:shared]] for history in histories]
+            [[epoch.metrics[results.metric] for epoch in history[:shared]] for history in histories]
         )
         series.append(
             Series(
                 name=title_of(results, trial),
-                x=tuple(float(epoch["epoch"]) for epoch in histories[0][:shared]),
+                x=tuple(float(epoch.epoch) for epoch in histories[0][:shared]),
                 y=floats(scores_SE.mean(0)),
                 edges=(floats(scores_SE.min(0)), floats(scores_SE.max(0))),
                 line=True,

@@ -17,7 +17,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     if base is None:
         raise ConfigError("The table ablation needs trials.")
     # a value may set other parameters, which are not switched but follow
-    space = results.about.identity["space"] if results.about else results.varying()
+    space = results.about.space if results.about else results.varying()
     varying = [name for name in results.varying() if name in space]
     alone: list[tuple[str, Trial]] = []
     for trial in rest:

@@ -63,5 +63,5 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
 
 
 def _fresh_seeds(results: Results) -> tuple[int, ...] | None:
-    confirm = results.about.description.get("confirm") if results.about else None
-    return tuple(confirm["seeds"]) if confirm else None
+    confirm = results.about.confirm if results.about else None
+    return confirm.seeds if confirm else None

@@ -31,7 +31,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         )
     if any(trial.fresh for trial in results.trials):
         notes.append("The seeds are those of the search; the confirmation has others.")
-    changed = results.about.description.get("hypotheses_changed") if results.about else None
+    changed = results.about.hypotheses_changed if results.about else None
     if changed:
         notes.append(bold(f"Written or changed on {changed}, when seed runs had been seen already."))
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resnet_tl.front import FRONT_BATCH
 from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
 from resnet_tl.model.network import Network, assemble, fit_first_layer
-from resnet_tl.training import optimizer_for
+from resnet_tl.training.objective import optimizer_for
 from tests.conftest import trial
 
 

@@ -2,30 +2,21 @@
 
 from typing import Any
 
-from sweeps.ledger import StudyRow
 from sweeps.reporting.markdown import markdown
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
+from tests.sweeps.reporting.studies import study
 
 BASE = {"head": "linear", "head_width": 256, "dropout": 0.5, "epochs": 3, "monitor": "val/accuracy"}
 
 
 def said(*trials: dict[str, Any], base: dict[str, Any], seeds: tuple[int, ...] = (0, 1), about: str = "") -> str:
     """The report of a study with these trials, none of which has run."""
-    identity = {
-        "trial": base, "space": {}, "method": "grid", "metric": "val/accuracy", "seeds": list(seeds),
-        "data": {"source": "s", "classes": ["a"], "fingerprint": "f"},
-        "environment": {"torch": "2", "torchvision": "0", "device": "cpu", "threads": 1},
-    }  # fmt: skip
-    description = {
-        "question": "Is 1 < 2_?", "about": about, "num_images": dict.fromkeys(("train", "val", "test"), 3),
-        "skipped": {}, "num_leaked": 0, "num_contradicting": 0, "trials": None, "command": "run",
-    }  # fmt: skip
-    row = StudyRow(name="s", created="", identity=identity, description=description, threads=1, device="cpu")
+    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials))
     return markdown(
         report(
             Results(
-                study="s", metric="val/accuracy", columns=(), seeds=seeds, about=row,
+                study="s", metric="val/accuracy", columns=(), seeds=seeds, about=record,
                 trials=tuple(Trial(number=n, values=BASE | values) for n, values in enumerate(trials)),
             )
         )

@@ -7,7 +7,6 @@ import pytest
 
 from resnet_tl.errors import ConfigError, DataError
 from sweeps.definition.outputs.registry import TABLES
-from sweeps.ledger import StudyRow
 from sweeps.reporting.cells import scientific, show
 from sweeps.reporting.combine import combine
 from sweeps.reporting.frame import frame_of
@@ -20,6 +19,7 @@ from sweeps.reporting.report import tables_of
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
+from tests.sweeps.reporting.studies import study as study_record
 
 HEADER = (
     "trial,seed,state,optimizer,lr,momentum,epochs,batch_size,max_epoch,best_epoch,val/accuracy,test/loss,test/accuracy"
@@ -357,10 +357,7 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
         one = {"values": {"lr": value}, "seeds": (0, 1, 2), "states": ("complete",) * 3, "columns": columns}
         fresh = Trial(number=0, **one | {"seeds": (7, 8, 9)})  # type: ignore[arg-type]
         trial = Trial(number=0, fingerprint=name, fresh=fresh, **one)  # type: ignore[arg-type]
-        about = StudyRow(
-            name=name, created="", identity={"data": {"fingerprint": "d"}, "space": ["lr"]}, description={},
-            threads=1, device="cpu",
-        )  # fmt: skip
+        about = study_record(name=name, space={"lr": {}}, seeds=(0, 1, 2))
         return Results(
             study=name, trials=(trial,), metric="val/accuracy", seeds=(0, 1, 2), about=about,
             columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),

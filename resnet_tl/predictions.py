@@ -1,0 +1,131 @@
+"""What a network said about each image: logits on disk, and a compact form of them that fits a database.
+
+    FOLDER/predictions.safetensors   for each split its class logits [N, K], images in the stored order of the data
+
+Logits are kept as float32 up to `FULL_CLASSES` classes, above that as float16, clipped to its range. The compact form
+says of each image whether it was classified right and how probable its true class was. Needs no torch.
+
+Axes: K classes, N images, R bins of probability.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from resnet_tl.errors import CheckpointError
+from resnet_tl.files import replacing
+from resnet_tl.metrics import Floats, Ints, confusion_MKK, log_softmax, reliability_MR3
+
+FILE = "predictions.safetensors"
+SPLITS = ("val", "test")
+FULL_CLASSES = 100
+"""The most classes whose logits are kept in float32: of 1,000 classes and 50,000 images they would take 200 MB."""
+
+_HEADER = struct.Struct("<4sI")
+_MAGIC = b"pre1"
+_MOST = float(np.finfo(np.float16).max)
+
+Logits = NDArray[np.float32] | NDArray[np.float16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compact:
+    """What is left of the logits of a split in their compact form."""
+
+    right_N: NDArray[np.bool_]
+    """Whether the class with the largest logit is the true one."""
+    loss_N: NDArray[np.float32]
+    """Negative logarithm of the probability of the true class, to three significant digits."""
+
+
+def write(folder: Path, logits: Mapping[str, Floats]) -> None:
+    """Stores class logits [N, K] of each split; a reader finds the old file or the new one."""
+    assert set(logits) == set(SPLITS)
+    with replacing(folder / FILE) as stream:
+        stream.write(save({split: _as_stored(logits_NK) for split, logits_NK in logits.items()}))
+
+
+def _as_stored(logits_NK: Floats) -> Logits:
+    if logits_NK.shape[1] <= FULL_CLASSES:
+        return np.ascontiguousarray(logits_NK, dtype=np.float32)
+    return np.clip(logits_NK, -_MOST, _MOST).astype(np.float16)
+
+
+def read(folder: Path) -> dict[str, Logits]:
+    """Reads the class logits [N, K] of each split.
+
+    Raises:
+        CheckpointError: they are missing, damaged, or no logits.
+    """
+    path = folder / FILE
+    try:
+        found = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; a seed run that is complete writes it into its folder.") from None
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from None
+    if set(found) != set(SPLITS):
+        raise CheckpointError(f"{path} must hold the logits of {' and '.join(SPLITS)}, but holds {sorted(found)}.")
+    num_classes = found[SPLITS[0]].shape[-1:]
+    for split, logits_NK in found.items():
+        kind = np.float32 if num_classes and num_classes[0] <= FULL_CLASSES else np.float16
+        if logits_NK.ndim != 2 or logits_NK.shape[1:] != num_classes or logits_NK.dtype != kind:
+            raise CheckpointError(
+                f"{path} must hold an array [images, classes] of {kind.__name__} for {split}, with the same classes "
+                f"for each split, but holds {list(logits_NK.shape)} of {logits_NK.dtype}."
+            )
+        if not np.isfinite(logits_NK).all():
+            raise CheckpointError(f"{path} must hold finite logits, but those of {split} are not: it is damaged.")
+    return {split: found[split] for split in SPLITS}
+
+
+def pack(logits_NK: Floats, labels_N: Ints) -> bytes:
+    """The compact form of a split: N, a bit for each image that is right, and a float16 for each true class.
+
+    Stored is the negative logarithm of the probability of the true class, and not that probability. A float16 has
+    three significant digits and nothing below 6e-8, while a network that is wrong and sure gives probabilities of
+    1e-30, whose logarithm is then good to 0.05%. That number is moreover the image's own loss, so that their mean is
+    the loss of the split. Losses above 65,504 are stored as that.
+    """
+    N = len(labels_N)
+    log_p_N = log_softmax(logits_NK)[np.arange(N), labels_N]
+    right_N = logits_NK.argmax(-1) == labels_N
+    loss_N = np.clip(-log_p_N, 0.0, _MOST).astype("<f2")
+    return _HEADER.pack(_MAGIC, N) + np.packbits(right_N).tobytes() + loss_N.tobytes()
+
+
+def unpack(blob: bytes) -> Compact:
+    """Reads what `pack` made.
+
+    Raises:
+        CheckpointError: it is something else, or damaged.
+    """
+    if len(blob) < _HEADER.size or not blob.startswith(_MAGIC):
+        raise CheckpointError(f"Compact predictions must begin with {_MAGIC!r}, but got {blob[:4]!r}.")
+    _, N = _HEADER.unpack_from(blob)
+    num_bytes = _HEADER.size + -(-N // 8) + 2 * N
+    if len(blob) != num_bytes:
+        raise CheckpointError(f"Compact predictions of {N} images must have {num_bytes} bytes, but got {len(blob)}.")
+    bits = np.frombuffer(blob, np.uint8, -(-N // 8), _HEADER.size)
+    loss_N = np.frombuffer(blob, "<f2", N, _HEADER.size + len(bits)).astype(np.float32)
+    if not np.isfinite(loss_N).all() or (loss_N < 0).any():
+        raise CheckpointError("Compact predictions must have finite losses from 0 up, but have others: damaged.")
+    return Compact(right_N=np.unpackbits(bits, count=N).astype(bool), loss_N=loss_N)
+
+
+def confusion_KK(logits_NK: Floats | Logits, labels_N: Ints) -> Ints:
+    """Counts [K, K]: row = true class, column = predicted class."""
+    counts_KK: Ints = confusion_MKK(logits_NK.argmax(-1)[None], labels_N, logits_NK.shape[1])[0]
+    return counts_KK
+
+
+def reliability_R3(logits_NK: Floats | Logits, labels_N: Ints) -> Floats:
+    """How sure the network is, and how often right; see `metrics.reliability_MR3`."""
+    bins_R3: Floats = reliability_MR3(log_softmax(logits_NK.astype(np.float64))[None], labels_N)[0]
+    return bins_R3

@@ -1,0 +1,47 @@
+"""Networks trained from nothing, once, as starting weights for fine-tuning elsewhere; kept in the cache."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.errors import WeightsError
+from resnet_tl.fingerprint import Environment
+from resnet_tl.result import Epoch
+from resnet_tl.stage import place, stage_fingerprint
+from resnet_tl.training.seed_run import fit
+
+
+def pretrain(
+    trial: TrialConfig,
+    data: Prepared,
+    *,
+    seed: int,
+    environment: Environment,
+    cache: Path,
+    device: str | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Path:
+    """Trains the network, or finds it trained.
+
+    Returns:
+        Its checkpoint folder.
+
+    Raises:
+        WeightsError: training diverged.
+    """
+    final = place(stage_fingerprint(trial, data, seed, environment), cache)
+    folder = final.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # several studies may want it at once; one trains, the others wait
+        if not (final / "model.json").exists():
+            work = folder / "work"
+            result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
+            if result.state == "diverged":
+                raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
+            (work / "checkpoint").rename(final)
+            shutil.rmtree(work)
+    return final

@@ -1,0 +1,124 @@
+"""Seed runs: one network fine-tuned on one data set with one seed, or several that differ in their heads alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.fingerprint import Environment
+from resnet_tl.front import is_head_only
+from resnet_tl.model.runtime import computing
+from resnet_tl.result import Epoch, FitResult
+from resnet_tl.start import Start, start
+from resnet_tl.store import Stored
+from resnet_tl.training.heads_learner import HeadsLearner
+from resnet_tl.training.loop import SAVE_EVERY_S, Loop, OnEpoch
+from resnet_tl.training.member import Member
+from resnet_tl.training.network_learner import NetworkLearner
+
+
+def fit(
+    trial: TrialConfig,
+    data: Prepared,
+    *,
+    seed: int,
+    environment: Environment,
+    device: str | None = None,
+    features: Stored | None = None,
+    begun: Start | None = None,
+    folder: Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+) -> FitResult:
+    """Trains, selects the best epoch on `val`, and scores it once on `test`.
+
+    Args:
+        trial: the configuration; `weights` is a name or a path.
+        seed: decides head weights, sample order, augmentation and dropout.
+        environment: device kind and threads; the same ones give the same bits.
+        device: the very device, `cuda:1` say; default: the environment's.
+        features: stored outputs of the frozen front, which change no number; None computes them as they are needed.
+        begun: images and weights, where they are loaded already.
+        folder: where to keep the training state (from which a killed run goes on) and the selected network, in
+            `folder/checkpoint`; None keeps nothing.
+        on_epoch: called after every epoch, restored ones included.
+        save_every_s: the least seconds between two saved states.
+
+    Returns:
+        The result; `state` is `diverged` when a loss stopped being finite.
+
+    Raises:
+        WeightsError: the starting weights cannot be had.
+    """
+    member = Member(trial=trial, seed=seed, folder=folder)
+
+    def of_one(_: int, epoch: Epoch) -> None:
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+    if is_head_only(trial, data.channels):
+        (result,) = fit_heads(
+            [member],
+            data,
+            environment=environment,
+            device=device,
+            features=features,
+            begun=begun,
+            on_epoch=of_one,
+            save_every_s=save_every_s,
+        )
+        return result
+    where = device or environment.device
+    with computing(device=where, threads=environment.threads):
+        begun = begun or start(trial, data)
+        learner = NetworkLearner(member, begun, environment=environment, device=torch.device(where), features=features)
+        loop = Loop([member], learner, begun, environment=environment, on_epoch=of_one, save_every_s=save_every_s)
+        (result,) = loop.run()
+    return result
+
+
+def fit_heads(
+    members: Sequence[Member],
+    data: Prepared,
+    *,
+    environment: Environment,
+    device: str | None = None,
+    features: Stored | None = None,
+    begun: Start | None = None,
+    on_epoch: OnEpoch | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+) -> list[FitResult]:
+    """Trains heads side by side, each of whose results has the bits that it would have alone.
+
+    Args:
+        members: alike in `front.head_group`.
+        features: stored outputs of the backbone; None computes them for each batch.
+        begun: images and weights, where they are loaded already.
+        on_epoch: called after every epoch of every member, restored ones included.
+
+    Returns:
+        One result for each member; its `wall_s` is its share of the time.
+
+    Raises:
+        WeightsError: the starting weights cannot be had.
+    """
+    where = device or environment.device
+    begun = begun or start(members[0].trial, data)
+    # batched products are the same bits in any company with one thread only
+    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
+        learner = HeadsLearner(members, begun, environment=environment, device=torch.device(where), features=features)
+        loop = Loop(
+            members,
+            learner,
+            begun,
+            environment=environment,
+            on_epoch=on_epoch or _ignore,
+            save_every_s=save_every_s,
+        )
+        return loop.run()
+
+
+def _ignore(_: int, __: Epoch) -> None:
+    pass

@@ -1,0 +1,62 @@
+"""What tests of training and of stored features share: weights, images, and features as the engine stores them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.data.views import finite_views
+from resnet_tl.features import compute
+from resnet_tl.fingerprint import Environment
+from resnet_tl.front import front_of
+from resnet_tl.start import start
+from resnet_tl.store import Stored, begin, finish, num_rows, stored
+from tests.conftest import CPU, write_images
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A state dict of each backbone, with BatchNorm statistics that are not those of a fresh network."""
+    import torchvision.models
+
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for name in ("resnet18", "resnet34", "resnet50"):
+        torch.manual_seed(0)
+        network = getattr(torchvision.models, name)()
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer += 0.1 * torch.rand_like(buffer)
+        paths[name] = str(folder / f"{name}.pth")
+        torch.save(network.state_dict(), paths[name])
+    return paths
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Three classes of forty drawings, cropped from 40 to 32 pixels."""
+    base = tmp_path_factory.mktemp("images")
+    root = write_images(base / "images", count=40, size=40)
+    return prepare(DataConfig(source="image_folder", root=str(root), size=40, crop=32), base / "cache")
+
+
+def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: Environment = CPU) -> Stored:
+    """Computes what a trial can reuse, as the engine does."""
+    front = front_of(config, data, "sha256:test", environment)
+    views = finite_views(config.augment)
+    assert front is not None
+    assert views is not None
+    begun = start(config, data)
+    network = begun.network(config, 0, torch.device("cpu"))
+    for view in views:
+        making = begin([front], view, num_rows(view, data.num_images), cache)
+        half = making.rows // 64 * 32
+        passes = [
+            compute(making, begun.images, network, begun.normalisation, crop=data.crop, first=first, end=end)
+            for first, end in ((0, half), (half, making.rows))
+        ]
+        assert sum(passes) == making.rows
+        finish(making, cache)
+    return stored(front, views, cache)

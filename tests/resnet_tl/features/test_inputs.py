@@ -1,0 +1,54 @@
+"""Stored and computed features are the same bits."""
+
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.fingerprint import Environment
+from resnet_tl.training.seed_run import fit
+from tests.conftest import CPU, numbers, trial
+from tests.resnet_tl.conftest import materialised
+
+pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
+
+
+@pytest.mark.parametrize("freeze", [0.7, 1.0])
+def test_two_threads_have_bits_of_their_own_and_the_same_either_way(
+    images: Prepared, weights: dict[str, str], tmp_path: Path, freeze: float
+) -> None:
+    two = Environment(device="cpu", threads=2)
+    config = trial(weights=weights["resnet18"], freeze=freeze)
+    place = materialised(config, images, tmp_path, two)
+    results = [fit(config, images, seed=1, environment=two, features=features) for features in (None, place)]
+    assert numbers(results[0]) == numbers(results[1])
+
+
+FREEZES = [0.7, 0.8, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("freeze", FREEZES)
+@pytest.mark.parametrize(
+    "backbone",
+    ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), pytest.param("resnet50", marks=pytest.mark.slow)],
+)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_stored_and_recomputed_features_train_the_same_weights(
+    images: Prepared, weights: dict[str, str], tmp_path: Path, freeze: float, backbone: str, precision: str
+) -> None:
+    config = trial(
+        backbone=backbone,
+        weights=weights[backbone],
+        freeze=freeze,
+        precision=precision,
+        head="mlp_leaky_dropout",
+        augment=["hflip", "five_crop"],
+        batch_size=20,  # no multiple of what passes through the front at a time
+        epochs=1,
+    )
+    place = materialised(config, images, tmp_path)
+    plain = fit(config, images, seed=1, environment=CPU, folder=tmp_path / "plain")
+    reused = fit(config, images, seed=1, environment=CPU, folder=tmp_path / "reused", features=place)
+    assert numbers(plain) == numbers(reused)
+    tensors = [(tmp_path / run / "checkpoint" / "model.safetensors").read_bytes() for run in ("plain", "reused")]
+    assert tensors[0] == tensors[1]

@@ -1,0 +1,55 @@
+"""How far the frozen front reaches, and what names its outputs."""
+
+import pytest
+
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.front import cut_of, front_of, head_group
+from resnet_tl.model.architecture import pieces
+from tests.conftest import CPU, trial
+
+pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
+
+
+@pytest.mark.parametrize(
+    ("changes", "last"),
+    [
+        ({"freeze": "layer2"}, "layer2.1"),
+        ({"freeze": 0.7}, "layer4.1.conv1"),
+        ({"freeze": 0.9}, "layer4.1.conv2"),
+        ({"freeze": 0.4}, "layer3.1"),
+        ({"freeze": "all"}, "pool"),
+        ({"freeze": 1.0, "augment": ["hflip", "vflip", "five_crop"]}, "pool"),
+        ({"trainable_blocks": 1}, "layer4.0"),
+        ({"freeze": "conv1"}, "stem"),
+    ],
+)
+def test_the_cut_is_behind_the_last_piece_that_is_frozen_whole(
+    images: Prepared, changes: dict[str, object], last: str
+) -> None:
+    config = trial(weights="w.pth", **changes)
+    front = front_of(config, images, "x", CPU)
+    assert front is not None
+    assert pieces("resnet18")[front.cut - 1] == last
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"freeze": "none"},
+        {"freeze": "layer2", "bn": "batch_stats"},
+        {"freeze": "layer2", "bn": "train_affine"},
+        {"freeze": "layer2", "augment": "random_crop"},
+        {"freeze": "all", "augment": "rotation"},
+        {"freeze": "all", "augment": ["hflip", "mixup"]},
+        {"freeze": "all", "weights": "none"},
+    ],
+)
+def test_what_can_change_is_never_stored(images: Prepared, changes: dict[str, object]) -> None:
+    assert front_of(trial(**{"weights": "w.pth"} | changes), images, "x", CPU) is None
+
+
+def test_a_head_on_endless_augmentation_still_goes_through_the_kernel_of_heads(images: Prepared) -> None:
+    config = trial(freeze="all", augment="rotation")
+    assert cut_of(config, 3) == len(pieces("resnet18"))
+    assert head_group(config) == head_group(trial(freeze=1.0, augment="rotation", lr=0.5, epochs=9, momentum=0.0))
+    assert head_group(config) != head_group(trial(freeze="all", augment="rotation", batch_size=4))

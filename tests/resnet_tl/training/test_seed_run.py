@@ -1,0 +1,263 @@
+"""The semantics of one seed run, each with a test that fails when the rule is broken."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_tl import checkpoint, predict, rebuild
+from resnet_tl.config import DataConfig
+from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.errors import CheckpointError, DataError, WeightsError
+from resnet_tl.result import Epoch
+from resnet_tl.seeding import derive, uniforms_BW
+from resnet_tl.training.network_learner import NetworkLearner
+from resnet_tl.training.pretraining import pretrain
+from resnet_tl.training.seed_run import fit
+from tests.conftest import CPU, numbers, trial, write_images
+
+pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(prepared: Prepared) -> None:
+    config = trial(head="mlp_leaky_dropout", augment=["hflip", "rotation"])
+    first, again, other = (fit(config, prepared, seed=seed, environment=CPU) for seed in (3, 3, 4))
+    assert numbers(first) == numbers(again)
+    assert first.metrics != other.metrics
+
+
+@pytest.mark.parametrize("changes", [{}, {"freeze": 0.7, "optimizer": "adam", "precision": "bf16"}, {"patience": 2}])
+def test_a_run_that_was_killed_goes_on_with_the_same_bits(
+    prepared: Prepared, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    config = trial(epochs=4, head="mlp_batchnorm", schedule="cosine", augment=["hflip"], **changes)
+    whole = fit(config, prepared, seed=0, environment=CPU)
+
+    class Killed(Exception):
+        pass
+
+    def kill_after_two(epoch: Epoch) -> None:
+        if epoch.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(config, prepared, seed=0, environment=CPU, folder=tmp_path, on_epoch=kill_after_two, save_every_s=0)
+    seen: list[int] = []
+    resumed = fit(
+        config,
+        prepared,
+        seed=0,
+        environment=CPU,
+        folder=tmp_path,
+        on_epoch=lambda e: seen.append(e.epoch),
+        save_every_s=0,
+    )
+    assert numbers(resumed) == numbers(whole)
+    assert seen == [epoch.epoch for epoch in whole.history]
+
+
+def test_a_damaged_or_foreign_state_is_dropped_with_a_warning(prepared: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"nonsense")
+    with pytest.warns(UserWarning, match="damaged"):
+        first = fit(trial(epochs=1), prepared, seed=0, environment=CPU, folder=tmp_path)
+    assert first.state == "complete"
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path, on_epoch=stop, save_every_s=0)
+    with pytest.warns(UserWarning, match="another run"):
+        fit(trial(epochs=1), prepared, seed=1, environment=CPU, folder=tmp_path)
+
+
+def relabelled(data: Prepared, tmp_path: Path, split: str) -> Prepared:
+    """The same set with the labels of one split moved on by one class."""
+    folder = shutil.copytree(data.folder, tmp_path / "relabelled")
+    table = (folder / "data.json").read_text()
+    content = json.loads(table)
+    content["labels"] = [
+        (label + 1) % 3 if where == split else label
+        for label, where in zip(content["labels"], content["splits"], strict=True)
+    ]
+    (folder / "data.json").write_text(json.dumps(content))
+    return dataclasses.replace(data, folder=str(folder))
+
+
+def test_the_test_split_steers_nothing(prepared: Prepared, tmp_path: Path) -> None:
+    config = trial(epochs=4)
+    honest = fit(config, prepared, seed=0, environment=CPU)
+    other = fit(config, relabelled(prepared, tmp_path, "test"), seed=0, environment=CPU)
+    assert honest.best_epoch == other.best_epoch
+    changed = {name.split("/")[0] for name, value in honest.metrics.items() if other.metrics[name] != value}
+    assert changed == {"test"}
+
+
+def test_the_best_epoch_is_selected_on_val_and_ties_go_to_the_earlier(prepared: Prepared) -> None:
+    for monitor, pick in (("val/accuracy", max), ("val/loss", min)):
+        result = fit(trial(epochs=5, monitor=monitor), prepared, seed=0, environment=CPU)
+        values = [epoch.metrics[monitor] for epoch in result.history]
+        assert result.best_epoch == values.index(pick(values)) + 1
+        assert result.metrics[monitor] == pick(values), "the final scores are those of the selected network"
+
+
+def test_patience_stops_after_that_many_epochs_without_improvement(prepared: Prepared) -> None:
+    # a learning rate this small changes no decision, so the first epoch stays the best
+    result = fit(trial(epochs=30, lr=1e-9, patience=3, freeze="all"), prepared, seed=0, environment=CPU)
+    assert (result.best_epoch, len(result.history), result.max_epoch) == (1, 4, 30)
+
+
+def test_a_loss_that_stops_being_finite_names_its_epoch_and_step(prepared: Prepared) -> None:
+    result = fit(trial(lr=1e30, epochs=3), prepared, seed=0, environment=CPU)
+    assert result.state == "diverged"
+    assert result.metrics == {}
+    assert result.best_epoch is None
+    assert "epoch 1, step" in (result.reason or "")
+
+
+def test_all_metrics_are_there_on_val_and_test(prepared: Prepared) -> None:
+    result = fit(trial(), prepared, seed=0, environment=CPU)
+    names = {f"{s}/{m}" for s in ("val", "test") for m in ("loss", "accuracy", "precision", "recall", "f1", "auroc")}
+    assert set(result.metrics) == names
+    assert np.array(result.confusion["test"]).sum() == prepared.num_images["test"]
+
+
+def test_two_classes_use_one_logit_unless_asked_otherwise(binary: Prepared, tmp_path: Path) -> None:
+    fit(trial(), binary, seed=0, environment=CPU, folder=tmp_path / "bce")
+    fit(trial(criterion="cross_entropy"), binary, seed=0, environment=CPU, folder=tmp_path / "ce")
+    assert checkpoint.read_card(tmp_path / "bce" / "checkpoint").num_outputs == 1
+    assert checkpoint.read_card(tmp_path / "ce" / "checkpoint").num_outputs == 2
+
+
+def test_a_network_learns(prepared: Prepared) -> None:
+    result = fit(trial(epochs=10, optimizer="adam", lr=1e-3), prepared, seed=0, environment=CPU)
+    assert result.history[-1].metrics["train/accuracy"] > 0.9
+    assert result.metrics["test/accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    "changes", [{"augment": ["mixup", "cutmix"]}, {"label_smoothing": 0.1}, {"optimizer": "adamw", "weight_decay": 0.1}]
+)
+def test_options_change_the_result(prepared: Prepared, changes: dict[str, object]) -> None:
+    assert (
+        fit(trial(**changes), prepared, seed=0, environment=CPU).metrics
+        != fit(trial(), prepared, seed=0, environment=CPU).metrics
+    )
+
+
+@pytest.mark.parametrize("balanced", ["oversample", "class_weights"])
+def test_balancing_changes_what_rare_classes_weigh(tmp_path: Path, balanced: str) -> None:
+    root = write_images(tmp_path / "images", classes=("bars", "dots"), count=20)
+    for path in sorted((root / "dots").iterdir())[5:]:
+        path.unlink()
+    results = []
+    for choice in (False, balanced):
+        data = prepare(DataConfig(source="image_folder", root=str(root), size=32, balanced=choice), tmp_path / "cache")
+        results.append(fit(trial(), data, seed=0, environment=CPU))
+    assert results[0].metrics != results[1].metrics
+
+
+class TestCheckpoints:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def base(cls, binary: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        cache = tmp_path_factory.mktemp("cache")
+        made = pretrain(trial(), binary, seed=0, environment=CPU, cache=cache)
+        assert pretrain(trial(), binary, seed=0, environment=CPU, cache=cache) == made
+        return made
+
+    def test_a_frozen_fit_stores_what_moved_and_rebuilds_the_rest(
+        self, base: Path, prepared: Prepared, tmp_path: Path, folder: Path
+    ) -> None:
+        mine = Path(shutil.copytree(base, tmp_path / "base"))
+        config = trial(weights=str(mine), freeze=0.7)
+        result = fit(config, prepared, seed=0, environment=CPU, folder=tmp_path / "run")
+        stored = tmp_path / "run" / "checkpoint"
+        assert (stored / "model.safetensors").stat().st_size < 12e6  # a whole ResNet-18 is 45 MB
+        images = sorted(folder.rglob("*.png"))
+        classes, p = predict.predict(stored, images)
+        assert classes == prepared.classes
+        expected = np.mean([classes[row.argmax()] == path.parent.name for row, path in zip(p, images, strict=True)])
+        assert expected > 0.3
+        rebuild.export(stored, tmp_path / "whole")
+        shutil.rmtree(mine)
+        assert np.array_equal(predict.predict(tmp_path / "whole", images)[1], p)
+        with pytest.raises(CheckpointError, match="on top of the weights .* cannot be had"):
+            predict.predict(stored, images)
+        assert result.num_trainable == pytest.approx(2_362_883, abs=5_000)
+
+    def test_predictions_are_those_of_the_scored_network(self, prepared: Prepared, tmp_path: Path) -> None:
+        result = fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path)
+        images = prepared.load()
+        test = images.splits["test"]
+        _, p = predict.predict(tmp_path / "checkpoint", [Path(images.names[index]) for index in test])
+        labels = images.labels_N[test]
+        assert (p.argmax(1) == labels).mean() == pytest.approx(result.metrics["test/accuracy"])
+        assert -np.log(p[np.arange(len(p)), labels]).mean() == pytest.approx(result.metrics["test/loss"], rel=1e-5)
+
+    def test_damage_is_found(self, prepared: Prepared, tmp_path: Path) -> None:
+        fit(trial(epochs=1), prepared, seed=0, environment=CPU, folder=tmp_path)
+        path = tmp_path / "checkpoint" / "model.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="it is damaged"):
+            rebuild.rebuild(tmp_path / "checkpoint")
+        (tmp_path / "checkpoint" / "model.json").write_text("{")
+        with pytest.raises(CheckpointError, match=r"model.json is damaged"):
+            rebuild.rebuild(tmp_path / "checkpoint")
+        with pytest.raises(CheckpointError, match=r"holds no model.json"):
+            rebuild.rebuild(tmp_path)
+
+    def test_weights_of_another_depth_are_refused(self, base: Path, prepared: Prepared) -> None:
+        with pytest.raises(WeightsError, match="holds a resnet18, but `trial.backbone` is resnet34"):
+            fit(trial(weights=str(base), backbone="resnet34"), prepared, seed=0, environment=CPU)
+
+    def test_images_that_cannot_be_classified_are_all_named(self, prepared: Prepared, tmp_path: Path) -> None:
+        fit(trial(epochs=1), prepared, seed=0, environment=CPU, folder=tmp_path)
+        (tmp_path / "a.png").write_text("no image")
+        (tmp_path / "b.png").write_bytes(b"")
+        with pytest.raises(DataError) as caught:
+            predict.predict(tmp_path / "checkpoint", predict.find_images(str(tmp_path)))
+        assert "a.png is not an image" in str(caught.value)
+        assert "b.png is empty" in str(caught.value)
+        with pytest.raises(DataError, match="must name files that exist"):
+            predict.find_images(str(tmp_path / "nothing.png"))
+
+
+def test_backbones_without_weights_are_drawn_from_the_seed(prepared: Prepared) -> None:
+    with pytest.warns(UserWarning, match="random weights"):
+        fit(trial(freeze=0.5, epochs=1), prepared, seed=0, environment=CPU)
+
+
+def test_evaluating_more_does_not_shift_training(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = trial(head="mlp_leaky_dropout", augment=["rotation"])
+    plain = fit(config, prepared, seed=0, environment=CPU)
+    logits = NetworkLearner.logits
+
+    def twice(self: NetworkLearner, split: str, members: Sequence[int]) -> object:
+        torch.rand(7)  # draws of somebody else
+        logits(self, "train", members)
+        return logits(self, split, members)
+
+    monkeypatch.setattr(NetworkLearner, "logits", twice)
+    assert numbers(fit(config, prepared, seed=0, environment=CPU)) == numbers(plain)
+
+
+def test_dropout_is_drawn_for_each_sample_and_epoch(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[int, list[int]] = {}
+
+    def spy(key: int, samples: np.ndarray, width: int) -> np.ndarray:
+        drawn.setdefault(key, []).extend(samples.tolist())
+        return uniforms_BW(key, samples, width)
+
+    monkeypatch.setattr("resnet_tl.training.network_learner.uniforms_BW", spy)
+    fit(trial(epochs=3, head="mlp_leaky_dropout"), prepared, seed=5, environment=CPU)
+    assert list(drawn) == [derive(5, "dropout", epoch) for epoch in (1, 2, 3)]
+    assert all(len(set(samples)) == prepared.num_images["train"] for samples in drawn.values())
