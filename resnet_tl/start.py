@@ -65,6 +65,8 @@ class Start:
             num_frozen=frozen,
             size=self.data.size,
             resized=self.data.resized,
+            resize=self.data.resize,
+            bits=self.data.bits,
             crop=self.data.crop,
             mean=self.normalisation.mean,
             std=self.normalisation.std,

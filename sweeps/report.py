@@ -98,7 +98,7 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         sys.stdout.write(told.text)
     if told.pictures and "study" in values and results.about is not None:
-        from resnet_tl.data.prepare import default_cache
+        from resnet_tl.data.cache import default_cache
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 

@@ -81,7 +81,7 @@ def _run(definition: Definition, command: str) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
-    from resnet_tl.data.prepare import default_cache
+    from resnet_tl.data.cache import default_cache
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.report import own_tables

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from resnet_tl import cache
 from resnet_tl.config import TrialConfig
+from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
 from resnet_tl.files import remove_leftovers
 from resnet_tl.front import Front

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from resnet_tl import cache
 from resnet_tl.config import TrialConfig
+from resnet_tl.data import cache
 from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.front import FRONT_BATCH, Front

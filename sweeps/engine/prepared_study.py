@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.cache import hold, room
 from resnet_tl.config import DataConfig, TrialConfig, check_together
-from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.data.cache import default_cache, hold, room
+from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.fingerprint import Environment, fingerprint

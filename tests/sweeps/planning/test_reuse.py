@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resnet_tl.cache import entries
+from resnet_tl.data.cache import entries
 from resnet_tl.model.architecture import pieces
 from sweeps.definition.config import build
 from sweeps.engine import prepared_study

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.cache import entries, hold, make_room, room
+from resnet_tl.data.cache import entries, hold, make_room, room
 from tests.conftest import Run
 
 
@@ -49,7 +49,7 @@ def test_room_counts_what_may_go(cache: Path) -> None:
 
 def test_what_is_in_use_stays_until_its_holder_has_died(cache: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from resnet_tl.cache import hold\n"
+        "import sys, time; from pathlib import Path; from resnet_tl.data.cache import hold\n"
         f"with hold([Path({str(cache / 'features' / 'old')!r})]): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
