@@ -3,18 +3,19 @@
 The option names are flat and short and are relied upon by scripts and study files.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 class _Options(BaseModel):
@@ -162,12 +163,23 @@ class TrialConfig(_Options):
     @property
     def monitor_mode(self) -> Literal["min", "max"]:
         """Whether a lower or a higher value of `monitor` is better."""
-        return better(self.monitor)
+        return metric_of(self.monitor).better
 
 
-def better(metric: str) -> Literal["min", "max"]:
-    """Whether a lower (`min`) or higher (`max`) value of a `split/name` metric is better."""
-    return "min" if metric.endswith("/loss") else "max"
+def has_effect(option: str, values: Mapping[str, Any]) -> bool:
+    """Whether an option says anything beside the others: `momentum` says nothing to Adam, a width nothing to one layer.
+
+    Args:
+        values: of the trial; options that are not among them rule nothing out.
+    """
+    head, optimizer = values.get("head"), values.get("optimizer")
+    if option == "momentum":
+        return optimizer in (None, "sgd")
+    if option == "head_width":
+        return head != "linear"
+    if option == "dropout":
+        return head in (None, "mlp_leaky_dropout")
+    return True
 
 
 class DataConfig(_Options):

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.model.architecture import freeze_point
 
 NUMERICS = 4
@@ -62,15 +62,13 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
     if criterion_for(trial, num_classes) == criterion_for(None, num_classes):
         values.pop("criterion", None)
     idle = {
-        "momentum": trial.optimizer != "sgd",
-        "head_width": trial.head == "linear",
-        "dropout": trial.head != "mlp_leaky_dropout",
         "bn": num_frozen == 0,
         "backbone_lr_factor": all_frozen and trial.bn != "train_affine",
         # heads on fixed features have an optimiser of their own
         "fused_optimizer": all_frozen and trial.bn == "frozen_eval",
     }
-    return {name: value for name, value in values.items() if not idle.get(name)}
+    every = trial.model_dump(mode="json")
+    return {name: value for name, value in values.items() if has_effect(name, every) and not idle.get(name)}
 
 
 def criterion_for(trial: TrialConfig | None, num_classes: int) -> str:

@@ -150,7 +150,7 @@ class StudyRecord:
     environment: EnvironmentRecord
     tables: tuple[Any, ...]
     """As written in the study file."""
-    figures: tuple[str, ...]
+    figures: tuple[Any, ...]
     confirm: ConfirmRecord | None
     num_trials: int
     """Planned in all."""
