@@ -206,7 +206,7 @@ def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
         written = content["csv_sha256"]
         waiting = [Trial(number=number, values=values) for number, values in content["planned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read: {error!r}; remove it.") from None
+        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read ({error}); remove it.") from None
     if written != sha256(path.read_text(encoding="utf-8")):
         raise DataError(
             f"{place} describes another {path.name}, which was changed since; write both again with "
