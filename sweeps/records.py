@@ -89,6 +89,8 @@ class DataRecord:
     """Images whose very pixels stand in another class too."""
     num_leaked: int = 0
     """Images of val and test that are exact duplicates of training images."""
+    notes: tuple[str, ...] = ()
+    """What was decided while reading the images that a reader may not expect: one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

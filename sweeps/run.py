@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from resnet_tl.cli import describe_options, entry
+from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.front import num_trained
 from resnet_tl.options import expand
@@ -152,8 +152,9 @@ def _dry_run(definition: Definition) -> int:
         f"{len(data.classes)} classes, {data.channels} channel(s), "
         f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
+    print(describe_data(data))
     if data.skipped:
-        print(f"{len(data.skipped)} broken images are left out: {', '.join(sorted(data.skipped))}")
+        print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:
         print(f"warning: {data.num_leaked} images of val and test stand in train too, pixel by pixel")
     if data.num_contradicting:

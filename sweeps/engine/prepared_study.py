@@ -273,6 +273,7 @@ class PreparedStudy:
                 skipped=data.skipped,
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
+                notes=data.notes,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),
             tables=tuple(table.written() for table in study.tables),

@@ -96,6 +96,7 @@ def _about(results: Results) -> list[Block]:
     settings = _settings(results, about)
     if settings:
         facts.append(("All trials: ", joined(", ", settings), "."))
+    facts += data.notes
     if data.skipped:
         facts.append(
             f"{len(data.skipped)} broken images were left out: "
