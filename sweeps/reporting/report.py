@@ -125,7 +125,10 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
         if len(values) == 1 and values[0] != NONE_HERE:
             told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
     told += [f"{name} {about.data.options[name]}" for name in ("size", "crop") if about.data.options.get(name)]
+    used = {trial.values.get("weights") for trial in results.trials}
     for name, stage in about.pretrain.items():
+        if name not in used:
+            continue
         inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage.trial.items())
         told.append((code(name), f" pretrained on {stage.data['source']} ({inside})"))
     return told

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sweeps.records import StageRecord
 from sweeps.reporting.markdown import markdown
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
@@ -9,10 +10,12 @@ from tests.sweeps.reporting.studies import study
 
 BASE = {"head": "linear", "head_width": 256, "dropout": 0.5, "epochs": 3, "monitor": "val/accuracy"}
 
+STAGE = {"stage": StageRecord(trial={"lr": 1}, seed=0, data={"source": "x"})}
+
 
 def said(*trials: dict[str, Any], base: dict[str, Any], seeds: tuple[int, ...] = (0, 1), about: str = "") -> str:
     """The report of a study with these trials, none of which has run."""
-    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials))
+    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials), pretrain=STAGE)
     return markdown(
         report(
             Results(
@@ -52,3 +55,8 @@ def test_one_is_no_plural_and_questions_are_text() -> None:
 
 def test_prose_keeps_its_markup() -> None:
     assert "\n\n- *a*\n- `b`\n\n" in said({}, base={}, about="- *a*\n- `b`\n")
+
+
+def test_a_pretrained_network_is_named_where_a_trial_starts_from_it() -> None:
+    assert "All trials: `stage` pretrained on x (lr 1).  \n" in said({"weights": "stage"}, {"weights": "none"}, base={})
+    assert "pretrained" not in said({"weights": "none"}, base={})
