@@ -3,14 +3,19 @@
 The option names are flat and short and are relied upon by scripts and study files.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.head_spec import HEADS, Activation, Norm, spec_of
 from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+if TYPE_CHECKING:
+    HeadName = str
+else:
+    HeadName = Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
@@ -43,12 +48,16 @@ class TrialConfig(_Options):
     weights: str = "imagenet"
     """Starting weights: `imagenet`, a version of it (`IMAGENET1K_V2`), `none`, a file, a checkpoint folder, or,
     inside a study, `runs:/ID` of MLflow or the name of a `pretrain` stage."""
-    head: Literal["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"] = "linear"
-    """The classifier on the pooled features: one layer, or a hidden one with its activation."""
+    head: HeadName = "linear"
+    """The classifier on the pooled features: one layer, or a hidden one: named ones, or `mlp` with parts to choose."""
     head_width: int = Field(256, ge=1)
-    """Hidden units of the `mlp_…` heads."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Share of hidden units dropped by `mlp_leaky_dropout` while training."""
+    """Hidden units of all heads but `linear`."""
+    head_norm: Norm = "none"
+    """Of the hidden layer of `mlp`: none, or BatchNorm."""
+    head_activation: Activation = "relu"
+    """Of the hidden layer of `mlp`; a leaky one has slope 0.01."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Share of hidden units dropped while training by `mlp` (default 0) and `mlp_leaky_dropout` (default 0.5)."""
     freeze: float | str = "none"
     """Fraction of backbone parameters that stays fixed, in [0, 1]; or a stage (`layer3`), `none`, `all`."""
     trainable_blocks: int | None = Field(None, ge=0)
@@ -149,7 +158,7 @@ class TrialConfig(_Options):
             )
         if self.batch_size == 1:
             needs = [f"augment: {name}" for name in ("mixup", "cutmix") if name in self.augment]
-            needs += ["the head mlp_batchnorm"] if self.head == "mlp_batchnorm" else []
+            needs += ["a head with BatchNorm"] if spec_of(self).norm == "batch" else []
             point = freeze_point(self.backbone, self.freeze, trainable_blocks=self.trainable_blocks)
             if point < freeze_point(self.backbone, "all") or self.bn == "batch_stats":
                 needs.append("BatchNorm layers that train")

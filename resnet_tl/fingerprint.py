@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.head_spec import OPTIONS, options_of, spec_of
 from resnet_tl.model.architecture import freeze_point
 
 NUMERICS = 4
@@ -60,10 +61,9 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
     values["criterion"] = criterion_for(trial, num_classes)
     if trial.optimizer != "sgd":
         del values["momentum"]
-    if trial.head == "linear":
-        del values["head_width"]
-    if trial.head != "mlp_leaky_dropout":
-        del values["dropout"]
+    values["dropout"] = spec_of(trial).dropout
+    for option in set(OPTIONS) - set(options_of(trial.head)):
+        del values[option]
     if values["num_frozen"] == 0:
         del values["bn"]
     all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)

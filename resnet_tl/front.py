@@ -4,13 +4,14 @@ Planning asks this about every trial, so nothing here needs torch.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.fingerprint import Environment, digest, num_outputs_of
+from resnet_tl.head_spec import OPTIONS, spec_of
 from resnet_tl.model.architecture import (
     channels_last_pieces,
     cut_point,
@@ -140,8 +141,7 @@ def num_trained(trial: TrialConfig, data: Prepared) -> int:
         trial.backbone,
         num_frozen(trial, data.channels),
         bn=trial.bn,
-        head=trial.head,
-        head_width=trial.head_width,
+        head=spec_of(trial),
         num_outputs=num_outputs_of(trial, len(data.classes)),
         channels=data.channels,
     )
@@ -155,6 +155,7 @@ PER_MEMBER = (
 
 
 def head_group(trial: TrialConfig) -> str:
-    """Names the heads that can be trained side by side."""
+    """Names the heads that can be trained side by side: alike in their specs but for dropout, and in other options."""
     idle = ("backbone_lr_factor", "fused_optimizer", "freeze", "trainable_blocks")  # without effect on a head alone
-    return digest(trial.model_dump(mode="json", exclude={*PER_MEMBER, *idle}))
+    others = trial.model_dump(mode="json", exclude={*PER_MEMBER, *idle, "head", *OPTIONS})
+    return digest([others, asdict(replace(spec_of(trial), dropout=0.0))])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.head_spec import HeadSpec
 
 STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
@@ -258,8 +259,7 @@ def num_trainable(
     num_frozen: int,
     *,
     bn: str,
-    head: str,
-    head_width: int,
+    head: HeadSpec,
     num_outputs: int,
     channels: int = 3,
 ) -> int:
@@ -273,11 +273,7 @@ def num_trainable(
     count = sum(size for _, size in parameters[num_frozen:])
     if bn == "train_affine":
         count += sum(size for name, size in parameters[:num_frozen] if is_norm(name))
-    features = BACKBONES[backbone].num_features
-    if head == "linear":
-        return count + (features + 1) * num_outputs
-    count += (features + 1) * head_width + (head_width + 1) * num_outputs
-    return count + (2 * head_width if head == "mlp_batchnorm" else 0)
+    return count + head.num_parameters(BACKBONES[backbone].num_features, num_outputs)
 
 
 def is_norm(parameter: str) -> bool:

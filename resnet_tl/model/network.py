@@ -3,7 +3,6 @@
 Axes: B images, C channels, H W pixels, F features, H hidden units of the head, K outputs.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.front import FRONT_BATCH, cut_of
+from resnet_tl.head_spec import spec_of
 from resnet_tl.model.architecture import (
     BACKBONES,
     backbone_parameters,
@@ -22,55 +22,8 @@ from resnet_tl.model.architecture import (
     pieces,
 )
 from resnet_tl.model.convolution import Convolution
+from resnet_tl.model.heads import Head, init_head
 from resnet_tl.seeding import derive
-
-LEAKY_SLOPE = 0.01
-
-
-class Head(nn.Module):
-    """Classifier on pooled features. Returns logits; no softmax or sigmoid."""
-
-    def __init__(self, kind: str, num_features: int, width: int, num_outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.kind = kind
-        self.dropout = dropout if kind == "mlp_leaky_dropout" else 0.0
-        self.hidden = nn.Linear(num_features, width) if kind != "linear" else None
-        self.norm = nn.BatchNorm1d(width) if kind == "mlp_batchnorm" else None
-        self.out = nn.Linear(num_features if kind == "linear" else width, num_outputs)
-
-    def forward(self, features_BF: Tensor, keep_BH: Tensor | None = None) -> Tensor:
-        """Logits [B, K].
-
-        Args:
-            keep_BH: which hidden units stay in this training step; None while evaluating.
-        """
-        if self.hidden is None:
-            logits_BK: Tensor = self.out(features_BF)
-            return logits_BK
-        hidden_BH = self.hidden(features_BF)
-        if self.norm is not None:
-            hidden_BH = self.norm(hidden_BH)
-        if self.kind == "mlp_leaky_dropout":
-            hidden_BH = nn.functional.leaky_relu(hidden_BH, LEAKY_SLOPE)
-            if keep_BH is not None:
-                hidden_BH = hidden_BH * keep_BH / (1 - self.dropout)
-        else:
-            hidden_BH = nn.functional.relu(hidden_BH)
-        logits_BK = self.out(hidden_BH)
-        return logits_BK
-
-
-def init_head(head: Head, seed: int) -> None:
-    """Draws a head's weights from the run's own stream.
-
-    Source: torch.nn.Linear's default, uniform within 1/sqrt(fan_in), for weights and biases.
-    """
-    generator = torch.Generator().manual_seed(derive(seed, "head_init"))
-    for layer in (head.hidden, head.out):
-        if layer is not None:
-            bound = 1 / math.sqrt(layer.in_features)
-            for parameter in (layer.weight, layer.bias):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 class Network(nn.Module):
@@ -306,7 +259,7 @@ def assemble(
         input_size: pixels H, W.
     """
     backbone = build_backbone(trial.backbone, channels, state=state, seed=seed)
-    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, num_outputs, trial.dropout)
+    head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, num_outputs)
     init_head(head, seed)
     assert [n for n, _ in backbone.named_parameters()] == [n for n, _ in backbone_parameters(trial.backbone, channels)]
     num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)

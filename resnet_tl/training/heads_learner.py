@@ -19,8 +19,10 @@ from resnet_tl.features import Features
 from resnet_tl.fingerprint import Environment
 from resnet_tl.front import head_group
 from resnet_tl.head_inputs import Computed, HeadInputs, Table
+from resnet_tl.head_spec import spec_of
 from resnet_tl.model.architecture import BACKBONES
-from resnet_tl.model.network import Head, Network, init_head
+from resnet_tl.model.heads import Head, init_head
+from resnet_tl.model.network import Network
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.start import Start
 from resnet_tl.store import Stored
@@ -70,8 +72,7 @@ class HeadsLearner:
 
     def _head(self, member: Member) -> Head:
         trial = member.trial
-        features = BACKBONES[trial.backbone].num_features
-        head = Head(trial.head, features, trial.head_width, self._start.num_outputs, trial.dropout)
+        head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, self._start.num_outputs)
         init_head(head, member.seed)
         return head
 
@@ -159,14 +160,16 @@ class HeadsLearner:
         trials: Sequence[TrialConfig],
     ) -> Tensor | None:
         """Factors of the hidden units [M, B, H] under dropout, drawn for each seed, epoch and sample."""
-        if self.heads.kind != "mlp_leaky_dropout":
+        specs = [spec_of(trial) for trial in trials]
+        width = specs[0].width
+        if width is None or not any(spec.dropout for spec in specs):
             return None
         drawn: dict[tuple[int, int], NDArray[np.float64]] = {}
         factors = []
-        for samples_B, seed, epoch, trial in zip(samples_MB, seeds, epochs, trials, strict=True):
+        for samples_B, seed, epoch, spec in zip(samples_MB, seeds, epochs, specs, strict=True):
             if (seed, epoch) not in drawn:
-                drawn[seed, epoch] = uniforms_BW(derive(seed, "dropout", epoch), samples_B, trial.head_width)
-            factors.append((drawn[seed, epoch] >= trial.dropout) / (1 - trial.dropout))
+                drawn[seed, epoch] = uniforms_BW(derive(seed, "dropout", epoch), samples_B, width)
+            factors.append((drawn[seed, epoch] >= spec.dropout) / (1 - spec.dropout))
         like = self.heads.parameters["out.bias"]
         return torch.from_numpy(np.stack(factors)).to(like.dtype).to(self._device)
 

@@ -81,9 +81,10 @@ class NetworkLearner:
     def step(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the outputs [B, O]."""
         keep_BH = None
-        head = self.network.head
+        head = self.network.head.spec
         if head.dropout:
-            draws = uniforms_BW(derive(self._seed, "dropout", epoch), batch.samples_B, self._trial.head_width)
+            assert head.width is not None
+            draws = uniforms_BW(derive(self._seed, "dropout", epoch), batch.samples_B, head.width)
             keep_BH = torch.from_numpy((draws >= head.dropout).astype(np.float32)).to(self._device)
         self.network.zero_grad(set_to_none=True)
         with self._autocast():

@@ -14,6 +14,7 @@ from resnet_tl.cache import hold, room
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import FINITE, View, finite_views
 from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
+from resnet_tl.head_spec import spec_of
 from resnet_tl.model.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
 from resnet_tl.store import num_rows
 from sweeps.engine.batch import MOST_HEADS
@@ -214,7 +215,7 @@ def worker_bytes(session: Session, trial: TrialConfig, decision: Decision | None
         total += 2 * stored if is_head_only(trial, data.channels) else stored
     if is_head_only(trial, data.channels):
         features = BACKBONES[trial.backbone].num_features
-        width = features if trial.head == "linear" else features + trial.head_width
+        width = features + (spec_of(trial).width or 0)
         # members: parameters, gradient, optimiser, the best; a batch of features; numbers of an epoch; then scores
         most = MOST_HEADS[session.environment.device]
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)

@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_tl.front import FRONT_BATCH
+from resnet_tl.head_spec import HEADS
 from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
 from resnet_tl.model.network import Network, assemble, fit_first_layer
 from resnet_tl.training.objective import optimizer_for
@@ -39,7 +40,7 @@ def test_exactly_the_trainable_part_moves(freeze: float | str, bn: str) -> None:
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, before[name]) or name in moving
     point = freeze_point("resnet18", freeze)
-    assert net.num_trainable() == num_trainable("resnet18", point, bn=bn, head="linear", head_width=256, num_outputs=3)
+    assert net.num_trainable() == num_trainable("resnet18", point, bn=bn, head=HEADS["linear"], num_outputs=3)
     statistics = [name for name in before if name.endswith("running_mean")]
     moved = [name for name in statistics if not torch.equal(net.state_dict()[name], before[name])]
     if bn == "batch_stats" or freeze == "none":
@@ -64,6 +65,7 @@ def test_heads_return_logits_and_depend_on_the_seed_alone(head: str) -> None:
 def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
     head = network(head="mlp_leaky_dropout", dropout=0.25, head_width=8).head
     features = torch.randn(2, 512)
+    assert head.hidden is not None
     hidden = torch.nn.functional.leaky_relu(head.hidden(features), 0.01)
     keep = (torch.arange(8) % 4 != 0).float().expand(2, 8)
     assert torch.allclose(head(features, keep), head.out(hidden * keep / 0.75))
