@@ -12,6 +12,7 @@ from resnet_tl.head_spec import HEADS, Activation, Norm, spec_of
 from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
     HeadName = str
 else:
@@ -58,6 +59,9 @@ class TrialConfig(_Options):
     """Of the hidden layer of `mlp`; a leaky one has slope 0.01."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of hidden units dropped while training by `mlp` (default 0) and `mlp_leaky_dropout` (default 0.5)."""
+    first_layer: FirstLayer = "sum"
+    """How RGB weights fit grey images: the sum of the three kernels, which sees a grey image as the weights would see
+    it in all three channels, or the sum weighted by luma, whose responses are a third of that."""
     freeze: float | str = "none"
     """Fraction of backbone parameters that stays fixed, in [0, 1]; or a stage (`layer3`), `none`, `all`."""
     trainable_blocks: int | None = Field(None, ge=0)

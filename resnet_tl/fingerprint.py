@@ -64,6 +64,8 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
     values["dropout"] = spec_of(trial).dropout
     for option in set(OPTIONS) - set(options_of(trial.head)):
         del values[option]
+    if channels != 1 or trial.weights == "none":
+        del values["first_layer"]
     if values["num_frozen"] == 0:
         del values["bn"]
     all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)

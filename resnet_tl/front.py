@@ -50,6 +50,8 @@ class Front:
     data: str
     """Fingerprint of the images."""
     channels: int
+    first_layer: str
+    """How the weights fit one channel; empty for others."""
     input_size: tuple[int, int]
     """Pixels H, W that the network sees."""
     environment: Environment
@@ -125,6 +127,7 @@ def front_of(trial: TrialConfig, data: Prepared, weights: str, environment: Envi
         memory_format=trial.memory_format,
         data=data.fingerprint,
         channels=data.channels,
+        first_layer=trial.first_layer if data.channels == 1 else "",
         input_size=data.input_size,
         environment=environment,
     )

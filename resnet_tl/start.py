@@ -13,7 +13,8 @@ from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.fingerprint import num_outputs_of
 from resnet_tl.front import num_frozen
 from resnet_tl.model import weights as starting
-from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
+from resnet_tl.model.network import Network, assemble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class Start:
             epoch=epoch,
             metrics=metrics,
             base=self.base if frozen else None,
+            first_layer=trial.first_layer,
             versions=checkpoint.versions(),
         )
 
@@ -94,8 +96,10 @@ def start(trial: TrialConfig, data: Prepared) -> Start:
             num_outputs=num_outputs,
         )
     loaded = starting.load(trial.weights, trial.backbone)
-    mean, std = starting.normalisation_for(data.channels, loaded.mean, loaded.std)
-    state = loaded.state | {"conv1.weight": fit_first_layer(loaded.state["conv1.weight"], data.channels)}
+    rule = trial.first_layer
+    mean, std = fit_normalisation(data.channels, loaded.mean, loaded.std, rule=rule)
+    conv1 = fit_first_layer(loaded.state["conv1.weight"], data.channels, std=loaded.std, rule=rule)
+    state = loaded.state | {"conv1.weight": conv1}
     return Start(
         data=data,
         images=images,

@@ -273,18 +273,3 @@ def assemble(
     )
     assert network.num_pieces == len(pieces(trial.backbone))
     return network
-
-
-def fit_first_layer(weight: Tensor, channels: int) -> Tensor:
-    """Fits the first convolution's kernel [64, C, 7, 7] to another number of channels, keeping what it learnt.
-
-    RGB to one channel: the luma-weighted sum, 0.299 R + 0.587 G + 0.114 B. Any other change: the mean over the old
-    channels in each new one, times old/new, so that equal channels get the old response.
-    """
-    old = weight.shape[1]
-    if old == channels:
-        return weight
-    if (old, channels) == (3, 1):
-        luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        return (weight * luma).sum(1, keepdim=True)
-    return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (old / channels)

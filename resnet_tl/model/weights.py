@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.errors import CheckpointError, WeightsError
 from resnet_tl.files import sha256_of
 from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
+from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
 from resnet_tl.options import expand, nearest
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Source: torchvision.transforms._presets.ImageClassification, the transforms of all ResNet weights."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,6 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
         CheckpointError: it is damaged, or its starting weights cannot be had.
     """
     from resnet_tl.checkpoint import read_tensors
-    from resnet_tl.model.network import fit_first_layer
 
     tensors = read_tensors(folder, card)
     if card.base is None:
@@ -192,7 +191,9 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
             f"{base.sha256[:12]}…; bring the old file back."
         )
     state = {f"backbone.{name}": tensor for name, tensor in base.state.items()}
-    state["backbone.conv1.weight"] = fit_first_layer(state["backbone.conv1.weight"], card.channels)
+    state["backbone.conv1.weight"] = fit_first_layer(
+        state["backbone.conv1.weight"], card.channels, std=base.std, rule=card.first_layer
+    )
     return state | tensors
 
 
@@ -216,7 +217,7 @@ def _load_file(path: Path, backbone: str) -> Weights:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} must be a plain state dict of tensors, but holds {type(state).__name__}.")
     state = _without_classifier(state, backbone, str(path))
-    mean, std = normalisation_for(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = fit_normalisation(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD, rule="luma")
     return Weights(state=state, mean=mean, std=std, sha256=sha256_of(path), address=str(path.absolute()))
 
 
@@ -243,17 +244,3 @@ def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -
     for name in counters - set(whole):  # files from before this counter existed
         whole[name] = next(iter(whole.values())).new_zeros((), dtype=torch.int64)
     return whole
-
-
-def normalisation_for(
-    channels: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Fits a normalisation to another number of channels: luma-weighted for RGB to grey, else the average repeated."""
-    if len(mean) == channels:
-        return mean, std
-    if (len(mean), channels) == (3, 1):
-        shares = LUMA
-        return (sum(w * m for w, m in zip(shares, mean, strict=True)),), (
-            sum(w * s for w, s in zip(shares, std, strict=True)),
-        )
-    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels

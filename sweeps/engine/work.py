@@ -167,7 +167,7 @@ def _begun(trial: TrialConfig, data: Prepared) -> "Start":
     """Images and weights of a job; those of the last one are kept, since the next one mostly needs the same."""
     from resnet_tl.start import start
 
-    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.criterion)
+    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.first_layer, trial.criterion)
     if not _loaded or _loaded[0][0] != name:
         _loaded[:] = [(name, start(trial, data))]
     return _loaded[0][1]

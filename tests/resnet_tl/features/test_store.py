@@ -45,6 +45,7 @@ class TestStore:
             "memory_format": "contiguous",
             "data": "other",
             "channels": 1,
+            "first_layer": "luma",
             "input_size": (40, 40),
             "environment": Environment(device="cpu", threads=2),
         }

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resnet_tl.front import FRONT_BATCH
 from resnet_tl.head_spec import HEADS
 from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
-from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.model.network import Network, assemble
 from resnet_tl.training.objective import optimizer_for
 from tests.conftest import trial
 
@@ -70,17 +70,6 @@ def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
     keep = (torch.arange(8) % 4 != 0).float().expand(2, 8)
     assert torch.allclose(head(features, keep), head.out(hidden * keep / 0.75))
     assert torch.allclose(head(features), head.out(hidden))
-
-
-def test_the_first_layer_keeps_what_it_learnt() -> None:
-    weight = torch.randn(64, 3, 7, 7)
-    grey = fit_first_layer(weight, 1)
-    assert torch.allclose(grey[:, 0], 0.299 * weight[:, 0] + 0.587 * weight[:, 1] + 0.114 * weight[:, 2])
-    back = fit_first_layer(weight[:, :1], 3)
-    image = torch.randn(1, 1, 20, 20)
-    conv = torch.nn.functional.conv2d
-    assert torch.allclose(conv(image.repeat(1, 3, 1, 1), back), conv(image, weight[:, :1]), atol=1e-4)
-    assert fit_first_layer(weight, 3) is weight
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])

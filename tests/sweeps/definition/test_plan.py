@@ -150,6 +150,8 @@ def test_every_option_that_has_an_effect_is_in_the_fingerprint(option: str) -> N
         base, value = {"head": "mlp_leaky_dropout"}, {"head_width": 3, "dropout": 0.1}[option]
     elif option in ("head_norm", "head_activation"):
         base, value = {"head": "mlp"}, {"head_norm": "batch", "head_activation": "leaky_relu"}[option]
+    elif option == "first_layer":
+        base, value = {"weights": "imagenet"}, "luma"
     elif option == "bn":
         base, value = {"freeze": 0.5}, "batch_stats"
     else:
