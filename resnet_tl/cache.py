@@ -93,7 +93,7 @@ def make_room(cache: Path, limit_gb: float, needed: int = 0) -> list[Entry]:
 
 
 def remove(entry: Entry) -> bool:
-    """Takes one thing away, unless somebody has begun to use it; a reader never finds half of it."""
+    """Takes one thing away, unless somebody has start to use it; a reader never finds half of it."""
     with contextlib.suppress(FileNotFoundError), _locked(entry.path / _USED) as free:
         if not free:
             return False

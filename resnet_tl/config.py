@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
+from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, Activation, Norm, spec_of
-from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 FirstLayer = Literal["sum", "luma"]
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 else:
     HeadName = Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
+FINITE_AUGMENTATIONS = ("five_crop", "hflip", "vflip")
+"""Those under which an image has few views, all of which can be computed beforehand."""
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
@@ -169,6 +172,11 @@ class TrialConfig(_Options):
             if needs:
                 raise ValueError(f"`batch_size` must be at least 2 for {' and '.join(needs)}, but got 1")
         return self
+
+    @property
+    def endless_views(self) -> bool:
+        """Whether the augmentations give new views of an image forever."""
+        return bool(set(self.augment) - set(FINITE_AUGMENTATIONS))
 
     @property
     def monitor_mode(self) -> Literal["min", "max"]:

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import OPTIONS, options_of, spec_of
-from resnet_tl.model.architecture import freeze_point
 
 NUMERICS = 4
 """Raised whenever a change of this package's code changes any number that a run produces."""

@@ -1,4 +1,4 @@
-"""Backbone, head and freeze policy as one module, which may be cut in two: a frozen front, and the tail that trains.
+"""Backbone, head and freeze policy as one module, which may be cut in two: a frozen prefix, and the tail that trains.
 
 Axes: B images, C channels, H W pixels, F features, H hidden units of the head, K outputs.
 """
@@ -10,17 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, channels_last_pieces, is_norm, pieces
+from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
-from resnet_tl.front import FRONT_BATCH, cut_of
+from resnet_tl.freezing import cut_of, freeze_point
 from resnet_tl.head_spec import spec_of
-from resnet_tl.model.architecture import (
-    BACKBONES,
-    backbone_parameters,
-    channels_last_pieces,
-    freeze_point,
-    is_norm,
-    pieces,
-)
 from resnet_tl.model.convolution import Convolution
 from resnet_tl.model.heads import Head, init_head
 from resnet_tl.seeding import derive
@@ -32,7 +26,7 @@ class Network(nn.Module):
     Args:
         num_frozen: parameter tensors of the backbone, in order, that stay fixed.
         bn: what BatchNorm layers of the frozen part do; see `TrialConfig.bn`.
-        cut: leading pieces (`architecture.pieces`) that make up the front; all of them frozen.
+        cut: leading pieces (`architecture.pieces`) that make up the prefix; all of them frozen.
         channels_last: for each piece whether its feature maps are laid out so.
     """
 
@@ -73,20 +67,20 @@ class Network(nn.Module):
 
     def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K]."""
-        return self.tail(self.front(images_BCHW), keep_BH)
+        return self.tail(self.prefix(images_BCHW), keep_BH)
 
-    def front(self, images_BCHW: Tensor) -> Tensor:
+    def prefix(self, images_BCHW: Tensor) -> Tensor:
         """What the tail is fed: outputs of the pieces before the cut, or the images themselves."""
         if self.cut == 0:
             return images_BCHW
         with torch.no_grad():
             parts = []
-            for part in torch.split(images_BCHW, FRONT_BATCH):
-                parts.append(self.front_outputs(part, [self.cut])[self.cut])
+            for part in torch.split(images_BCHW, PREFIX_BATCH):
+                parts.append(self.prefix_outputs(part, [self.cut])[self.cut])
             return torch.cat(parts)
 
     def tail(self, inputs_B: Tensor, keep_BH: Tensor | None = None) -> Tensor:
-        """Logits [B, K] from what `front` gives."""
+        """Logits [B, K] from what `prefix` gives."""
         logits: Tensor = self.head(self._through(inputs_B, self.cut, self.num_pieces), keep_BH)
         return logits
 
@@ -105,14 +99,14 @@ class Network(nn.Module):
                 inputs_B = _partly(block.module, inputs_B, begin, stop, layout)
         return inputs_B
 
-    def front_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
-        """Outputs at several cuts in one pass over at most `FRONT_BATCH` images, filled up to that number."""
+    def prefix_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
+        """Outputs at several cuts in one pass over at most `PREFIX_BATCH` images, filled up to that number."""
         count = len(images_BCHW)
-        assert count <= FRONT_BATCH
+        assert count <= PREFIX_BATCH
         outputs, before = {}, 0
         with torch.no_grad():
-            if count < FRONT_BATCH:
-                images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
+            if count < PREFIX_BATCH:
+                images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(PREFIX_BATCH - count, -1, -1, -1)])
             for cut in sorted(cuts):
                 images_BCHW = self._through(images_BCHW, before, cut)
                 outputs[cut], before = images_BCHW[:count], cut

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.errors import CheckpointError, WeightsError
 from resnet_tl.files import sha256_of
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
 from resnet_tl.options import expand, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnet_tl.checkpoint import Card
+    from resnet_tl.model.checkpoint import Card
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
 
@@ -148,7 +148,7 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
 
 def _load_checkpoint(folder: Path, backbone: str) -> Weights:
     """The backbone of a checkpoint, as starting weights for another fit."""
-    from resnet_tl.checkpoint import read_card
+    from resnet_tl.model.checkpoint import read_card
 
     card = read_card(folder)
     if card.trial["backbone"] != backbone:
@@ -172,7 +172,7 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
     Raises:
         CheckpointError: it is damaged, or its starting weights cannot be had.
     """
-    from resnet_tl.checkpoint import read_tensors
+    from resnet_tl.model.checkpoint import read_tensors
 
     tensors = read_tensors(folder, card)
     if card.base is None:

@@ -1,6 +1,6 @@
 """Networks that differ in their heads alone, on features that do not change: many heads side by side, or a single one.
 
-Members may differ in their seeds and in what `front.PER_MEMBER` names. Each gets the bits that it would have alone.
+Members may differ in their seeds and in what `member.PER_MEMBER` names. Each gets the bits that it would have alone.
 
 Axes: B images of a batch, F features, H hidden units, K classes, M members, N images of a split, S steps of an epoch.
 """
@@ -13,22 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import cut_batches, epoch_order
-from resnet_tl.features import Features
+from resnet_tl.features.head_inputs import Computed, HeadInputs, Table
+from resnet_tl.features.inputs import Features
+from resnet_tl.features.store import Stored
 from resnet_tl.fingerprint import Environment
-from resnet_tl.front import head_group
-from resnet_tl.head_inputs import Computed, HeadInputs, Table
 from resnet_tl.head_spec import spec_of
-from resnet_tl.model.architecture import BACKBONES
 from resnet_tl.model.heads import Head, init_head
 from resnet_tl.model.network import Network
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
-from resnet_tl.start import Start
-from resnet_tl.store import Stored
 from resnet_tl.training.head_kernel import Heads, Optimizer, padded
 from resnet_tl.training.loop import EpochScores, State
-from resnet_tl.training.member import Member
+from resnet_tl.training.member import Member, head_group
 from resnet_tl.training.objective import class_logits, lr_factor
 
 
@@ -38,7 +37,7 @@ class HeadsLearner:
     On a CPU it must run with one thread: only then are batched products the same bits in any company.
 
     Args:
-        members: alike in `front.head_group`.
+        members: alike in `member.head_group`.
         features: stored outputs of the backbone; None computes them for each batch.
         network: whose backbone computes features that are not stored; None builds one.
     """
@@ -46,7 +45,7 @@ class HeadsLearner:
     def __init__(
         self,
         members: Sequence[Member],
-        start: Start,
+        start: StartingPoint,
         *,
         environment: Environment,
         device: torch.device,

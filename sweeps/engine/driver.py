@@ -16,7 +16,7 @@ from resnet_tl import cache
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import ConfigError
-from resnet_tl.front import Front
+from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.plan import DONE, Trial
@@ -103,7 +103,7 @@ class _Driver:
         self.ran = 0
         self.others = ledger.has_others(self.study.name)
         self.reuse = Reuse(decisions=())
-        self.unforeseen: set[Front] = set()
+        self.unforeseen: set[FrozenPrefix] = set()
         self.commit = git_commit()
         if not session.known.trials:
             ledger.forget(self.study.name)  # trials of a start that came to no result

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl import cache
+from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
-from resnet_tl.front import FRONT_BATCH, Front
-from resnet_tl.store import Making, abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.features.key import FrozenPrefix
+from resnet_tl.features.store import Making, abandon, begin, finish, num_rows, stored, verify
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, answer
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.reuse import Decision, Reuse
@@ -87,7 +88,7 @@ def _without_damaged(session: Session, decision: Decision, say: Callable[[str], 
 
 
 def _passes(decisions: Sequence[Decision]) -> Iterator[_Pass]:
-    together: dict[tuple[Front, View], list[Decision]] = {}
+    together: dict[tuple[FrozenPrefix, View], list[Decision]] = {}
     for decision in decisions:
         if decision.reuse:
             for view in decision.missing:
@@ -104,8 +105,8 @@ def _compute(
     devices: Sequence[str],
     interrupt: Interrupt,
 ) -> int:
-    chunks = -(-making.rows // FRONT_BATCH)
-    shares = [chunks * number // len(devices) * FRONT_BATCH for number in range(len(devices) + 1)]
+    chunks = -(-making.rows // PREFIX_BATCH)
+    shares = [chunks * number // len(devices) * PREFIX_BATCH for number in range(len(devices) + 1)]
     shares[-1] = making.rows
     waiting: dict[Future[Any], tuple[FeaturesJob, int]] = {}
     for device, first, end in zip(devices, shares, shares[1:], strict=False):

@@ -12,10 +12,10 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
-from resnet_tl.front import head_group, is_head_only
+from resnet_tl.features.store import Stored, stored
+from resnet_tl.freezing import is_head_only
 from resnet_tl.result import FitResult
-from resnet_tl.store import Stored, stored
-from resnet_tl.training.member import Member
+from resnet_tl.training.member import Member, head_group
 from sweeps.definition.plan import DONE, Trial, describe
 from sweeps.engine.batch import ALONE, Todo, take
 from sweeps.engine.execute import POLL_S, LocalExecutor, WorkerDied, answer
@@ -276,7 +276,7 @@ class Jobs:
         """
         features = job.job.features
         assert features is not None
-        front = features.front
+        front = features.prefix
         try:
             difference = answer(future)
         except UserError:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnet_tl.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
+from resnet_tl.batching import EVAL_BATCH, SCORED_AT_ONCE
 from resnet_tl.cache import hold, room
-from resnet_tl.config import TrialConfig
-from resnet_tl.data.views import FINITE, View, finite_views
-from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only
+from resnet_tl.config import FINITE_AUGMENTATIONS, TrialConfig
+from resnet_tl.data.views import View, finite_views
+from resnet_tl.features.key import FrozenPrefix
+from resnet_tl.features.store import num_rows
+from resnet_tl.freezing import is_head_only
 from resnet_tl.head_spec import spec_of
-from resnet_tl.model.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
-from resnet_tl.store import num_rows
 from sweeps.engine.batch import MOST_HEADS
 from sweeps.engine.session import Session
 
@@ -31,7 +33,7 @@ READ_PER_S = 5e8
 class Decision:
     """What is done about one front."""
 
-    front: Front
+    front: FrozenPrefix
     views: tuple[View, ...]
     trial: TrialConfig
     """One that has this front."""
@@ -64,11 +66,11 @@ class Reuse:
 
     decisions: tuple[Decision, ...]
 
-    def of(self, front: Front | None) -> Decision | None:
+    def of(self, front: FrozenPrefix | None) -> Decision | None:
         """What is done about a front; None where nothing was decided."""
         return next((d for d in self.decisions if d.front == front), None)
 
-    def without(self, front: Front) -> "Reuse":
+    def without(self, front: FrozenPrefix) -> "Reuse":
         """The same, but with nothing stored of one front."""
         changed = (replace(d, reuse=False, why="its check failed") if d.front == front else d for d in self.decisions)
         return Reuse(decisions=tuple(changed))
@@ -80,7 +82,7 @@ def decide(session: Session, runs: Iterable[tuple[TrialConfig, float]]) -> Reuse
     Args:
         runs: configurations, each with its number of seed runs still to do.
     """
-    counts: dict[Front, list[tuple[TrialConfig, float]]] = {}
+    counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
     for config, seed_runs in runs:
         front = session.front(config)
         if front is not None and seed_runs:
@@ -118,7 +120,7 @@ def planned(session: Session, todo: Iterable[tuple[TrialConfig, int]], to_ask: i
     return runs
 
 
-def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, float]]) -> Decision:
+def _decide(session: Session, front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]]) -> Decision:
     images = session.data.num_images
     seen: dict[View, None] = {}
     expected = 0.0
@@ -160,14 +162,14 @@ def _decide(session: Session, front: Front, trials: Sequence[tuple[TrialConfig, 
     return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer passes")
 
 
-def present(session: Session, fronts: Iterable[Front]) -> list[Path]:
+def present(session: Session, fronts: Iterable[FrozenPrefix]) -> list[Path]:
     """Folders of what is stored of fronts already."""
     found = [folder for front in fronts for folder in sorted(_folders(session, front)) if folder.exists()]
     return list(dict.fromkeys(found))
 
 
-def _folders(session: Session, front: Front) -> set[Path]:
-    return {front.folder(view, session.cache) for view in finite_views(FINITE) or ()}
+def _folders(session: Session, front: FrozenPrefix) -> set[Path]:
+    return {front.folder(view, session.cache) for view in finite_views(FINITE_AUGMENTATIONS) or ()}
 
 
 MOST_OF_MEMORY = 0.5
@@ -181,7 +183,7 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _there(front: Front, view: View, cache: Path) -> bool:
+def _there(front: FrozenPrefix, view: View, cache: Path) -> bool:
     return (front.folder(view, cache) / "features.json").exists()
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from resnet_tl.config import TrialConfig, check_together
 from resnet_tl.data.prepare import Prepared, default_cache, prepare
 from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.fingerprint import Environment, fingerprint
-from resnet_tl.front import Front, front_of, num_frozen, num_trained
+from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
+from resnet_tl.fingerprint import Environment, fingerprint, num_outputs_of
+from resnet_tl.freezing import num_frozen, num_trained
 from resnet_tl.model import weights
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition, StudyConfig
@@ -160,9 +161,9 @@ class Session:
         """Parameter tensors that stay fixed."""
         return num_frozen(trial, self.data.channels)
 
-    def front(self, trial: TrialConfig) -> Front | None:
+    def front(self, trial: TrialConfig) -> FrozenPrefix | None:
         """The frozen front whose outputs a trial can share with others."""
-        return front_of(trial, self.data, self.weights_identity(trial), self.environment)
+        return frozen_prefix_of(trial, self.data, self.weights_identity(trial), self.environment)
 
     def num_workers(self) -> int:
         """Processes at a time."""
@@ -184,7 +185,11 @@ class Session:
 
     def num_trainable(self, trial: TrialConfig) -> int:
         """Parameters that train, head included."""
-        return num_trained(trial, self.data)
+        return num_trained(
+            trial,
+            channels=self.data.channels,
+            num_outputs=num_outputs_of(trial, len(self.data.classes)),
+        )
 
     # -- the plan ---------------------------------------------------------------------------------------------------
 

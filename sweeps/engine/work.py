@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.features.store import Making, Stored
 from resnet_tl.fingerprint import Environment
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.store import Making, Stored
 from resnet_tl.training.member import Member
 
 if TYPE_CHECKING:
-    from resnet_tl.start import Start
+    from resnet_tl.model.starting_point import StartingPoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +139,7 @@ def run_job(job: Job) -> list[FitResult]:
             environment=job.environment,
             device=job.device,
             features=job.features,
-            begun=begun,
+            start=begun,
             on_epoch=progress,
         )
     from resnet_tl.training.seed_run import fit
@@ -153,23 +153,23 @@ def run_job(job: Job) -> list[FitResult]:
             environment=job.environment,
             device=job.device,
             features=job.features,
-            begun=begun,
+            start=begun,
             folder=run.folder,
             on_epoch=lambda epoch: progress(0, epoch),
         )
     ]
 
 
-_loaded: "list[tuple[object, Start]]" = []
+_loaded: "list[tuple[object, StartingPoint]]" = []
 
 
-def _begun(trial: TrialConfig, data: Prepared) -> "Start":
+def _begun(trial: TrialConfig, data: Prepared) -> "StartingPoint":
     """Images and weights of a job; those of the last one are kept, since the next one mostly needs the same."""
-    from resnet_tl.start import start
+    from resnet_tl.model.starting_point import starting_point
 
     name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.first_layer, trial.criterion)
     if not _loaded or _loaded[0][0] != name:
-        _loaded[:] = [(name, start(trial, data))]
+        _loaded[:] = [(name, starting_point(trial, data))]
     return _loaded[0][1]
 
 
@@ -177,7 +177,7 @@ def run_features(job: FeaturesJob) -> int:
     """Fills a part of the outputs; returns how many images passed through the front."""
     import torch
 
-    from resnet_tl.features import compute
+    from resnet_tl.features.compute import compute
 
     begun = _begun(job.trial, job.data)
     network = begun.network(job.trial, 0, torch.device(job.device))
@@ -236,7 +236,7 @@ def export_network(checkpoint: str, destination: str, data: Prepared) -> None:
     import numpy as np
     from PIL import Image
 
-    from resnet_tl.rebuild import export
+    from resnet_tl.inference.export import export
 
     folder = Path(destination)
     export(Path(checkpoint), folder)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
-from resnet_tl.model.architecture import BACKBONES
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial, distinct
 from sweeps.reporting.tables.cells import MISSING, name_of, number, show

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.front import front_of
+from resnet_tl.features.key import frozen_prefix_of
+from resnet_tl.inference.predict import predict
+from resnet_tl.model import checkpoint
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
 from resnet_tl.model.weights import IMAGENET_MEAN, IMAGENET_STD, whole_state
-from resnet_tl.predict import predict
 from resnet_tl.training.seed_run import fit
 from tests.conftest import CPU, trial
 
@@ -64,7 +64,7 @@ def test_the_rule_changes_results_and_names_of_features_on_grey_images_alone(
     for data, differ in ((binary, True), (prepared, False)):
         metrics = [fit(config, data, seed=0, environment=CPU).metrics for config in configs]
         assert (metrics[0] != metrics[1]) is differ
-        assert (front_of(configs[0], data, "x", CPU) != front_of(configs[1], data, "x", CPU)) is differ
+        assert (frozen_prefix_of(configs[0], data, "x", CPU) != frozen_prefix_of(configs[1], data, "x", CPU)) is differ
 
 
 def old_card(folder: Path) -> None:

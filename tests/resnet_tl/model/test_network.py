@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_tl.front import FRONT_BATCH
+from resnet_tl.architecture import num_trainable, piece_costs, pieces
+from resnet_tl.batching import PREFIX_BATCH
+from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS
-from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
 from resnet_tl.model.network import Network, assemble
 from resnet_tl.training.objective import optimizer_for
 from tests.conftest import trial
@@ -75,9 +76,9 @@ def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_a_network_can_be_cut_behind_every_piece(backbone: str) -> None:
     net = network(backbone=backbone, freeze="all").eval()
-    images = torch.randn(FRONT_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(PREFIX_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     cuts = range(1, len(pieces(backbone)) + 1)
-    outputs = net.front_outputs(images, list(cuts))
+    outputs = net.prefix_outputs(images, list(cuts))
     with torch.no_grad():
         whole = net.head(net.backbone(images))
         for cut, cost in zip(cuts, piece_costs(backbone, 3, (32, 32)), strict=True):

@@ -8,10 +8,10 @@ import torch
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.fingerprint import Environment
+from resnet_tl.inference.predict import predict
 from resnet_tl.model.runtime import computing
-from resnet_tl.predict import predict
+from resnet_tl.model.starting_point import starting_point
 from resnet_tl.result import Epoch
-from resnet_tl.start import start
 from resnet_tl.training.check import compare
 from resnet_tl.training.member import Member
 from resnet_tl.training.seed_run import fit, fit_heads
@@ -95,6 +95,6 @@ def test_after_computing_features_checking_them_and_training_on_them(
         config = trial(weights=weights["resnet18"], freeze=freeze)
         place = materialised(config, images, tmp_path, TWO)
         members = [Member(trial=config, seed=seed) for seed in (0, 1)]
-        begun = start(config, images)
-        assert compare(members, begun, environment=TWO, device="cpu", features=place) is None
+        start = starting_point(config, images)
+        assert compare(members, start, environment=TWO, device="cpu", features=place) is None
     fit_heads([Member(trial=trial(freeze="all"), seed=0)], images, environment=TWO)

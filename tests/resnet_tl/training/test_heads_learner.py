@@ -10,10 +10,9 @@ import pytest
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.front import head_group
 from resnet_tl.head_spec import Activation, Norm
 from resnet_tl.result import Epoch
-from resnet_tl.training.member import Member
+from resnet_tl.training.member import Member, head_group
 from resnet_tl.training.seed_run import fit, fit_heads
 from tests.conftest import CPU, numbers, trial, write_images
 from tests.resnet_tl.conftest import materialised

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from resnet_tl.architecture import pieces
 from resnet_tl.cache import entries
-from resnet_tl.model.architecture import pieces
 from sweeps.definition.config import build
 from sweeps.engine import reuse
 from sweeps.engine.reuse import Decision, decide, planned, worker_bytes

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_tl.checkpoint import Card, read_card, save
+from resnet_tl.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation
 from resnet_tl.head_spec import spec_of
-from resnet_tl.model.architecture import BACKBONES, channels_last_pieces
+from resnet_tl.model.checkpoint import Card, read_card, save
 from resnet_tl.model.heads import Head
 from resnet_tl.model.network import Network, build_backbone
 from resnet_tl.model.weights import whole_state

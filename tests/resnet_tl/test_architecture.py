@@ -4,9 +4,10 @@ import torchvision.models
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, num_trainable
 from resnet_tl.errors import ConfigError
+from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, freeze_point, num_trainable
 
 ALL = list(BACKBONES)
 
