@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
-from sweeps.reporting.stats import LEVEL, against_best, holm, paired
+from sweeps.statistics.stats import LEVEL, against_best, holm, paired
 
 STUDIES = 10_000
 TRIALS, SEEDS = (2, 8, 24), (3, 5, 10)

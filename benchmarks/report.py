@@ -11,58 +11,64 @@ from pathlib import Path
 import numpy as np
 
 SEEDS = 10
+N = 200
+"""Images of val, and of test."""
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
     """Fills a ledger with seed runs as large as real ones, with numbers drawn at random."""
+    from resnet_tl import predictions
     from resnet_tl.config import TrialConfig
-    from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow, create_tables
+    from resnet_tl.result import Epoch
+    from sweeps.records import NAMING, DataRecord, EnvironmentRecord, RunState, SeedRun, StudyRecord, TrialRecord
+    from sweeps.storage.database import database_of
+    from sweeps.storage.networks import NetworkStore
 
-    out.mkdir(parents=True, exist_ok=True)
-    create_tables(out / "studies.db")
-    ledger = Ledger(out / "studies.db")
+    ledger = database_of(out).open()
     draws = np.random.default_rng(0)
-    environment = {"torch": "0", "torchvision": "0", "device": "cpu", "threads": 1}
-    data = {"fingerprint": "0", "source": "drawn", "classes": list("abcdefghi")}
-    identity = {
-        "metric": "val/accuracy", "direction": "maximize", "method": "random", "seeds": list(range(SEEDS)),
-        "space": {"lr": {}, "weight_decay": {}}, "data": data, "environment": environment, "trial": {},
-    }  # fmt: skip
-    description = {
-        "question": "How quick is a report?", "hypotheses": [], "tables": ["summary", "lists", "slices", "importances"],
-        "figures": ["curves", "seeds", "heatmap", "importances", "cost", "confusion", "reliability"],
-        "trials": seed_runs // SEEDS, "command": "none", "num_images": {"train": 1, "val": 1, "test": 1},
-        "skipped": [], "num_leaked": 0, "num_contradicting": 0,
-    }  # fmt: skip
     ledger.put_study(
-        StudyRow(name="big", created="2000", identity=identity, description=description, threads=1, device="cpu")
-    )
-    confusion = {split: [[7] * 9] * 9 for split in ("train", "val", "test")}
+        StudyRecord(
+            name="big", created="2000", naming=NAMING, question="How quick is a report?", about="", hypotheses=(),
+            hypotheses_changed=None, method="random", metric="val/accuracy", direction="maximize",
+            seeds=tuple(range(SEEDS)), space={"lr": {}, "weight_decay": {}}, base={}, base_weights=None, pretrain={},
+            data=DataRecord(
+                source="drawn", options={}, classes=tuple("abcdefghi"), num_images={"train": 1, "val": N, "test": N},
+                test_name="0", images_name="0", presentation_name="0",
+            ),
+            environment=EnvironmentRecord(numerics=0, torch="0", torchvision="0", device="cpu", threads=1),
+            tables=("summary", "lists", "slices", "importances"), confirm=None, num_trials=seed_runs // SEEDS,
+            figures=("curves", "seeds", "heatmap", "importances", "cost", "confusion", "reliability"),
+            command="none", out=".",
+        )
+    )  # fmt: skip
+    networks = NetworkStore(out, "big")
+    labels_N = np.arange(N) % 9
     for number in range(seed_runs // SEEDS):
         params = {"lr": float(10 ** draws.uniform(-5, -1)), "weight_decay": float(10 ** draws.uniform(-6, -2))}
         config = TrialConfig(
             backbone="resnet18", weights="none", optimizer="sgd", epochs=epochs, batch_size=32, **params
         )
-        dumped = config.model_dump(mode="json")
-        ledger.put_trials("big", [TrialRow(number=number, fingerprint=f"f{number}", params=params, config=dumped)])
+        ledger.put_trials("big", [TrialRecord(number=number, fingerprint=f"f{number}", params=params, config=config)])
         rows = []
         for seed in range(SEEDS):
             curve = draws.uniform(0.5, 0.9, (epochs, 8))
-            history = [
-                {
-                    "epoch": e + 1, "lr": 0.1, "wall_s": 0.1,
-                    "metrics": dict(zip(("train/loss", "train/accuracy", *(f"val/{m}" for m in METRICS)),
-                                        map(float, curve[e]), strict=True)),
-                }
+            names = ("train/loss", "train/accuracy", *(f"val/{m}" for m in METRICS))
+            history = tuple(
+                Epoch(epoch=e + 1, lr=0.1, wall_s=0.1, metrics=dict(zip(names, map(float, curve[e]), strict=True)))
                 for e in range(epochs)
-            ]  # fmt: skip
+            )
+            logits = {split: draws.normal(size=(N, 9)).astype(np.float32) for split in ("val", "test")}
+            work = out / "work"
+            predictions.write(work, logits)
+            networks.adopt(work, f"f{number}", seed)
+            compact = {split: predictions.pack(logits_NK, labels_N) for split, logits_NK in logits.items()}
             scores = {f"{s}/{m}": float(draws.uniform(0.5, 0.9)) for s in ("train", "val", "test") for m in METRICS}
             rows.append(
-                SeedRunRow(
-                    study="big", fingerprint=f"f{number}", seed=seed, state="complete", max_epoch=epochs, best_epoch=7,
-                    metrics=scores, wall_s=1.0 + number % 7, reason=None, started="2000-01-01", finished="2000-01-01",
-                    commit="0", confusion=confusion, history=history, reliability=[[7.0, 5.0, 6.0]] * 10,
+                SeedRun(
+                    study="big", fingerprint=f"f{number}", seed=seed, state=RunState.COMPLETE, max_epoch=epochs,
+                    best_epoch=7, metrics=scores, wall_s=1.0 + number % 7, reason=None, started="2000-01-01",
+                    finished="2000-01-01", commit="0", history=history, compact=compact,
                 )
             )  # fmt: skip
         ledger.put(rows)

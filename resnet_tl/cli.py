@@ -14,13 +14,14 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.config import DataConfig, TrialConfig, check_together
-from resnet_tl.data.prepare import Prepared, default_cache, prepare
+from resnet_tl.data.cache import default_cache
+from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.fingerprint import Environment
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.options import expand, nearest, parse_words, validate
 
-LITERAL = ("data.root", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
+LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""
 
 
@@ -128,6 +129,7 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
     data = prepare(found["data"], cache)
     check_together(found["trial"], found["data"], len(data.classes))
+    print(describe_data(data))
     return FitRequest(
         trial=found["trial"],
         data=data,
@@ -138,6 +140,21 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
         cache=cache,
         export=plain.export,
     )
+
+
+def describe_data(data: Prepared) -> str:
+    """The classes with their images in each split, and what was decided while reading them."""
+    most = 30  # a set of 1,000 classes would push everything else off the screen
+    splits = list(data.table)
+    rows = [(name, [data.table[split][name] for split in splits]) for name in data.classes]
+    width = max(len(name) for name, _ in [*rows[:most], ("images", [])])
+    lines = ["  ".join([" " * width, *(f"{split:>7}" for split in splits)])]
+    for name, counts in [*rows[:most], ("images", [data.num_images[split] for split in splits])]:
+        if name == "images" and len(rows) > most:
+            lines.append(f"… and {len(rows) - most} more classes")
+        lines.append("  ".join([f"{name:{width}}", *(f"{count:>7,}" for count in counts)]))
+    notes = [*data.notes, *([f"{len(data.skipped)} broken images are left out."] if data.skipped else [])]
+    return "\n".join([*lines, *notes])
 
 
 def check_device(device: str) -> None:

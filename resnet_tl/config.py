@@ -13,6 +13,8 @@ from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, Activation, Norm, spec_of
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+MAX_PIXELS = 89_478_485
+"""Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
 FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
     HeadName = str
@@ -193,16 +195,28 @@ class DataConfig(_Options):
     """Which images, cut into which splits, at which size."""
 
     source: str
-    """`image_folder`, `arrays`, `digits`, `digits_0_4`, `digits_5_9`, or `torchvision.NAME` (`torchvision.CIFAR10`)."""
+    """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
+    `torchvision.CIFAR10`, say."""
     root: str | None = None
     """Folder of the images or arrays; relative to the current folder."""
+    labels: str | None = None
+    """For images that do not stand in class folders: a CSV, in `root` or elsewhere, with the columns `file` (a path
+    below `root`) and `label`, and `split` where the data states its splits."""
     size: int | None = Field(None, ge=8)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
+    resize: Literal["crop", "pad", "squash"] = "crop"
+    """How an image becomes a square of `size`: the centre of it (`crop`), the whole of it with black borders (`pad`),
+    or the whole of it with its sides changed unequally (`squash`)."""
     crop: int | None = Field(None, ge=8)
     """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`, the
     centre or a corner with `five_crop`."""
     channels: Literal[1, 3] | None = None
     """Default: RGB for folders, what the images have elsewhere."""
+    bits: Literal[8, 10, 12, 14, 16, "auto"] | None = None
+    """Bits that the grey values use in images that store more than 8: cameras write 12 into files of 16. `auto` takes
+    the fewest that hold the largest value of the whole set. Without it 16, unless fewer would do, which is refused."""
+    max_pixels: int = Field(MAX_PIXELS, ge=1)
+    """Images of more pixels, width times height, are taken for decompression bombs."""
     balanced: Literal[False, "oversample", "class_weights"] = False
     """Rare classes drawn more often, or weighing more in the loss."""
     split_seed: int = Field(0, ge=0)
@@ -214,6 +228,8 @@ class DataConfig(_Options):
     group_key: str | None = None
     """For folders: a regular expression searched in each image's path below its class; its first group names the
     patient or object, none of whom stands in two splits."""
+    group_missing: Literal["refuse", "own"] = "refuse"
+    """What becomes of images in whose path `group_key` is not found: an error, or a group of its own for each."""
     skip_bad: bool = False
     """Leave broken images out, and record which, instead of refusing the whole set."""
     shifted: str | None = None
@@ -233,10 +249,12 @@ class DataConfig(_Options):
                 "`val_fraction + test_fraction < 1` must hold, or nothing is left to train on, but got "
                 f"{self.val_fraction} + {self.test_fraction}"
             )
+        if self.group_missing != "refuse" and self.group_key is None:
+            raise ValueError("`group_missing` needs `group_key`, without which there are no groups")
+        if self.resize != "crop" and self.size is None:
+            raise ValueError(f"`resize` needs `size`, the side of the square, but got resize={self.resize} alone")
         if self.crop is not None and self.size is not None and self.crop > self.size:
             raise ValueError(f"`crop <= size` must hold, but got crop={self.crop}, size={self.size}")
-        if self.group_key is not None and self.source != "image_folder":
-            raise ValueError(f"`group_key` works with source=image_folder only, but got source={self.source}")
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.freezing import freeze_point
-from resnet_tl.head_spec import OPTIONS, options_of, spec_of
+from resnet_tl.head_spec import OPTIONS, criterion_for, options_of, spec_of
 
 NUMERICS = 4
 """Raised whenever a change of this package's code changes any number that a run produces."""
@@ -48,42 +48,35 @@ def digest(content: Any) -> str:
 
 
 def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[str, Any]:
-    """The options that have an effect, in one spelling, so that equal networks have equal names.
+    """The options that decide numbers, in one spelling, so that equal networks have equal names.
 
-    `momentum` says nothing to Adam, `dropout` nothing to a linear head, and several freeze fractions may be one
-    network.
+    Left out are options that have no effect (`momentum` says nothing to Adam, `dropout` nothing to a linear head), and
+    those that stand at their declared default, so that an option that is added later renames nothing. That holds only
+    while declared defaults never change, which a file of golden fingerprints in the tests sees to. Several freeze
+    fractions may be one network: what counts is the number of parameter tensors that stay fixed.
     """
-    values = trial.model_dump(mode="json")
-    del values["weights"], values["freeze"], values["trainable_blocks"]
-    values["num_frozen"] = freeze_point(
-        trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels
-    )
-    values["criterion"] = criterion_for(trial, num_classes)
-    if trial.optimizer != "sgd":
-        del values["momentum"]
-    values["dropout"] = spec_of(trial).dropout
-    for option in set(OPTIONS) - set(options_of(trial.head)):
-        del values[option]
-    if channels != 1 or trial.weights == "none":
-        del values["first_layer"]
-    if values["num_frozen"] == 0:
-        del values["bn"]
-    all_frozen = values["num_frozen"] == freeze_point(trial.backbone, "all", channels=channels)
-    if all_frozen and trial.bn != "train_affine":
-        del values["backbone_lr_factor"]
-        if trial.bn == "frozen_eval":
-            del values["fused_optimizer"]  # heads on fixed features have an optimiser of their own
-    return values
-
-
-def criterion_for(trial: TrialConfig, num_classes: int) -> str:
-    """`bce` for two classes unless the trial says otherwise, else `cross_entropy`."""
-    return trial.criterion or ("bce" if num_classes == 2 else "cross_entropy")
-
-
-def num_outputs_of(trial: TrialConfig, num_classes: int) -> int:
-    """Logits of the network: one with binary cross-entropy, else one per class."""
-    return 1 if criterion_for(trial, num_classes) == "bce" else num_classes
+    values = trial.model_dump(mode="json", exclude_defaults=True, exclude={"weights", "freeze", "trainable_blocks"})
+    num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
+    all_frozen = num_frozen == freeze_point(trial.backbone, "all", channels=channels)
+    if num_frozen:
+        values["num_frozen"] = num_frozen
+    if criterion_for(trial, num_classes) == criterion_for(None, num_classes):
+        values.pop("criterion", None)
+    if spec_of(trial) == spec_of(trial.model_copy(update={"dropout": None})):
+        values.pop("dropout", None)  # spelt out as the head has it anyway
+    if channels == 1 and trial.weights != "none":
+        values["first_layer"] = trial.first_layer  # at its default too: it decides what weights of three channels see
+    else:
+        values.pop("first_layer", None)
+    idle = {
+        "momentum": trial.optimizer != "sgd",
+        **{option: option not in options_of(trial.head) for option in OPTIONS},
+        "bn": num_frozen == 0,
+        "backbone_lr_factor": all_frozen and trial.bn != "train_affine",
+        # heads on fixed features have an optimiser of their own
+        "fused_optimizer": all_frozen and trial.bn == "frozen_eval",
+    }
+    return {name: value for name, value in values.items() if not idle.get(name)}
 
 
 def fingerprint(

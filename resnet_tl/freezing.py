@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.architecture import backbone_parameters, cut_point, num_trainable
 from resnet_tl.errors import ConfigError
-from resnet_tl.head_spec import spec_of
+from resnet_tl.head_spec import num_outputs_of, spec_of
 
 if TYPE_CHECKING:
     from resnet_tl.config import TrialConfig
@@ -65,18 +65,14 @@ def num_frozen(trial: "TrialConfig", channels: int) -> int:
     return freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
 
 
-def num_trained(trial: "TrialConfig", *, channels: int, num_outputs: int) -> int:
-    """Parameters that train, head included.
-
-    Args:
-        num_outputs: logits of the head.
-    """
+def num_trained(trial: "TrialConfig", *, channels: int, num_classes: int) -> int:
+    """Parameters that train, head included."""
     return num_trainable(
         trial.backbone,
         num_frozen(trial, channels),
         bn=trial.bn,
         head=spec_of(trial),
-        num_outputs=num_outputs,
+        num_outputs=num_outputs_of(trial, num_classes),
         channels=channels,
     )
 

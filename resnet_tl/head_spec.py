@@ -86,3 +86,13 @@ def idle_head_options(trial: "TrialConfig", given: Iterable[str]) -> list[str]:
             f"{', '.join(heads)}."
         )
     return sentences
+
+
+def criterion_for(trial: "TrialConfig | None", num_classes: int) -> str:
+    """`bce` for two classes unless the trial says otherwise, else `cross_entropy`."""
+    return (trial and trial.criterion) or ("bce" if num_classes == 2 else "cross_entropy")
+
+
+def num_outputs_of(trial: "TrialConfig", num_classes: int) -> int:
+    """Logits of the network: one with binary cross-entropy, else one per class."""
+    return 1 if criterion_for(trial, num_classes) == "bce" else num_classes

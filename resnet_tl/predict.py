@@ -3,7 +3,8 @@
     python -m resnet_tl.predict checkpoint=FOLDER images=FILE_OR_FOLDER [out=predictions.csv] [device=cpu]
     python -m resnet_tl.predict checkpoint=FOLDER images=[a.png,b.png]
 
-Prints a table, and writes `out` with the probability of every class.
+Prints a table, and writes `out` with the probability of every class. Images that cannot be read are named, and the exit
+status is 1; the others have their results all the same.
 """
 
 import csv
@@ -29,21 +30,28 @@ def main() -> int:
         raise DataError(f"`out` must be in a folder that exists, but got {values['out']}.")
     given = expand(values["checkpoint"], "checkpoint")
     folder = given.parent if given.suffix in (".json", ".safetensors") else given
-    from resnet_tl.inference.predict import find_images, predict
+    from resnet_tl.data.finder import told
+    from resnet_tl.inference.predict import classify, find_images
 
-    paths = find_images(values["images"])
-    classes, probabilities = predict(folder, paths, device=device)
-    width = max(len(str(path)) for path in paths)
-    for path, row in zip(paths, probabilities, strict=True):
+    images = find_images(values["images"])
+    found = classify(folder, images.files, device=device)
+    width = max((len(str(path)) for path in found.paths), default=0)
+    for path, row in zip(found.paths, found.probabilities_NK, strict=True):
         best = int(row.argmax())
-        print(f"{path!s:{width}}  {classes[best]}  {row[best]:.1%}")
+        print(f"{path!s:{width}}  {found.classes[best]}  {row[best]:.1%}")
     if out := values.get("out"):
         with Path(out).open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["image", "class", *(f"p({name})" for name in classes)])
-            for path, row in zip(paths, probabilities, strict=True):
-                writer.writerow([str(path), classes[int(row.argmax())], *(f"{p:.6g}" for p in row)])
+            writer.writerow(["image", "class", *(f"p({name})" for name in found.classes)])
+            for path, row in zip(found.paths, found.probabilities_NK, strict=True):
+                writer.writerow([str(path), found.classes[int(row.argmax())], *(f"{p:.6g}" for p in row)])
         print(f"Probabilities are in {out}.")
+    if images.passed_over:
+        print(told(images.passed_over))
+    if found.bad:
+        print(f"{len(found.bad)} of {len(images.files)} images cannot be classified:", file=sys.stderr)
+        print("\n".join(f"  {path} {reason}" for path, reason in found.bad.items()), file=sys.stderr)
+        return 1
     return 0
 
 

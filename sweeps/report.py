@@ -85,7 +85,14 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         asked = parse_figures(values["figures"]) if "figures" in values else None
         told = output.write_report(
-            results, target, form=form, specs=specs, figures=asked, every=values.get("figures") == "all", ledger=opened
+            results,
+            target,
+            form=form,
+            specs=specs,
+            figures=asked,
+            every=values.get("figures") == "all",
+            ledger=opened,
+            out=out,
         )
     finally:
         if opened:
@@ -95,9 +102,12 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         sys.stdout.write(told.text)
     if told.pictures and "study" in values and results.about is not None:
-        from sweeps.engine.publish import publish
+        from resnet_tl.data.cache import default_cache
+        from sweeps.tracking.mlflow_database import Place
+        from sweeps.tracking.mlflow_files import publish
 
-        why = publish(out, values.get("run.tracking_uri"), name, [*told.pictures, target])
+        place = Place(out=out.absolute(), cache=default_cache(), given=values.get("run.tracking_uri"))
+        why = publish(place, name, [*told.pictures, target])
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)
     return 0
@@ -197,12 +207,9 @@ def _check(values: dict[str, Any]) -> None:
 
 
 def _ledger(out: Path) -> Any:
-    from sweeps.ledger import Ledger
+    from sweeps.storage.database import database_of
 
-    path = out / "studies.db"
-    if not path.exists():
-        raise ConfigError(f"There is no ledger {path}; `python -m sweeps.run` makes one, or give run.out=FOLDER.")
-    return Ledger(path)
+    return database_of(out).read()
 
 
 def _several(text: str) -> list[str]:

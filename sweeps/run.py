@@ -15,6 +15,7 @@ run.workers=N          seed runs at a time         run.threads=N   CPU threads o
 run.device=auto        auto, cpu, cuda or cuda:1   run.cache=DIR   what studies share (default: the user's cache folder)
 run.dry_run=true       show the trials, what is done, what is computed once for all, and why; run nothing
 run.reuse=off          compute frozen parts each time (auto: once, where it pays; the results are the same)
+run.keep=all           which networks outlive the study: all, best or none
 run.tracking_uri=URI   an MLflow server instead of mlruns/mlflow.db
 
 Starting a study again finishes what is missing and repeats nothing.
@@ -31,14 +32,15 @@ from rich.console import Console
 
 from resnet_tl.cli import describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.freezing import num_trained
 from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
-from sweeps.definition.plan import DONE, Plan, describe
 from sweeps.definition.tables import TableSpec
+from sweeps.planning.plan import describe
 
 if TYPE_CHECKING:
-    from sweeps.engine.session import Session
+    from sweeps.engine.prepared_study import PreparedStudy
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -68,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run(definition: Definition, command: str) -> int:
     out = expand(definition.run.out, "run.out")
     if not (out / "studies.db").exists():  # so there is work to do, whatever else will be found
-        from sweeps.engine.ahead import load_ahead
+        from sweeps.execution.ahead import load_ahead
 
         load_ahead()
     from sweeps.engine.driver import drive
@@ -79,24 +81,26 @@ def _run(definition: Definition, command: str) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
-    from sweeps.engine.tracker import ui_command
-    from sweeps.ledger import Ledger
+    from resnet_tl.data.cache import default_cache
     from sweeps.reporting import documents
     from sweeps.reporting.markdown import table
     from sweeps.reporting.output import write_report
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.tables.parts import Table
+    from sweeps.storage.database import database_of
+    from sweeps.tracking.mlflow_database import Place, ui_command
 
     name = definition.study.name
-    ledger = Ledger(out / "studies.db")
+    place = Place(out=out.absolute(), cache=default_cache(), given=definition.run.tracking_uri)
+    ledger = database_of(out).read()
     results = from_ledger(ledger, name)
     report = out / "reports" / f"{name}.md"
-    written = write_report(results, report, ledger=ledger)
+    written = write_report(results, report, ledger=ledger, out=out)
     ledger.close()
     if written.pictures and outcome.ran:
-        from sweeps.engine.publish import publish
+        from sweeps.tracking.mlflow_files import publish
 
-        why = publish(out, definition.run.tracking_uri, name, [*written.pictures, report])
+        why = publish(place, name, [*written.pictures, report])
         if why:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
@@ -117,7 +121,7 @@ def _run(definition: Definition, command: str) -> int:
     more = f"with {len(tables) - 1} more table{'s' if len(tables) > 2 else ''}; " if len(tables) > 1 else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
-    print(f"Browse runs    {ui_command(out, definition.run.tracking_uri)}")
+    print(f"Browse runs    {ui_command(place)}")
     if not (definition.run.tracking_uri or "").startswith("http"):
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
     return 1 if outcome.failed else 0
@@ -128,38 +132,40 @@ def _relative(path: Path) -> Path:
 
 
 def _dry_run(definition: Definition) -> int:
-    from sweeps.engine.session import Session
-    from sweeps.ledger import Ledger
+    from sweeps.engine.prepared_study import prepare_study
+    from sweeps.storage.database import database_of
 
-    path = expand(definition.run.out, "run.out") / "studies.db"
-    ledger = Ledger(path) if path.exists() else None
-    session = Session(definition, ledger)
-    if ledger:
-        ledger.close()
-    session.require_start()
-    plan, study = session.plan, definition.study
-    images = session.data.num_images
+    database = database_of(expand(definition.run.out, "run.out"))
+    ledger = database.read() if database.exists() else None
+    try:
+        prepared = prepare_study(definition, ledger)
+    finally:
+        if ledger:
+            ledger.close()
+    prepared.require_start()
+    plan, study, data = prepared.plan, definition.study, prepared.data
+    images = data.num_images
     print(f"{study.name}: {study.question}")
     print(
         f"{images['train']} train, {images['val']} val, {images['test']} test images of "
-        f"{len(session.data.classes)} classes, {session.data.channels} channel(s), "
-        f"{session.data.input_size[0]}×{session.data.input_size[1]} pixels"
+        f"{len(data.classes)} classes, {data.channels} channel(s), "
+        f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
-    if session.data.skipped:
-        print(f"{len(session.data.skipped)} broken images are left out: {', '.join(sorted(session.data.skipped))}")
-    if session.data.num_leaked:
-        print(f"warning: {session.data.num_leaked} images of val and test stand in train too, pixel by pixel")
-    if session.data.num_contradicting:
-        print(f"warning: {session.data.num_contradicting} images stand in two classes, pixel by pixel")
+    if data.skipped:
+        print(f"{len(data.skipped)} broken images are left out: {', '.join(sorted(data.skipped))}")
+    if data.num_leaked:
+        print(f"warning: {data.num_leaked} images of val and test stand in train too, pixel by pixel")
+    if data.num_contradicting:
+        print(f"warning: {data.num_contradicting} images stand in two classes, pixel by pixel")
     for trial in plan.trials:
-        done = [s for s in study.seeds if session.known.states.get((trial.fingerprint, s)) in DONE]
-        lacking = session.known.lacks(trial, study.seeds)
+        done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]
+        lacking = prepared.known.lacks(trial, study.seeds)
         print(
             f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
-            f"{session.num_trainable(trial.config):,} parameters train  "
+            f"{num_trained(trial.config, channels=data.channels, num_classes=len(data.classes)):,} parameters train  "
             f"seeds done {done or 'none'}, to do {lacking or 'none'}"
         )
-        if trial.config.weights == "none" and session.num_frozen(trial.config):
+        if trial.config.weights == "none" and prepared.num_frozen(trial.config):
             print("  warning: the frozen part has random weights")
     for left_out, kept in plan.coinciding:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
@@ -169,7 +175,7 @@ def _dry_run(definition: Definition) -> int:
         seeds = study.confirm.seeds
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         print(f"then the best {study.confirm.top} run again on {len(seeds)} fresh seeds ({named})")
-    for line in _shared(session, plan):
+    for line in _shared(prepared):
         print(line)
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
     todo = len(plan.todo) + plan.to_ask * len(study.seeds)
@@ -177,20 +183,35 @@ def _dry_run(definition: Definition) -> int:
     return 0
 
 
-def _shared(session: "Session", plan: Plan) -> list[str]:
-    """What seed runs share, and what a worker may take of the memory."""
-    from sweeps.engine.reuse import decide, planned, worker_bytes
+def _shared(prepared: "PreparedStudy") -> list[str]:
+    """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
+    from sweeps.planning.reuse import kept_bytes, size_text, worker_bytes
 
-    todo = [(trial.config, len(session.known.lacks(trial, session.study.seeds))) for trial in plan.trials]
-    runs = planned(session, [(config, count) for config, count in todo if count], plan.to_ask)
-    if not runs:
+    plan, study, data = prepared.plan, prepared.study, prepared.data
+    counts = [(trial.config, len(prepared.known.lacks(trial, study.seeds))) for trial in plan.trials]
+    todo = [(config, count) for config, count in counts if count]
+    configs = [config for config, _ in todo] + (prepared.probes() if plan.to_ask else [])
+    if not configs:
         return []
-    reuse = decide(session, runs)
+    reuse = prepared.decide_reuse(todo, plan.to_ask)
     lines = [f"shared: {decision.describe()}" for decision in reuse.decisions]
     if not lines:
         lines = ["shared: nothing; no trial has a frozen front whose outputs could be foreseen"]
-    most = max(worker_bytes(session, config, reuse.of(session.front(config))) for config, _ in runs)
-    return [*lines, f"memory: at most {most / 1e9:.1f} GB a worker"]
+    device = prepared.environment.device
+    most = max(worker_bytes(c, data, reuse.of(prepared.front(c)), device=device) for c in configs)
+    lines.append(f"memory: at most {most / 1e9:.1f} GB a worker")
+    runs = [*todo, *((config, len(study.seeds)) for config in prepared.probes()[: plan.to_ask])]
+    if study.confirm:
+        largest = max(configs, key=lambda config: kept_bytes(config, data))
+        runs.append((largest, study.confirm.top * len(study.confirm.seeds)))
+    keep = prepared.definition.run.keep
+    networks = sum(count * kept_bytes(config, data) for config, count in runs)
+    kept = {
+        "all": f"one network for each seed run, about {size_text(networks)} (run.keep=best keeps one for the study)",
+        "best": "the best network alone",
+        "none": "no network",
+    }
+    return [*lines, f"disk: {kept[keep]}; predictions are kept always"]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.options import expand, nearest, parse_words
-from sweeps.definition.plan import describe
-from sweeps.ledger import Ledger, StudyRow
+from sweeps.planning.plan import describe
+from sweeps.records import RunState, StudyRecord
+from sweeps.storage.database import database_of
+from sweeps.storage.ledger import Ledger
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -21,44 +23,47 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     values = parse_words(words, literal=("study", "run.out"))
     require(values, ("study", "run.out"), ())
-    path = expand(values.get("run.out", "."), "run.out") / "studies.db"
-    if not path.exists():
-        print(f"No study has run here: there is no {path}.")
+    out = expand(values.get("run.out", "."), "run.out")
+    database = database_of(out)
+    if not database.exists():
+        print(f"No study has run here: there is no {out / 'studies.db'}.")
         return 0
-    ledger = Ledger(path)
-    studies = ledger.studies()
-    if "study" in values:
-        names = [study.name for study in studies]
-        if values["study"] not in names:
-            raise ConfigError(f"`study=` must name a study of the ledger; {nearest(values['study'], names)}")
-        studies = [study for study in studies if study.name == values["study"]]
-    for study in studies:
-        _show(ledger, study, details="study" in values)
-    ledger.close()
+    ledger = database.read()
+    try:
+        studies = ledger.studies()
+        if "study" in values:
+            names = [study.name for study in studies]
+            if values["study"] not in names:
+                raise ConfigError(f"`study=` must name a study of the ledger; {nearest(values['study'], names)}")
+            studies = [study for study in studies if study.name == values["study"]]
+        for study in studies:
+            _show(ledger, study, details="study" in values)
+    finally:
+        ledger.close()
     return 0
 
 
-def _show(ledger: Ledger, study: StudyRow, *, details: bool) -> None:
+def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
     trials, runs = ledger.trials(study.name), ledger.seed_runs(study.name)
-    seeds = study.identity["seeds"]
-    planned = study.description["trials"] or len(trials)
+    seeds = study.seeds
+    planned = study.num_trials or len(trials)
     states = {(run.fingerprint, run.seed): run for run in runs}
     search = [run for run in runs if run.seed in seeds]
-    counts = {state: sum(run.state == state for run in search) for state in ("complete", "diverged", "failed")}
+    counts = {state: sum(run.state == state for run in search) for state in RunState}
     total = planned * len(seeds)
     lacking = total - sum((t.fingerprint, s) in states for t in trials for s in seeds)
-    print(f"{study.name}: {study.description['question']}")
+    print(f"{study.name}: {study.question}")
     print(
-        f"  {planned} trials × {len(seeds)} seeds: {counts['complete']} complete, {counts['diverged']} diverged, "
-        f"{counts['failed']} failed, {lacking} to do"
+        f"  {planned} trials × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: {counts[RunState.COMPLETE]} complete, "
+        f"{counts[RunState.DIVERGED]} diverged, {counts[RunState.FAILED]} failed, {lacking} to do"
     )
-    confirm = study.description.get("confirm")  # studies of before it existed have none
-    if confirm:
-        fresh = sum(run.state in ("complete", "diverged") for run in runs if run.seed not in seeds)
-        print(f"  confirmation: {fresh} of {confirm['top'] * len(confirm['seeds'])} seed runs on fresh seeds")
+    if study.confirm:
+        fresh = sum(run.state.is_result for run in runs if run.seed not in seeds)
+        total = study.confirm.top * len(study.confirm.seeds)
+        print(f"  confirmation: {fresh} of {total} seed runs on fresh seeds")
     for trial in trials:
         own = [states.get((trial.fingerprint, seed)) for seed in seeds]
-        troubled = [run for run in own if run is not None and run.state != "complete"]
+        troubled = [run for run in own if run is not None and run.state != RunState.COMPLETE]
         absent = [seed for seed, run in zip(seeds, own, strict=True) if run is None]
         if details or troubled or absent:
             missing = f"  seeds to do: {absent}" if absent else ""

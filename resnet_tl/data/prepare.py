@@ -2,7 +2,8 @@
 
     CACHE/data/FINGERPRINT/images.npy   [N, C, H, W], uint8 or float32
     CACHE/data/FINGERPRINT/data.json    labels, splits, names, what was left out
-    CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, what was left out
+    CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, what was left out,
+                                        what is to be said
 
 The fingerprint names content (pixels, labels, splits), so data that moved is the same data.
 """
@@ -23,15 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import BadImage, Pixels
-from resnet_tl.data.sources import BUNDLED, Listing, listing
+from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
+from resnet_tl.data.depth import settled_bits
+from resnet_tl.data.source import Listing
+from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.fingerprint import digest
-from resnet_tl.options import expand
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
 
 
@@ -41,18 +43,33 @@ class Prepared:
 
     folder: str
     fingerprint: str
+    """Names all that the images decide of a result: pixels, labels, splits, crop, balance."""
+    test_name: str
+    """Names the test images as they came: scores on the same ones may be compared, however they are presented."""
+    images_name: str
+    """Names all images as they came, with their splits."""
+    presentation_name: str
+    """Names how they are presented: size, crop, channels, balance, and what decoding made of them."""
     classes: tuple[str, ...]
     channels: int
     size: tuple[int, int]
     """Pixels H, W of the stored images."""
     resized: bool
     """Whether images were fitted to `size`; else all had it."""
+    resize: Resize
+    """How they were fitted."""
+    bits: int
+    """Bits that hold the grey values of images that store more than 8."""
     crop: int | None
     balanced: str | bool
     num_images: dict[str, int]
     """Images in each split."""
+    table: dict[str, dict[str, int]]
+    """Images of each class in each split."""
     skipped: dict[str, str]
     """Broken images left out under `skip_bad`, with the reason."""
+    notes: tuple[str, ...]
+    """What was decided while reading the images that the user may not expect: one sentence each."""
     num_contradicting: int
     """Images whose very pixels stand in another class too."""
     num_leaked: int
@@ -86,12 +103,6 @@ class Images:
     names: list[str]
 
 
-def default_cache() -> Path:
-    """The user's cache folder for what studies share."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "resnet-sweeps"
-
-
 def prepare(config: DataConfig, cache: Path) -> Prepared:
     """Makes a data set ready, or finds it ready.
 
@@ -107,13 +118,13 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
         facts = json.loads(seen.read_text(encoding="utf-8"))
         folder = base / facts["fingerprint"]
         if (folder / "data.json").exists():
-            return _open(folder, facts["skipped"], resized=config.size is not None)
-    source = listing(config)
+            return _open(folder, facts, config)
+    source = source_of(config).list(config)
     base.mkdir(parents=True, exist_ok=True)
     remove_leftovers(base, ".making-*", older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
-        name, skipped = _make(config, source, Path(making))
-        folder = base / name
+        facts = _make(config, source, Path(making))
+        folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
             try:
@@ -123,8 +134,8 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                     raise
             else:
                 Path(making).mkdir()  # for the context manager to remove
-    write_text(seen, json.dumps({"fingerprint": name, "skipped": skipped}))
-    return _open(folder, skipped, resized=config.size is not None)
+    write_text(seen, json.dumps(facts))
+    return _open(folder, facts, config)
 
 
 def verify(data: Prepared) -> None:
@@ -144,59 +155,52 @@ def verify(data: Prepared) -> None:
         )
 
 
-def _open(folder: Path, skipped: dict[str, str], *, resized: bool) -> Prepared:
-    # what was left out, and whether images had to be fitted, belong to the request: other files may have equal content
+def _open(folder: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
+    # what belongs to the request stands apart from the content: other files may have equal pixels
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    stored = table["prepared"] | {"skipped": skipped, "resized": resized, "folder": str(folder.absolute())}
-    stored["classes"], stored["size"] = tuple(stored["classes"]), tuple(stored["size"])
-    return Prepared(**stored)
+    stored = table["prepared"]
+    classes = tuple(stored["classes"])
+    counts = Counter(zip(table["splits"], table["labels"], strict=True))
+    return Prepared(
+        **stored
+        | {
+            "folder": str(folder.absolute()),
+            "classes": classes,
+            "size": tuple(stored["size"]),
+            "resized": config.size is not None,
+            "resize": config.resize,
+            "bits": facts["bits"],
+            "skipped": facts["skipped"],
+            "notes": tuple(facts["notes"]),
+            "table": {split: {name: counts[split, label] for label, name in enumerate(classes)} for split in SPLITS},
+        }
+    )
 
 
 def _signature(config: DataConfig) -> str:
     """Names the request and the state of the files it reads, without reading them."""
-    files: list[tuple[str, int, int]] = []
-    if config.root is not None and config.source not in BUNDLED:
-        root = expand(config.root, "data.root").absolute()
-        for here, folders, names in os.walk(root, followlinks=True):
-            if len(Path(here).relative_to(root).parts) > 32:  # a link that leads back up
-                folders.clear()
-            for name in names:
-                path = Path(here) / name
-                if path.exists():
-                    stat = path.stat()
-                    files.append((str(path), stat.st_size, stat.st_mtime_ns))
-    library = version("scikit-learn" if config.source in BUNDLED else "pillow")
-    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), library])
+    source = source_of(config)
+    files = []
+    for path in source.files(config):
+        if path.exists():
+            stat = path.stat()
+            files.append((str(path), stat.st_size, stat.st_mtime_ns))
+    libraries = [version(library) for library in source.libraries]
+    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), libraries])
 
 
-def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[str, str]]:
-    """Decodes, checks and stores; returns the fingerprint, and what was left out."""
-    bad = dict(source.bad)
-    candidates = [index for index, name in enumerate(source.names) if name not in bad]
-
-    def load(index: int) -> Pixels | str:
-        try:
-            return source.load(index)
-        except BadImage as error:
-            return str(error)
-
-    kept: list[int] = []
-    hashes: list[str] = []
-    sizes: Counter[tuple[int, ...]] = Counter()
-    raw = folder / "raw"
-    with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
-        chunk = 256  # decoded images held at once
-        for start in range(0, len(candidates), chunk):
-            part = candidates[start : start + chunk]
-            for index, pixels in zip(part, pool.map(load, part), strict=True):
-                if isinstance(pixels, str):
-                    bad[source.names[index]] = pixels
-                    continue
-                kept.append(index)
-                sizes[pixels.shape] += 1
-                content = np.ascontiguousarray(pixels, dtype=source.dtype).tobytes()
-                hashes.append(hashlib.sha256(content).hexdigest())
-                stream.write(content)
+def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
+    """Decodes, checks and stores; returns the fingerprint, and what belongs to the request alone."""
+    found = _decode(source, folder / "raw")
+    bits = settled_bits(config.bits, found.largest)
+    if bits < 16 and config.bits == "auto":
+        source = source_of(config).list(config.model_copy(update={"bits": bits}))
+        found = _decode(source, folder / "raw")
+    kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
+    notes = [
+        *source.said,
+        *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
+    ]
     problems = list(source.problems)
     if bad and not config.skip_bad:
         reasons = [f"{name} {reason}" for name, reason in sorted(bad.items())]
@@ -227,25 +231,23 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
         classes=source.classes,
         groups=[source.groups[index] for index in kept] if source.groups is not None else None,
     )
-    pixels_sha256 = _store(raw, folder / "images.npy", (len(kept), *shape), source.dtype)
+    pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
         classes_of.setdefault(h, set()).add(label)
     learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
-    identity: dict[str, Any] = {
-        "format": FORMAT,
-        "pixels": hashes,
-        "labels": labels,
-        "splits": splits,
-        "classes": list(source.classes),
-        "shape": list(shape),
-        "dtype": source.dtype,
-        "crop": config.crop,
-        "balanced": config.balanced,
-    }
-    name = digest(identity)
+    # options at their default are left out, so that a new one renames nothing
+    shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
+        mode="json", include={"crop", "balanced"}, exclude_defaults=True
+    )
+    sides = {"labels": labels, "splits": splits, "classes": list(source.classes)}
+    name = digest({"format": FORMAT} | shown_as | sides)
+    came = list(zip(found.contents, labels, splits, strict=True))
     stored = {
         "fingerprint": name,
+        "test_name": digest([sorted(image for image in came if image[2] == "test"), source.classes]),
+        "images_name": digest([sorted(came), source.classes]),
+        "presentation_name": digest(shown_as),
         "classes": list(source.classes),
         "channels": source.channels,
         "size": [shape[1], shape[2]],
@@ -263,7 +265,61 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[str, dict[
         "names": [source.names[index] for index in kept],
     }
     (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
-    return name, bad
+    return {"fingerprint": name, "skipped": bad, "notes": notes, "bits": bits}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What decoding a whole set has found."""
+
+    kept: list[int]
+    """Numbers of the usable images."""
+    hashes: list[str]
+    """Of their pixels."""
+    contents: list[str]
+    """Of the images as they came."""
+    sizes: Counter[tuple[int, ...]]
+    """How often each shape occurs."""
+    bad: dict[str, str]
+    """The unusable ones, with the reason."""
+    largest: int | None
+    """The largest value among those that store more than 8 bits."""
+
+
+def _decode(source: Listing, raw: Path) -> _Found:
+    """Writes the pixels of all usable images one after another."""
+    bad = dict(source.bad)
+    candidates = [index for index, name in enumerate(source.names) if name not in bad]
+
+    def load(index: int) -> Decoded | str:
+        try:
+            return source.load(index)
+        except BadImage as error:
+            return str(error)
+
+    kept: list[int] = []
+    hashes: list[str] = []
+    contents: list[str] = []
+    sizes: Counter[tuple[int, ...]] = Counter()
+    largest = []
+    with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
+        chunk = 256  # decoded images held at once
+        for start in range(0, len(candidates), chunk):
+            part = candidates[start : start + chunk]
+            for index, decoded in zip(part, pool.map(load, part), strict=True):
+                if isinstance(decoded, str):
+                    bad[source.names[index]] = decoded
+                    continue
+                kept.append(index)
+                sizes[decoded.pixels.shape] += 1
+                content = np.ascontiguousarray(decoded.pixels, dtype=source.dtype).tobytes()
+                hashes.append(hashlib.sha256(content).hexdigest())
+                contents.append(decoded.content)
+                stream.write(content)
+                if decoded.largest is not None:
+                    largest.append(decoded.largest)
+    most = max(largest, default=None)
+    return _Found(kept=kept, hashes=hashes, contents=contents, sizes=sizes, bad=bad, largest=most)
 
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:

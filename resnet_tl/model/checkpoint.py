@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from resnet_tl.config import FirstLayer
+from resnet_tl.data.decode import Resize
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
 from resnet_tl.fingerprint import version_of
@@ -38,6 +39,10 @@ class Card:
     """Pixels H, W of the images before cropping."""
     resized: bool
     """Whether images are fitted to `size`, or had it."""
+    resize: Resize
+    """How they are fitted."""
+    bits: int
+    """Bits that hold the grey values of images that store more than 8."""
     crop: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -1,6 +1,6 @@
 """Heads as modules: what a `HeadSpec` looks like in torch, and how its weights begin.
 
-Axes: B images, F features, H hidden units, K outputs.
+Axes: B images, F features, H hidden units, K classes or outputs, O outputs.
 """
 
 import math
@@ -71,3 +71,14 @@ def init_head(head: Head, seed: int) -> None:
             bound = 1 / math.sqrt(layer.in_features)
             for parameter in (layer.weight, layer.bias):
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+def class_logits(outputs_BO: Tensor) -> Tensor:
+    """One logit per class [B, K]; a binary network's single logit z becomes [0, z], whose softmax is its sigmoid.
+
+    Args:
+        outputs_BO: with any axes in front.
+    """
+    if outputs_BO.shape[-1] > 1:
+        return outputs_BO
+    return torch.cat([torch.zeros_like(outputs_BO), outputs_BO], dim=-1)

@@ -9,8 +9,8 @@ from torch import Tensor
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation, measured
 from resnet_tl.data.prepare import Images, Prepared
-from resnet_tl.fingerprint import num_outputs_of
 from resnet_tl.freezing import num_frozen
+from resnet_tl.head_spec import num_outputs_of
 from resnet_tl.model import checkpoint
 from resnet_tl.model import weights as starting
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
@@ -66,6 +66,8 @@ class StartingPoint:
             num_frozen=frozen,
             size=self.data.size,
             resized=self.data.resized,
+            resize=self.data.resize,
+            bits=self.data.bits,
             crop=self.data.crop,
             mean=self.normalisation.mean,
             std=self.normalisation.std,

@@ -21,14 +21,14 @@ from resnet_tl.features.inputs import Features
 from resnet_tl.features.store import Stored
 from resnet_tl.fingerprint import Environment
 from resnet_tl.head_spec import spec_of
-from resnet_tl.model.heads import Head, init_head
+from resnet_tl.model.heads import Head, class_logits, init_head
 from resnet_tl.model.network import Network
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training.head_kernel import Heads, Optimizer, padded
 from resnet_tl.training.loop import EpochScores, State
 from resnet_tl.training.member import Member, head_group
-from resnet_tl.training.objective import class_logits, lr_factor
+from resnet_tl.training.objective import lr_factor
 
 
 class HeadsLearner:

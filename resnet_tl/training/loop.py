@@ -269,8 +269,8 @@ class Loop:
         )
 
     def _num_trained(self, trial: TrialConfig) -> int:
-        start = self._start
-        return num_trained(trial, channels=start.data.channels, num_outputs=start.num_outputs)
+        data = self._start.data
+        return num_trained(trial, channels=data.channels, num_classes=len(data.classes))
 
     def _diverged(self, n: int) -> FitResult:
         """The result of a member that diverged: never a number."""

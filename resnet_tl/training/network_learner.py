@@ -14,11 +14,12 @@ from resnet_tl.data.batches import Batch, cut_batches, epoch_order
 from resnet_tl.features.inputs import Features, FromStore, Inputs, ThroughPrefix
 from resnet_tl.features.store import Stored
 from resnet_tl.fingerprint import Environment
+from resnet_tl.model.heads import class_logits
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training.loop import EpochScores, State
 from resnet_tl.training.member import Member
-from resnet_tl.training.objective import class_logits, loss_of, lr_factor, optimizer_for, set_lr
+from resnet_tl.training.objective import loss_of, lr_factor, optimizer_for, set_lr
 
 CHECK_EVERY = 25
 """Steps between looks at the losses; each look makes a GPU wait."""

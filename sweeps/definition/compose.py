@@ -21,7 +21,7 @@ from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConf
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DEFAULT_STUDY = "quickstart"
 
-LITERAL = ("data.root", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
+LITERAL = ("data.root", "data.labels", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
 """Options taken letter by letter, whatever characters they hold."""
 
 

@@ -198,6 +198,9 @@ class RunConfig(_Options):
     """auto computes what cannot change once for all seed runs, where that pays; off never. The results are the same."""
     cache_gb: float = Field(50.0, gt=0)
     """Room for what studies share; the least recently used images and features go first."""
+    keep: Literal["all", "best", "none"] = "all"
+    """Which networks outlive the study: one for each seed run, that of the best trial in `mlruns/best`, or none.
+    Predictions on val and test are always kept."""
     max_hours: None = None
 
     @field_validator("storage", "max_hours", mode="before")

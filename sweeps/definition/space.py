@@ -9,18 +9,14 @@ weight_decay: {distribution: log_uniform_values, min: 1e-6, max: 1e-2}
 """
 
 import itertools
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.options import nearest
-
-if TYPE_CHECKING:
-    import optuna
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""
@@ -89,37 +85,9 @@ class Dimension:
             return _among(value, listed)
         return isinstance(value, int | float) and self.low <= value <= self.high
 
-    def suggest(self, trial: "optuna.Trial") -> Any:
-        """Lets Optuna choose."""
-        if self.choices is not None:
-            names = _scalars(self.choices)
-            return self.choices[names.index(trial.suggest_categorical(self.label, names))]
-        if self.integer:
-            return trial.suggest_int(self.label, int(self.low), int(self.high))
-        value = trial.suggest_float(self.label, self.low, self.high, step=self.step, log=self.log)
-        listed = self.enumerate()
-        # Optuna's 0.30000000000000004 is our 0.3, or a resumed study would not know its own trials
-        return value if listed is None else min(listed, key=lambda known: abs(known - value))
 
-    def stored(self, value: Any) -> tuple[Any, "optuna.distributions.BaseDistribution"]:
-        """A value and its distribution as Optuna stores them."""
-        from optuna import distributions
-
-        if self.choices is not None:
-            names = _scalars(self.choices)
-            chosen = next(n for n, choice in zip(names, self.choices, strict=True) if _same(choice, value))
-            return chosen, distributions.CategoricalDistribution(names)
-        if self.integer:
-            return value, distributions.IntDistribution(int(self.low), int(self.high))
-        return value, distributions.FloatDistribution(self.low, self.high, step=self.step, log=self.log)
-
-
-def _scalars(choices: tuple[Any, ...]) -> list[Any]:
-    """Choices as Optuna takes them: a list of augmentations becomes its text."""
-    return [json.dumps(c) if isinstance(c, list | tuple) else c for c in choices]
-
-
-def _same(a: Any, b: Any) -> bool:
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two values of a parameter are one; 1 and True are two."""
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return list(a) == list(b)
     if isinstance(a, bool) or isinstance(b, bool):
@@ -128,7 +96,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _among(value: Any, values: tuple[Any, ...]) -> bool:
-    return any(_same(value, other) for other in values)
+    return any(same_value(value, other) for other in values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,7 +165,8 @@ class Space:
         searched = {dimension.name for dimension in self.dimensions}
         return {name: value for name, value in (defaults | self.base).items() if name not in searched}
 
-    def _active(self, params: Mapping[str, Any]) -> Iterator[tuple[Dimension, Any]]:
+    def active(self, params: Mapping[str, Any]) -> Iterator[tuple[Dimension, Any]]:
+        """The dimensions that exist at a point, each with its value."""
         known = self._known()
         for dimension in self.dimensions:
             # of alternatives whose conditions overlap the first one holds, here as in `_walk`
@@ -282,12 +251,12 @@ class Space:
         """The `trial:` block at a point: base, then what values set, then the values."""
         values = dict(base)
         setters: dict[str, tuple[str, Any]] = {}
-        for dimension, value in self._active(params):
+        for dimension, value in self.active(params):
             for chosen, others in dimension.sets:
-                if not _same(chosen, value):
+                if not same_value(chosen, value):
                     continue
                 for other, setting in others.items():
-                    if other in setters and not _same(setters[other][1], setting):
+                    if other in setters and not same_value(setters[other][1], setting):
                         raise ConfigError(
                             f"`{other}` is set to {setters[other][1]} by `study.space.{setters[other][0]}` and to "
                             f"{setting} by `study.space.{dimension.name}` at {dict(params)}."
@@ -296,19 +265,14 @@ class Space:
                     values[other] = setting
         return values | dict(params)
 
-    def suggest(self, trial: "optuna.Trial") -> Params:
-        """Lets Optuna choose a point."""
+    def choose(self, pick: Callable[[Dimension], Any]) -> Params:
+        """A point whose values are picked one by one, in an order in which every condition is decided before."""
         params: Params = {}
         known = self._known()
         for dimension in self.dimensions:
             if dimension.name not in params and dimension.applies(known):
-                params[dimension.name] = known[dimension.name] = dimension.suggest(trial)
+                params[dimension.name] = known[dimension.name] = pick(dimension)
         return params
-
-    def stored(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A point as Optuna stores it: (values, distributions) by label."""
-        pairs = {dimension.label: dimension.stored(value) for dimension, value in self._active(params)}
-        return {k: v for k, (v, _) in pairs.items()}, {k: d for k, (_, d) in pairs.items()}
 
 
 def _dimension(name: str, label: str, written: Any, where: str) -> Dimension:

@@ -21,7 +21,7 @@ def combine(several: Sequence[Results]) -> Results:
     unknown = [results.study for results in several if results.about is None]
     if unknown:
         problems.append(f"What data {', '.join(unknown)} is about must be known, but NAME.about.json is not there.")
-    data = {r.study: r.about.identity["data"]["fingerprint"] for r in several if r.about}
+    data = {r.study: r.about.data.test_name for r in several if r.about}
     if len(set(data.values())) > 1:
         told = ", ".join(f"{study} {fingerprint}" for study, fingerprint in data.items())
         problems.append(

@@ -3,15 +3,15 @@
 `markdown`, `latex` and `html` write blocks out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical
 from sweeps.definition.tables import TableSpec
+from sweeps.records import StudyRecord
 from sweeps.reporting.results import Results
 from sweeps.reporting.tables import make
 from sweeps.reporting.tables.parts import Table
@@ -102,47 +102,47 @@ def own_tables(results: Results) -> tuple[Table | Text, ...]:
 
 def _about(results: Results) -> list[Block]:
     assert results.about
-    identity, description = results.about.identity, results.about.description
-    images = description["num_images"]
-    blocks: list[Block] = [Text(lines=(description["question"],))]
-    prose = str(description.get("about") or "").strip()  # studies of before 0.1.0 have none
+    about = results.about
+    data = about.data
+    images = data.num_images
+    blocks: list[Block] = [Text(lines=(about.question,))]
+    prose = about.about.strip()
     blocks += [Text(lines=(" ".join(part.split("\n")),)) for part in prose.split("\n\n") if part]
     said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
-    data = identity["data"]
     facts = [
-        f"Images: `{data['source']}`, {images['train']} for training, {images['val']} for selection (val), "
-        f"{images['test']} for the final score (test); {len(data['classes'])} classes."
+        f"Images: `{data.source}`, {images['train']} for training, {images['val']} for selection (val), "
+        f"{images['test']} for the final score (test); {len(data.classes)} classes."
     ]
-    facts.append(f"All trials: {_settings(identity)}.")
-    if description["skipped"]:
+    facts.append(f"All trials: {_settings(about)}.")
+    if data.skipped:
         facts.append(
-            f"{len(description['skipped'])} broken images were left out: "
-            f"{', '.join(Path(name).name for name in sorted(description['skipped']))}."
+            f"{len(data.skipped)} broken images were left out: "
+            f"{', '.join(Path(name).name for name in sorted(data.skipped))}."
         )
-    if description["num_leaked"]:
-        facts.append(f"{description['num_leaked']} images of val and test stand in train too, pixel by pixel.")
-    if description["num_contradicting"]:
-        facts.append(f"{description['num_contradicting']} images stand in two classes, pixel by pixel.")
-    planned = len(results.trials) if description["trials"] is None else description["trials"]
-    total = planned * len(identity["seeds"])
+    if data.num_leaked:
+        facts.append(f"{data.num_leaked} images of val and test stand in train too, pixel by pixel.")
+    if data.num_contradicting:
+        facts.append(f"{data.num_contradicting} images stand in two classes, pixel by pixel.")
+    planned = about.num_trials
+    total = planned * len(about.seeds)
     done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
     facts.append(
-        f"{planned} trials ({identity['method']}) × {len(identity['seeds'])} seeds; {done} of {total} seed runs done. "
-        f"Epochs, trials and networks are selected by mean {identity['metric']}; test is scored once per seed run."
+        f"{planned} trials ({about.method}) × {len(about.seeds)} seeds; {done} of {total} seed runs done. "
+        f"Epochs, trials and networks are selected by mean {about.metric}; test is scored once per seed run."
     )
-    facts.append(f"{MADE_BY}{description['command']}`.")
+    facts.append(f"{MADE_BY}{about.command}`.")
     return [*blocks, Text(lines=tuple(facts))]
 
 
-def _settings(identity: Mapping[str, Any]) -> str:
+def _settings(about: StudyRecord) -> str:
     """What no trial varies, as far as the study says it; what is left at its default stands in the CSV."""
-    told = [f"{name} {canonical(value)}" for name, value in identity["trial"].items()]
-    told += [f"{name} {identity['data'][name]}" for name in ("size", "crop") if identity["data"].get(name)]
-    for name, stage in identity.get("pretrain", {}).items():
-        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage["trial"].items())
-        told.append(f"`{name}` pretrained on {stage['data']['source']} ({inside})")
+    told = [f"{name} {canonical(value)}" for name, value in about.base.items()]
+    told += [f"{name} {about.data.options[name]}" for name in ("size", "crop") if about.data.options.get(name)]
+    for name, stage in about.pretrain.items():
+        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage.trial.items())
+        told.append(f"`{name}` pretrained on {stage.data['source']} ({inside})")
     return ", ".join(told)
 
 
@@ -150,10 +150,9 @@ def footer(results: Results) -> list[str]:
     """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
     if not results.about:
         return [f"Study {results.study}, seeds {spans({s for trial in results.trials for s in trial.seeds})}."]
-    identity = results.about.identity
-    environment = identity["environment"]
-    data, seeds = identity["data"]["fingerprint"], spans(identity["seeds"])
-    lines = [f"Study {results.study}, data fingerprint `{data}`, seeds {seeds}."]
+    about = results.about
+    environment = about.environment
+    lines = [f"Study {results.study}, images `{about.data.images_name}`, seeds {spans(about.seeds)}."]
     fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
     if fresh:
         lines.append(f"Fresh seeds {spans(fresh)}.")
@@ -165,8 +164,8 @@ def footer(results: Results) -> list[str]:
     if results.origin.reused_from:
         lines.append(f"Some seed runs were taken over from: {', '.join(results.origin.reused_from)}.")
     lines.append(
-        f"torch {environment['torch']}, torchvision {environment['torchvision']}, {environment['device']}, "
-        f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} per fit."
+        f"torch {environment.torch}, torchvision {environment.torchvision}, {environment.device}, "
+        f"{environment.threads} thread{'s' if environment.threads > 1 else ''} per fit."
     )
     return lines
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from resnet_tl.files import write_text
+from sweeps.records import study_to_json
 from sweeps.reporting.results import PARAMETERS, SCORES, Results
 
 COLUMNS = ("study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint")
@@ -57,7 +58,7 @@ def write_csv(results: Results, path: Path) -> None:
     if results.about:
         content = {
             "csv_sha256": sha256(text),
-            "about": asdict(results.about),
+            "about": study_to_json(results.about),
             "origin": asdict(results.origin),
             "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
         }

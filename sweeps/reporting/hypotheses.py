@@ -13,7 +13,7 @@ from typing import Any, Literal
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
 from sweeps.reporting.results import Results, Trial, sign
-from sweeps.reporting.stats import (
+from sweeps.statistics.stats import (
     LEAST_PAIRS,
     LEVEL,
     Paired,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
 from sweeps.reporting.results import Results, Trial, comparable, distinct
-from sweeps.reporting.stats import summarise
+from sweeps.statistics.stats import summarise
 
 NUM_TREES = 64
 MOST_VALUES = 8

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from sweeps.definition.tables import TableSpec
-from sweeps.ledger import Ledger
 from sweeps.reporting import documents
 from sweeps.reporting.frame import to_csv, write_csv
 from sweeps.reporting.results import Results
+from sweeps.storage.ledger import Ledger
+from sweeps.storage.networks import NetworkStore
 
 if TYPE_CHECKING:
     from sweeps.reporting.figures.charts import Chart
@@ -35,6 +36,7 @@ def write_report(
     figures: Sequence[str] | None = None,
     every: bool = False,
     ledger: Ledger | None = None,
+    out: Path | None = None,
 ) -> Written:
     """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
 
@@ -44,7 +46,8 @@ def write_report(
         specs: tables in place of the study's own.
         figures: pictures in place of the study's own; None for those, if no table was asked for.
         every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
-        ledger: has learning curves and confusion matrices; None for a CSV file.
+        ledger: has learning curves; None for a CSV file.
+        out: of the study, with its predictions.
 
     Raises:
         ConfigError: a table or picture that was asked for cannot be made.
@@ -60,7 +63,7 @@ def write_report(
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
     kinds = tuple(own if figures is None else figures)
-    charts, missing = _charts(results, kinds, ledger, lenient=figures is None or every)
+    charts, missing = _charts(results, kinds, ledger, out, lenient=figures is None or every)
     blocks = documents.report(results, specs, tuple(charts))
     if missing:
         blocks.append(documents.Text(lines=tuple(missing)))
@@ -92,7 +95,7 @@ def write_report(
 
 
 def _charts(
-    results: Results, kinds: Sequence[str], ledger: Ledger | None, *, lenient: bool
+    results: Results, kinds: Sequence[str], ledger: Ledger | None, out: Path | None, *, lenient: bool
 ) -> tuple[dict[str, "Chart"], list[str]]:
     if not kinds:
         return {}, []
@@ -100,8 +103,10 @@ def _charts(
 
     details = {}
     if ledger is not None and results.about is not None:
+        networks = NetworkStore(out, results.study) if out is not None else None
         for trial in needed(kinds, results):
-            details[trial.number] = ledger.seed_runs(results.study, fingerprint=trial.fingerprint, heavy=True)
+            runs = ledger.seed_runs(results.study, fingerprint=trial.fingerprint, heavy=True)
+            details[trial.number] = [networks.with_matrices(run) if networks else run for run in runs]
     charts: dict[str, Chart] = {}
     missing = []
     for kind in kinds:

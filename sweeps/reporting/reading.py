@@ -15,9 +15,10 @@ from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.tables import parse_table
-from sweeps.ledger import Ledger, SeedRunRow, StudyRow, TrialRow
+from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial
+from sweeps.storage.ledger import Ledger
 
 STATES = ("complete", "failed", "diverged", "pruned")
 
@@ -33,8 +34,8 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
         names = [study.name for study in ledger.studies()]
         raise ConfigError(f"`study=` must name a study of the ledger, but got {name!r}; {nearest(name, names)}")
     runs = ledger.seed_runs(name)
-    by_name: dict[str, list[SeedRunRow]] = {}
-    seeds = tuple(about.identity["seeds"])
+    by_name: dict[str, list[SeedRun]] = {}
+    seeds = about.seeds
     for run in runs:
         by_name.setdefault(run.fingerprint, []).append(run)
     trials = []
@@ -53,15 +54,15 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
     plain = Results(
         study=name,
         trials=tuple(trials),
-        metric=about.identity["metric"],
-        direction=about.identity["direction"],
+        metric=about.metric,
+        direction=about.direction,
         columns=COLUMNS,
         seeds=seeds,
     )
     return _described(plain, about, origin)
 
 
-def _trial(row: TrialRow, runs: Sequence[SeedRunRow], fresh: Trial | None) -> Trial:
+def _trial(row: TrialRecord, runs: Sequence[SeedRun], fresh: Trial | None) -> Trial:
     columns: dict[str, tuple[float | None, ...]] = {
         "max_epoch": tuple(run.max_epoch for run in runs),
         "best_epoch": tuple(run.best_epoch for run in runs),
@@ -70,7 +71,7 @@ def _trial(row: TrialRow, runs: Sequence[SeedRunRow], fresh: Trial | None) -> Tr
     columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in SCORES}
     return Trial(
         number=row.number,
-        values={name: canonical(value) for name, value in row.config.items()},
+        values={name: canonical(value) for name, value in row.config.model_dump(mode="json").items()},
         seeds=tuple(run.seed for run in runs),
         states=tuple(run.state for run in runs),
         columns=columns,
@@ -79,15 +80,14 @@ def _trial(row: TrialRow, runs: Sequence[SeedRunRow], fresh: Trial | None) -> Tr
     )
 
 
-def _described(results: Results, about: StudyRow, origin: Origin) -> Results:
+def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:
     """Results with what the study said of itself."""
-    description = about.description
     return replace(
         results,
-        seeds=tuple(about.identity["seeds"]),
-        tables=tuple(parse_table(table) for table in description["tables"]),
-        figures=tuple(description.get("figures", ())),
-        hypotheses=tuple(parse_hypothesis(item) for item in description["hypotheses"]),
+        seeds=about.seeds,
+        tables=tuple(parse_table(table) for table in about.tables),
+        figures=about.figures,
+        hypotheses=tuple(parse_hypothesis(item) for item in about.hypotheses),
         about=about,
         origin=origin,
     )
@@ -117,7 +117,7 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     beside = {trial.number: trial for trial in _trials(frame[fresh], parameters, path, planned)}
     known_as = _beside(path)
     if metric is None and known_as is not None:
-        metric = str(known_as[0].identity["metric"])
+        metric = known_as[0].metric
     metric = metric or ("val/accuracy" if "val/accuracy" in scores else scores[0])
     if metric not in scores:
         raise DataError(
@@ -193,14 +193,14 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[float | None, str | No
     return value, problem
 
 
-def _beside(path: Path) -> tuple[StudyRow, Origin, list[Trial]] | None:
+def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
     """What the study said of itself, where its CSV file was written."""
     place = about_path(path)
     if not place.exists():
         return None
     try:
         content = json.loads(place.read_text(encoding="utf-8"))
-        about, origin = StudyRow(**content["about"]), content["origin"]
+        about, origin = study_from_json(content["about"]), content["origin"]
         written = content["csv_sha256"]
         waiting = [Trial(number=number, values=values) for number, values in content["planned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:

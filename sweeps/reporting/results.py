@@ -10,7 +10,7 @@ from typing import Any
 from resnet_tl.config import METRICS, TrialConfig, better
 from sweeps.definition.hypotheses import Hypothesis
 from sweeps.definition.tables import TableSpec
-from sweeps.ledger import StudyRow
+from sweeps.records import StudyRecord
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
@@ -81,7 +81,7 @@ class Results:
     tables: tuple[TableSpec, ...] = ()
     figures: tuple[str, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
-    about: StudyRow | None = None
+    about: StudyRecord | None = None
     """None for a CSV file that nothing is known about."""
     origin: Origin = field(default_factory=Origin)
 
@@ -108,7 +108,7 @@ class Results:
     def _varying(self) -> tuple[str, ...]:
         names = ("study", *PARAMETERS)
         found = [name for name in names if len({repr(trial.values.get(name)) for trial in self.trials}) > 1]
-        space = ["study", *(self.about.identity["space"] if self.about else ())]
+        space = ["study", *(self.about.space if self.about else ())]
         place = {name: number for number, name in enumerate(space)}
         return tuple(sorted(found, key=lambda name: (place.get(name, len(space)), found.index(name))))
 

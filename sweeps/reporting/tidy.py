@@ -4,10 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from sweeps.records import study_to_json
 from sweeps.reporting.frame import frame_of
 from sweeps.reporting.hypotheses import answers
 from sweeps.reporting.results import Results, Trial
-from sweeps.reporting.stats import bootstrap_interval, summarise
+from sweeps.statistics.stats import bootstrap_interval, summarise
 
 
 def to_json(results: Results) -> str:
@@ -20,7 +21,7 @@ def to_json(results: Results) -> str:
         "direction": results.direction,
     }
     if results.about:
-        content |= {"definition": results.about.identity, "about": results.about.description}
+        content |= {"about": study_to_json(results.about)}
         content |= {"origin": asdict(results.origin)}
     metrics = [metric for metric in dict.fromkeys([results.metric, results.on_test]) if results.has(metric)]
     content["trials"] = [_trial(trial, metrics) for trial in results.trials]

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
-from sweeps.ledger import SeedRunRow
+from sweeps.records import SeedRun
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial, comparable, sign
-from sweeps.reporting.stats import summarise
 from sweeps.reporting.tables.cells import label, name_of, show, show_range
+from sweeps.statistics.stats import summarise
 
 MOST_CURVES = 3
 MOST_TRIALS = 16
@@ -23,7 +23,7 @@ MOST_NAMED = 3
 """Parameters that the name of a trial holds."""
 MOST_CLASSES_WITH_TEXT = 20
 
-Details = Mapping[int, Sequence[SeedRunRow]]
+Details = Mapping[int, Sequence[SeedRun]]
 """By trial number its seed runs with learning curves and confusion matrices."""
 
 
@@ -148,12 +148,12 @@ def _curves(results: Results, details: Details) -> Plot:
             continue
         shared = min(len(history) for history in histories)  # patience may have ended some earlier
         scores_SE = factor * np.array(
-            [[float(epoch["metrics"][results.metric]) for epoch in history[:shared]] for history in histories]
+            [[epoch.metrics[results.metric] for epoch in history[:shared]] for history in histories]
         )
         series.append(
             Series(
                 name=title_of(results, trial),
-                x=tuple(float(epoch["epoch"]) for epoch in histories[0][:shared]),
+                x=tuple(float(epoch.epoch) for epoch in histories[0][:shared]),
                 y=_floats(scores_SE.mean(0)),
                 edges=(_floats(scores_SE.min(0)), _floats(scores_SE.max(0))),
                 line=True,
@@ -284,7 +284,7 @@ def _cost(results: Results) -> Plot:
     )
 
 
-def _best_runs(results: Results, details: Details, what: str) -> list[SeedRunRow]:
+def _best_runs(results: Results, details: Details, what: str) -> list[SeedRun]:
     ranked = ranking(results)
     _require(ranked, what)
     return [run for run in details.get(ranked[0].number, ()) if run.seed in ranked[0].seeds]
@@ -296,7 +296,7 @@ def _confusion(results: Results, details: Details) -> Grid:
         raise ConfigError("The picture confusion needs a study of the ledger.")
     counts_KK = np.sum([run.confusion["test"] for run in runs if run.confusion], axis=0)
     share_KK = 100 * counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-    classes = tuple(str(name) for name in results.about.identity["data"]["classes"])
+    classes = tuple(str(name) for name in results.about.data.classes)
     text = len(classes) <= MOST_CLASSES_WITH_TEXT
     return Grid(
         rows=classes,

@@ -6,9 +6,9 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
 from sweeps.reporting.hypotheses import Answer, answers
 from sweeps.reporting.results import Results
-from sweeps.reporting.stats import LEVEL, effect_interval
 from sweeps.reporting.tables.cells import gap_interval, label, name_of, p_value, score, show, unit
 from sweeps.reporting.tables.parts import Table
+from sweeps.statistics.stats import LEVEL, effect_interval
 
 
 def hypotheses(results: Results) -> list[Table]:
@@ -29,7 +29,7 @@ def hypotheses(results: Results) -> list[Table]:
         )
     if any(trial.fresh for trial in results.trials):
         notes.append("The seeds are those of the search; the confirmation has others.")
-    changed = results.about.description.get("hypotheses_changed") if results.about else None
+    changed = results.about.hypotheses_changed if results.about else None
     if changed:
         notes.append(f"**Written or changed on {changed}, when seed runs had been seen already.**")
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]

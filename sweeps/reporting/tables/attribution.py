@@ -7,7 +7,6 @@ import numpy as np
 from resnet_tl.errors import ConfigError
 from sweeps.reporting.importance import shares, slices_of
 from sweeps.reporting.results import Results, Trial, comparable, distinct, sign
-from sweeps.reporting.stats import LEVEL, differences, holm, paired, roughly, seeds_needed, summarise
 from sweeps.reporting.tables.cells import (
     gap_interval,
     interval,
@@ -20,6 +19,7 @@ from sweeps.reporting.tables.cells import (
     unit,
 )
 from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes
+from sweeps.statistics.stats import LEVEL, differences, holm, paired, roughly, seeds_needed, summarise
 
 
 def ablation(results: Results) -> list[Table]:
@@ -28,7 +28,7 @@ def ablation(results: Results) -> list[Table]:
     if base is None:
         raise ConfigError("The table ablation needs trials.")
     # a value may set other parameters, which are not switched but follow
-    space = results.about.identity["space"] if results.about else results.varying()
+    space = results.about.space if results.about else results.varying()
     varying = [name for name in results.varying() if name in space]
     alone: list[tuple[str, Trial]] = []
     for trial in rest:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.stats import summarise
 from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show
+from sweeps.statistics.stats import summarise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import numpy as np
 from resnet_tl.errors import ConfigError
 from sweeps.definition.tables import TableSpec
 from sweeps.reporting.results import Results, Trial, comparable, sign
-from sweeps.reporting.stats import LEAST_PAIRS, LEVEL, against_best, differences, holm, paired, roughly, seeds_needed
 from sweeps.reporting.tables.cells import MISSING, gap_interval, label, p_value, unit
 from sweeps.reporting.tables.parts import Column, Table, assemble, interval_column, mean_column, notes, parameters
+from sweeps.statistics.stats import LEAST_PAIRS, LEVEL, against_best, differences, holm, paired, roughly, seeds_needed
 
 
 def summary(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Table]:
@@ -142,5 +142,5 @@ def confirmed(results: Results) -> list[Table]:
 
 
 def _fresh_seeds(results: Results) -> tuple[int, ...] | None:
-    confirm = results.about.description.get("confirm") if results.about else None
-    return tuple(confirm["seeds"]) if confirm else None
+    confirm = results.about.confirm if results.about else None
+    return confirm.seeds if confirm else None

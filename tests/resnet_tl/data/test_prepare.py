@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -140,6 +141,32 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
         prepare(DataConfig(source="imagefolder"), cache)
 
 
+def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(6):
+            values = draws.integers(0, 4096, (16, 16)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / "images" / name / f"{index}.{'png' if index % 2 else 'tif'}")
+    asked = config(tmp_path / "images", size=None, channels=1)
+    with pytest.raises(DataError, match=r"largest value of the whole set is 40\d\d of 65535"):
+        prepare(asked, tmp_path / "cache")
+    data = prepare(asked.model_copy(update={"bits": "auto"}), tmp_path / "cache")
+    assert data.load().pixels_NCHW.max() == 255
+    with pytest.raises(DataError, match="no image stores more than 8 bits"):
+        prepare(DataConfig(source="image_folder", root=str(write_images(tmp_path / "c")), bits=12), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("resize", ["pad", "squash"])
+def test_the_whole_picture_is_other_data(tmp_path: Path, resize: str) -> None:
+    root = write_images(tmp_path / "images")
+    for path in root.rglob("*.png"):
+        Image.open(path).resize((48, 32)).save(path)
+    data = prepare(config(root, resize=resize), tmp_path / "cache")
+    assert data.resize == resize
+    assert data.fingerprint != prepare(config(root), tmp_path / "cache").fingerprint
+
+
 def test_images_of_different_sizes_need_a_size(folder: Path, tmp_path: Path) -> None:
     Image.new("RGB", (40, 40)).save(folder / "bars" / "large.png")
     with pytest.raises(DataError, match=r"`data.size`.*32×32 \(36\), 40×40 \(1\)"):
@@ -171,11 +198,72 @@ def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
         prepare(config(root, group_key=r"(person"), tmp_path / "cache")
 
 
+def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> None:
+    """As in a set of X-rays, where one class comes from a collection that numbers no patients."""
+    root = write_images(tmp_path / "images", count=24)
+    for path in sorted(root.rglob("*.png")):
+        number = int(path.stem)
+        if path.parent.name != "rings":
+            path.rename(path.with_name(f"{path.parent.name[0]}{number // 2}_{number}.png"))
+    (root / "bars" / "b0_0.png").rename(root / "dots" / "b0_0.png")
+    asked = config(root, group_key=r"/([a-z]\d+)_")
+    with pytest.raises(DataError, match=r"is not in 24 of 72. Give data.group_missing=own"):
+        prepare(asked, tmp_path / "cache")
+    data = prepare(asked.model_copy(update={"group_missing": "own"}), tmp_path / "cache")
+    assert data.notes == (
+        "`data.group_key` is not found in the paths of 24 of 72 images; each is a group of its own.",
+        "1 of 48 groups stand in two classes or more: b0 (bars, dots).",
+    )
+    images = data.load()
+    sides: dict[str, set[str]] = {}
+    for split, members in images.splits.items():
+        for index in members:
+            if (name := Path(images.names[index]).name.partition("_"))[1]:
+                sides.setdefault(name[0], set()).add(split)
+    assert len(sides) == 24
+    assert all(len(found) == 1 for found in sides.values())
+    assert min(data.table[split]["rings"] for split in ("train", "val", "test")) > 0
+    with pytest.raises(DataError, match=r"is not in 72 of 72\.\n"):  # a pattern that finds nothing is a mistake
+        prepare(config(root, group_key="(nobody)", group_missing="own"), tmp_path / "cache")
+
+
 def test_given_splits_that_share_an_object_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "images" / "train")
     write_images(tmp_path / "images" / "test")
     with pytest.raises(DataError, match="must stand in one split only"):
         prepare(config(tmp_path / "images", group_key=r"(\d+)\.png"), tmp_path / "cache")
+
+
+def test_classes_are_counted_in_each_split(folder: Path, tmp_path: Path) -> None:
+    counts = {"bars": 2, "dots": 2, "rings": 2}
+    for _ in range(2):
+        data = prepare(config(folder), tmp_path / "cache")
+        assert data.table == {"train": dict.fromkeys(counts, 8), "val": counts, "test": counts}
+
+
+def test_thumbnails_and_leftovers_are_no_images(folder: Path, tmp_path: Path) -> None:
+    before = prepare(config(folder), tmp_path / "cache")
+    thumbs = folder / "dots" / "@eaDir" / "03.png"
+    thumbs.mkdir(parents=True)
+    shutil.copy(folder / "dots" / "03.png", thumbs / "SYNOPHOTO_THUMB_M.png")
+    (folder / "__MACOSX" / "dots").mkdir(parents=True)
+    shutil.copy(folder / "dots" / "03.png", folder / "__MACOSX" / "dots" / "._03.png")
+    for name in ("THUMBS.DB", "Desktop.ini", "Icon\r", ".hidden.png"):
+        (folder / "bars" / name).write_bytes(b"x")
+    (folder / "README.md").write_text("about")
+    after = prepare(config(folder), tmp_path / "cache")
+    assert after.fingerprint == before.fingerprint
+    assert before.notes == ()
+    (note,) = after.notes
+    assert note.startswith("7 files and folders are no samples and are passed over: ")
+    for name in ("@eaDir", "__MACOSX", "THUMBS.DB", "Desktop.ini", r"Icon\r", ".hidden.png", "README.md"):
+        assert repr(name).replace("\\\\", "\\") in note
+
+
+def test_names_that_are_no_text_are_refused(folder: Path, tmp_path: Path) -> None:
+    Path(os.fsdecode(bytes(folder) + b"/bars/caf\xe9.png")).write_bytes(b"broken, too")
+    with pytest.raises(DataError, match=r"must be UTF-8 text.*\n.*caf\\xe9.png"):
+        prepare(config(folder, skip_bad=True), tmp_path / "cache")
 
 
 def test_images_that_leaked_into_another_split_are_counted(tmp_path: Path) -> None:
@@ -207,8 +295,10 @@ def test_copies_of_an_image_are_cut_to_the_same_side(tmp_path: Path, group_key: 
 
 def test_a_linked_folder_that_leads_back_up_does_not_hang(folder: Path, tmp_path: Path) -> None:
     (folder / "bars" / "loop").symlink_to(folder, target_is_directory=True)
-    with pytest.raises(DataError):  # the loop brings the other classes into `bars`, once
-        prepare(config(folder), tmp_path / "cache")
+    (folder / "dots" / "loop").symlink_to(folder / "dots", target_is_directory=True)
+    data = prepare(config(folder), tmp_path / "cache")
+    assert sum(data.num_images.values()) == 36
+    assert data.notes == ("2 files and folders are no samples and are passed over: 'loop' (2 times).",)
 
 
 class TestArrays:
@@ -250,7 +340,12 @@ class TestArrays:
             ({"y_test": np.arange(9) % 3 + 1}, r"must be in y_train.npy too, but these are not: \[3\]"),
             ({"y_train": np.linspace(0, 1, 30)}, "labels must be integers"),
             ({"x_train": np.zeros((30, 20), dtype=np.uint8)}, r"images must be \[N, H, W\]"),
-            ({"x_train": np.zeros((30, 20, 20, 3), dtype=np.int32)}, "pixels must be uint8"),
+            ({"x_train": np.zeros((30, 20, 20, 3), dtype=np.int32)}, "one image shape and type"),
+            ({"x_train": np.zeros((30, 20, 20, 3), dtype=bool)}, "pixels must be whole numbers"),
+            ({"x_train": np.full((30, 20, 20), 255.0)}, r"they go from 255 to 255, in 30 of 30 .*; divide by 255"),
+            ({"y_train": np.arange(30) % 3 + 0.0}, r"labels must be integers .* such as \[0.0, 1.0, 2.0\]; store y.as"),
+            ({"y_train": np.array(["a", "b", "c"] * 10)}, r"such as \['a', 'b', 'c'\]; number them from 0"),
+            ({"y_train": np.eye(3)[np.arange(30) % 3]}, r"one column for each class, store y.argmax\(1\)"),
             ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
             ({"y_train": np.array([{"a": 1}] * 30, dtype=object)}, "without pickle"),
         ],
@@ -259,6 +354,25 @@ class TestArrays:
         with pytest.raises(DataError, match=message):
             prepare(self.write(tmp_path / "a", **changes), tmp_path / "cache")
 
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])
+    def test_whole_numbers_of_any_type_are_scaled_by_their_bits(self, tmp_path: Path, dtype: type) -> None:
+        draws = np.random.default_rng(0)
+        x = {name: draws.integers(0, 4096, (n, 20, 20)).astype(dtype) for name, n in (("x_train", 30), ("x_test", 9))}
+        x["x_test"][0, 0, 0] = 4095
+        made = self.write(tmp_path / "a", **x)
+        with pytest.raises(DataError, match="largest value of the whole set is 4095 .* data.bits=12"):
+            prepare(made, tmp_path / "cache")
+        stated, auto, full = (
+            prepare(made.model_copy(update={"bits": bits}), tmp_path / "cache") for bits in (12, "auto", 16)
+        )
+        assert stated.fingerprint == auto.fingerprint != full.fingerprint
+        assert (stated.bits, auto.bits, full.bits) == (12, 12, 16)
+        assert auto.notes == ("Grey values are taken to use 12 bits: the largest is 4095.",)
+        expected = np.round(x["x_train"] * (255 / 4095)).astype(np.uint8)
+        assert np.array_equal(stated.load().pixels_NCHW[:30, 0], expected)
+        with pytest.raises(DataError, match="the whole set, 4095, but got 10; give data.bits=12"):
+            prepare(made.model_copy(update={"bits": 10}), tmp_path / "cache")
+
     def test_float_pixels_out_of_range_are_refused(self, tmp_path: Path) -> None:
         for value, message in ((2.0, "outside"), (np.nan, "not finite")):
             x = np.zeros((30, 20, 20), dtype=np.float32)
@@ -266,6 +380,26 @@ class TestArrays:
             made = self.write(tmp_path / "a", x_train=x, x_test=np.zeros((9, 20, 20), dtype=np.float32))
             with pytest.raises(DataError, match=rf"x_train.npy\[7\] has .*{message}"):
                 prepare(made, tmp_path / "cache")
+
+    @pytest.mark.parametrize("name", ["valid", "validation", "dev", "Val"])
+    def test_val_may_be_called_otherwise(self, tmp_path: Path, name: str) -> None:
+        draws = np.random.default_rng(0)
+        made = self.write(
+            tmp_path / "a",
+            **{f"x_{name}": draws.integers(0, 256, (9, 20, 20, 3), dtype=np.uint8), f"y_{name}": np.arange(9) % 3},
+        )
+        data = prepare(made, tmp_path / "cache")
+        assert data.num_images == {"train": 30, "val": 9, "test": 9}
+        assert data.notes == (f"val is x_{name}.npy.",)
+        for other in ("val_2", "extra", "train_small"):
+            np.save(tmp_path / "a" / f"x_{other}.npy", np.zeros((9, 20, 20, 3), np.uint8))
+        with pytest.raises(DataError, match="must hold one array for `val`, but .*; rename the right one to x_val.npy"):
+            prepare(made, tmp_path / "cache")
+        for kind in ("x", "y"):
+            (tmp_path / "a" / f"{kind}_{name}.npy").rename(tmp_path / "a" / f"{kind}_val.npy")
+        again = prepare(made, tmp_path / "cache")
+        assert again.fingerprint == data.fingerprint
+        assert again.notes == tuple(f"x_{other}.npy is passed over." for other in ("extra", "train_small", "val_2"))
 
     def test_missing_files_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
@@ -303,3 +437,38 @@ def test_the_bundled_digits_are_cut_by_name(tmp_path: Path) -> None:
     assert sum(whole.num_images.values()) == 1797
     assert part.classes == ("5", "6", "7", "8", "9")
     assert sum(part.num_images.values()) == 896
+
+
+class TestThreeNames:
+    """Of the test images, of all images with their splits, and of how they are presented."""
+
+    def names(self, root: Path, cache: Path, **options: object) -> tuple[str, str, str, str]:
+        config = DataConfig.model_validate({"source": "image_folder", "root": str(root), "size": 32} | options)
+        made = prepare(config, cache)
+        return made.test_name, made.images_name, made.presentation_name, made.fingerprint
+
+    @pytest.mark.parametrize(
+        ("options", "same"),
+        [
+            ({"size": 24}, (True, True, False, False)),
+            ({"crop": 24}, (True, True, False, False)),
+            ({"channels": 1}, (True, True, False, False)),
+            ({"balanced": "oversample"}, (True, True, False, False)),
+            ({"split_seed": 1}, (False, False, True, False)),
+            ({"val_fraction": 0.3}, (True, False, True, False)),
+            ({"max_pixels": 10_000}, (True, True, True, True)),
+        ],
+    )
+    def test_an_option_changes_the_names_of_what_it_changes(
+        self, folder: Path, tmp_path: Path, options: dict[str, object], same: tuple[bool, ...]
+    ) -> None:
+        plain = self.names(folder, tmp_path / "cache")
+        changed = self.names(folder, tmp_path / "cache", **options)
+        assert tuple(a == b for a, b in zip(plain, changed, strict=True)) == same
+
+    def test_moved_images_keep_all_names_and_another_picture_changes_them(self, folder: Path, tmp_path: Path) -> None:
+        plain = self.names(folder, tmp_path / "cache")
+        moved = folder.rename(folder.with_name("elsewhere"))
+        assert self.names(moved, tmp_path / "cache") == plain
+        Image.new("RGB", (32, 32), "red").save(moved / "bars" / "00.png")
+        assert all(a != b for a, b in zip(self.names(moved, tmp_path / "cache")[1:], plain[1:], strict=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
@@ -20,7 +21,7 @@ from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training.network_learner import NetworkLearner
 from resnet_tl.training.pretraining import pretrain
 from resnet_tl.training.seed_run import fit
-from tests.conftest import CPU, numbers, trial, write_images
+from tests.conftest import CPU, Run, numbers, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
 
@@ -225,11 +226,49 @@ class TestCheckpoints:
         (tmp_path / "a.png").write_text("no image")
         (tmp_path / "b.png").write_bytes(b"")
         with pytest.raises(DataError) as caught:
-            predict.predict(tmp_path / "checkpoint", predict.find_images(str(tmp_path)))
+            predict.predict(tmp_path / "checkpoint", predict.find_images(str(tmp_path)).files)
         assert "a.png is not an image" in str(caught.value)
         assert "b.png is empty" in str(caught.value)
         with pytest.raises(DataError, match="must name files that exist"):
             predict.find_images(str(tmp_path / "nothing.png"))
+
+    def test_one_broken_image_costs_no_other_its_result(
+        self, prepared: Prepared, folder: Path, tmp_path: Path, run: Run
+    ) -> None:
+        fit(trial(epochs=1), prepared, seed=0, environment=CPU, folder=tmp_path)
+        shutil.copy(folder / "dots" / "00.png", folder / "dots" / "named.jfif")
+        for name in (".ipynb_checkpoints/00.png", "dots/notes.txt", "Thumbs.db", "bars/broken.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"no image")
+        done = run("resnet_tl.predict", f"checkpoint={tmp_path / 'checkpoint'}", f"images={folder}", "out=out.csv")
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[0] == "1 of 38 images cannot be classified:"
+        assert "broken.png is not an image of a known format" in done.stderr
+        assert "3 files and folders are no samples and are passed over: " in done.stdout
+        rows = (tmp_path / "out.csv").read_text().splitlines()
+        assert len(rows) == 1 + 37
+        assert sum("named.jfif" in row for row in rows) == 1
+        whole = predict.predict(tmp_path / "checkpoint", [folder / "dots" / "00.png"])[1][0]
+        row = next(row for row in rows if "dots/00.png" in row)
+        assert [float(p) for p in row.split(",")[2:]] == pytest.approx(whole, rel=1e-4)
+
+    @pytest.mark.parametrize("option", [{"bits": 12}, {"resize": "pad", "size": 32}])
+    def test_images_are_read_as_in_training(self, tmp_path: Path, option: dict[str, object]) -> None:
+        draws = np.random.default_rng(0)
+        for name in ("a", "b"):
+            (tmp_path / "images" / name).mkdir(parents=True)
+            for index in range(8):
+                values = draws.integers(0, 4096, (32, 32 if "bits" in option else 48)).astype(np.uint16)
+                image = Image.fromarray(values if "bits" in option else (values // 16).astype(np.uint8))
+                image.save(tmp_path / "images" / name / f"{index}.png")
+        config = DataConfig.model_validate({"source": "image_folder", "root": str(tmp_path / "images")} | option)
+        data = prepare(config, tmp_path / "cache")
+        result = fit(trial(epochs=1), data, seed=0, environment=CPU, folder=tmp_path)
+        images = data.load()
+        test = images.splits["test"]
+        p = predict.predict(tmp_path / "checkpoint", [Path(images.names[index]) for index in test])[1]
+        loss = -np.log(p[np.arange(len(p)), images.labels_N[test]]).mean()
+        assert loss == pytest.approx(result.metrics["test/loss"], rel=1e-5)
 
 
 def test_backbones_without_weights_are_drawn_from_the_seed(prepared: Prepared) -> None:

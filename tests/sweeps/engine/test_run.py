@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sweeps.engine.driver import study_lock
+from sweeps.storage.database import database_of
 from tests.conftest import Run, write_images
 
 STUDY = """
@@ -298,7 +298,7 @@ def test_killed_groups_of_heads_lose_nothing_and_repeat_nothing(home: Path, run:
 
 
 def test_a_second_driver_of_the_same_study_is_refused(home: Path, run: Run) -> None:
-    with study_lock(home, "small"):
+    with database_of(home).lock("small"):
         second = run("sweeps.run", "study=small.yaml", "trial.weights=none")
     assert second.returncode == 2
     assert "is being run by another process" in second.stderr

@@ -1,0 +1,346 @@
+"""Before anything is trained: images read, weights named, the plan made. Writes nothing but caches."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_together
+from resnet_tl.data.cache import default_cache, hold, room
+from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.data.views import View, finite_views
+from resnet_tl.errors import ConfigError, WeightsError
+from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
+from resnet_tl.fingerprint import Environment, fingerprint
+from resnet_tl.freezing import num_frozen
+from resnet_tl.model import weights
+from resnet_tl.options import expand
+from resnet_tl.stage import place, stage_fingerprint
+from sweeps.definition.config import Definition, StudyConfig
+from sweeps.execution.devices import allot, cuda_devices, memory_bytes
+from sweeps.execution.executor import Slot
+from sweeps.planning.identity import require_same
+from sweeps.planning.plan import Known, Plan, plan
+from sweeps.planning.reuse import Conditions, Reuse, decide
+from sweeps.records import (
+    NAMING,
+    ConfirmRecord,
+    DataRecord,
+    EnvironmentRecord,
+    SeedRun,
+    StageRecord,
+    StudyRecord,
+)
+from sweeps.storage.ledger import Ledger, now
+from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_files import fetch_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A pretrain stage for one depth."""
+
+    name: str
+    trial: TrialConfig
+    data: Prepared
+    seed: int
+    checkpoint: Path
+    """Where its network is, or will be."""
+
+
+class PreparedStudy:
+    """A definition met with its data, its weights, and what the ledger knows; `prepare_study` makes it."""
+
+    def __init__(self, definition: Definition, ledger: Ledger | None) -> None:
+        self.definition = definition
+        self.study = definition.study
+        self.out = expand(definition.run.out, "run.out").absolute()
+        cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
+        self.cache = cache.absolute()
+        self.runs = ledger.seed_runs(self.study.name) if ledger else []
+        self.known = _known(ledger, self.study, self.runs)
+        # a definition that has no result yet binds nobody
+        self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
+        self.environment = self._environment()
+        self._stages: dict[tuple[str, str], Stage] = {}
+        self._weights: dict[tuple[str, str], str] = {}
+        self._loaded: set[tuple[str, str]] = set()
+        self.data: Prepared
+        self.plan: Plan
+
+    # -- names ------------------------------------------------------------------------------------------------------
+
+    def name_of(self, trial: TrialConfig) -> str:
+        """The fingerprint of a configuration on this data."""
+        return fingerprint(
+            trial,
+            data=self.data.fingerprint,
+            weights=self.weights_identity(trial),
+            num_classes=len(self.data.classes),
+            channels=self.data.channels,
+            environment=self.environment,
+        )
+
+    def weights_identity(self, trial: TrialConfig) -> str:
+        """Names the content of a trial's starting weights.
+
+        Raises:
+            WeightsError: they cannot be had.
+        """
+        key = (trial.weights, trial.backbone)
+        if key not in self._weights:
+            if trial.weights in self.definition.pretrain:
+                # what a stage makes is decided by its fingerprint, so planning need not wait for it
+                self._weights[key] = f"pretrain/{self.stage(trial).checkpoint.parent.name}"
+            elif trial.weights.startswith("runs:/"):
+                self._weights[key] = weights.identity(str(self.mlflow_checkpoint(trial.weights)), trial.backbone)
+            else:
+                self._weights[key] = self._file_identity(trial)
+        return self._weights[key]
+
+    def _file_identity(self, trial: TrialConfig) -> str:
+        try:
+            return weights.identity(trial.weights, trial.backbone)
+        except WeightsError as error:
+            stages = ", ".join(self.definition.pretrain) or "none"
+            raise WeightsError(*error.problems, f"Pretrain stages of this study: {stages}.") from None
+
+    def mlflow_checkpoint(self, uri: str) -> Path:
+        """A network that MLflow holds, copied into the cache."""
+        folder = self.cache / "runs" / uri.removeprefix("runs:/").split("/")[0]
+        if not folder.exists():
+            try:
+                fetch_checkpoint(self.tracked(), uri, folder)
+            except OSError as error:
+                raise WeightsError(f"`trial.weights` names {uri}, whose checkpoint cannot be had: {error}") from None
+        return folder
+
+    def tracked(self) -> Place:
+        """Where MLflow keeps the study."""
+        return Place(out=self.out, cache=self.cache, given=self.definition.run.tracking_uri)
+
+    def stage(self, trial: TrialConfig) -> Stage:
+        """The pretrain stage that a trial starts from."""
+        key = (trial.weights, trial.backbone)
+        if key not in self._stages:
+            config = self.definition.pretrain[trial.weights]
+            data = prepare(config.data, self.cache)
+            staged = self.definition.stage_trial(*key)
+            name = stage_fingerprint(staged, data, config.seed, self.environment)
+            self._stages[key] = Stage(
+                name=trial.weights,
+                trial=staged,
+                data=data,
+                seed=config.seed,
+                checkpoint=place(name, self.cache),
+            )
+        return self._stages[key]
+
+    def start_from(self, trial: TrialConfig) -> TrialConfig:
+        """The configuration as a worker needs it: stage names and MLflow runs become paths."""
+        if trial.weights in self.definition.pretrain:
+            return trial.model_copy(update={"weights": str(self.stage(trial).checkpoint)})
+        if trial.weights.startswith("runs:/"):
+            return trial.model_copy(update={"weights": str(self.mlflow_checkpoint(trial.weights))})
+        return trial
+
+    def probes(self) -> list[TrialConfig]:
+        """Configurations that show every value of the space and both ends of every range."""
+        return [self.definition.trial(params) for params in self.definition.space.probes()]
+
+    # -- checks -----------------------------------------------------------------------------------------------------
+
+    def require_start(self) -> None:
+        """Checks what can be checked of a start without training or downloading.
+
+        Raises:
+            UserError: the device is not here, or a weights file does not fit.
+        """
+        self.slots()
+        for trial in self.probes():
+            key = (trial.weights, trial.backbone)
+            local = self.weights_identity(trial).startswith("sha256:")
+            if local and key not in self._loaded:
+                weights.load(self.start_from(trial).weights, trial.backbone)
+                self._loaded.add(key)
+
+    def slots(self) -> list[Slot]:
+        """The slots of this machine.
+
+        Raises:
+            ConfigError: the device is not here.
+        """
+        return allot(self.definition.run.device, self.environment, self.definition.run.workers)
+
+    # -- what is shared ---------------------------------------------------------------------------------------------
+
+    def num_frozen(self, trial: TrialConfig) -> int:
+        """Parameter tensors that stay fixed."""
+        return num_frozen(trial, self.data.channels)
+
+    def front(self, trial: TrialConfig) -> FrozenPrefix | None:
+        """The frozen front whose outputs a trial can share with others."""
+        return frozen_prefix_of(trial, self.data, self.weights_identity(trial), self.environment)
+
+    def in_use(self) -> list[Path]:
+        """Folders of the cache that the study needs to its end, beside features."""
+        folders = [Path(self.data.folder)]
+        for trial in self.probes():
+            if trial.weights in self.definition.pretrain:
+                stage = self.stage(trial)
+                folders += [Path(stage.data.folder), stage.checkpoint.parent]
+            elif trial.weights.startswith("runs:/"):
+                folders.append(self.mlflow_checkpoint(trial.weights))
+        return [folder for folder in dict.fromkeys(folders) if folder.exists()]
+
+    def decide_reuse(self, todo: Iterable[tuple[TrialConfig, int]], to_ask: int) -> Reuse:
+        """What is computed once for all seed runs that are still to do.
+
+        Args:
+            todo: known trials, each with its number of seed runs to do.
+            to_ask: trials that a sampler has yet to propose; each kind that the space shows gets an even share.
+        """
+        runs: list[tuple[TrialConfig, float]] = [(config, count) for config, count in todo if count]
+        if to_ask:
+            probes = self.probes()
+            share = to_ask * len(self.study.seeds) / len(probes)
+            runs += [(config, share) for config in probes]
+        fronts = [(config, self.front(config), count) for config, count in runs]
+        return decide(fronts, self._conditions([front for _, front, _ in fronts if front is not None]))
+
+    def _conditions(self, fronts: Sequence[FrozenPrefix]) -> Conditions:
+        run = self.definition.run
+        # neither the images of this study nor what is stored of them already is to make room for more
+        with hold([Path(self.data.folder), *self.present(fronts)]):
+            free_bytes = room(self.cache, run.cache_gb)
+        return Conditions(
+            num_images=self.data.num_images,
+            channels=self.data.channels,
+            device=self.environment.device,
+            num_workers=len(self.slots()),
+            memory_bytes=memory_bytes(),
+            free_bytes=free_bytes,
+            writable=not self.cache.exists() or os.access(self.cache, os.W_OK),
+            off=run.reuse == "off",
+            is_stored=self._is_stored,
+        )
+
+    def _is_stored(self, front: FrozenPrefix, view: View) -> bool:
+        return (front.folder(view, self.cache) / "features.json").exists()
+
+    def present(self, fronts: Iterable[FrozenPrefix]) -> list[Path]:
+        """Folders of what is stored of fronts already, under any view."""
+        views = finite_views(FINITE_AUGMENTATIONS) or ()
+        folders = dict.fromkeys(front.folder(view, self.cache) for front in fronts for view in views)
+        return [folder for folder in folders if folder.exists()]
+
+    # -- the record -------------------------------------------------------------------------------------------------
+
+    def record(self, command: str) -> StudyRecord:
+        """The study as it is asked for, to be compared and stored."""
+        study, definition, stored = self.study, self.definition, self.stored
+        hypotheses = tuple(hypothesis.written() for hypothesis in study.hypotheses)
+        changed = stored.hypotheses_changed if stored else None
+        if stored and stored.hypotheses != hypotheses:  # a study that is stored has results
+            changed = now()[:10]
+        data = self.data
+        return StudyRecord(
+            name=study.name,
+            created=stored.created if stored else now(),
+            naming=NAMING,
+            question=study.question,
+            about=study.about,
+            hypotheses=hypotheses,
+            hypotheses_changed=changed,
+            method=study.method,
+            metric=study.metric,
+            direction=study.direction,
+            seeds=study.seeds,
+            space=study.space,
+            base=definition.base,
+            base_weights=self._base_weights(),
+            pretrain={
+                name: StageRecord(trial=stage.trial, seed=stage.seed, data=_options(stage.data))
+                for name, stage in definition.pretrain.items()
+            },
+            data=DataRecord(
+                source=definition.data.source,
+                options=_options(definition.data),
+                classes=data.classes,
+                num_images=data.num_images,
+                test_name=data.test_name,
+                images_name=data.images_name,
+                presentation_name=data.presentation_name,
+                skipped=data.skipped,
+                num_contradicting=data.num_contradicting,
+                num_leaked=data.num_leaked,
+            ),
+            environment=EnvironmentRecord(**self.environment.identity()),
+            tables=tuple(table.written() for table in study.tables),
+            figures=study.figures,
+            confirm=ConfirmRecord(top=study.confirm.top, seeds=study.confirm.seeds) if study.confirm else None,
+            num_trials=len(self.plan.trials) + self.plan.to_ask,
+            command=command,
+            out="." if self.out == Path.cwd() else os.path.relpath(self.out),
+        )
+
+    def _base_weights(self) -> str | None:
+        base = self.definition.base
+        given = base.get("weights")
+        if not isinstance(given, str) or given in self.definition.pretrain or "backbone" not in base:
+            return None
+        return self.weights_identity(self.definition.trial(next(iter(self.definition.space.probes()), {})))
+
+    def _environment(self) -> Environment:
+        run, stored = self.definition.run, self.stored
+        threads = run.threads or (stored.environment.threads if stored else 1)
+        device = run.device.split(":")[0]
+        if device == "auto":
+            device = stored.environment.device if stored else _found_device()
+        return Environment(device=device, threads=threads)
+
+
+def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStudy:
+    """Reads the images, names the weights, and plans.
+
+    Raises:
+        ConfigError: the ledger holds this study with another definition.
+        UserError: data or weights cannot be used.
+    """
+    prepared = PreparedStudy(definition, ledger)
+    prepared.data = prepare(definition.data, prepared.cache)
+    for trial in prepared.probes():
+        check_together(trial, definition.data, len(prepared.data.classes))
+    reason = None
+    try:
+        prepared.plan = plan(definition, prepared.known, prepared.name_of)
+    except ConfigError as error:
+        if prepared.stored is None:
+            raise
+        reason = str(error)
+        prepared.plan = Plan.nothing(prepared.known)
+    if prepared.stored is not None:
+        require_same(prepared.stored, prepared.record(prepared.stored.command), reason)
+    return prepared
+
+
+def _options(data: DataConfig) -> dict[str, object]:
+    """`data.*` as given, but for the place of the images and what stands at its default."""
+    return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "skip_bad"})
+
+
+def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -> Known:
+    if ledger is None or not any(run.state.is_result for run in runs):
+        return Known()
+    states = {(run.fingerprint, run.seed): run.state for run in runs}
+    trials = tuple(ledger.trials(study.name))
+    if not study.is_listed:
+        # proposed but never run: the same ones are proposed again, if the study still wants so many
+        begun = {fingerprint for fingerprint, _ in states}
+        last = max((trial.number for trial in trials if trial.fingerprint in begun), default=-1)
+        trials = tuple(trial for trial in trials if trial.number <= last)
+    return Known(trials=trials, states=states)
+
+
+def _found_device() -> str:
+    return "cuda" if cuda_devices() else "cpu"

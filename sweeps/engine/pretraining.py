@@ -1,0 +1,98 @@
+"""Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import verify
+from resnet_tl.errors import UserError, WeightsError
+from resnet_tl.result import Epoch
+from sweeps.engine.display import Display
+from sweeps.engine.interrupt import Interrupt
+from sweeps.engine.prepared_study import PreparedStudy
+from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
+from sweeps.execution.tasks import FetchWeights, Pretrain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Source:
+    """One thing to get."""
+
+    name: str
+    epochs: int
+    """Of a pretrain stage; 0 for weights that are there."""
+
+
+def provide_weights(
+    study: PreparedStudy,
+    configs: Iterable[TrialConfig],
+    *,
+    executor: Executor,
+    display: Display,
+    interrupt: Interrupt,
+) -> None:
+    """Runs the pretrain stages that have not run yet, and loads every other source once.
+
+    Args:
+        configs: of all trials that may be run.
+
+    Raises:
+        UserError: weights cannot be had.
+    """
+    run_all(executor, _Sources(study, configs, display), interrupt.check)
+
+
+class _Sources:
+    """What is to be got; `Callbacks` of `run_all`."""
+
+    def __init__(self, study: PreparedStudy, configs: Iterable[TrialConfig], display: Display) -> None:
+        self._display = display
+        self._waiting: deque[Job[_Source]] = deque()
+        distinct = {(config.weights, config.backbone): config for config in configs if config.weights != "none"}
+        for (spec, backbone), config in distinct.items():
+            if spec not in study.definition.pretrain:
+                fetch = FetchWeights(weights=study.start_from(config).weights, backbone=backbone)
+                self._waiting.append(Job(item=_Source(name=f"weights {spec}", epochs=0), task=fetch))
+                continue
+            stage = study.stage(config)
+            if (stage.checkpoint / "model.json").exists():
+                continue
+            verify(stage.data)
+            pretrain = Pretrain(
+                trial=stage.trial,
+                data=stage.data,
+                seed=stage.seed,
+                environment=study.environment,
+                cache=study.cache,
+            )
+            display.say(f"pretraining {stage.name} ({backbone}) …")
+            source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.epochs)
+            self._waiting.append(Job(item=source, task=pretrain))
+
+    def next_job(self) -> Job[_Source] | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    def done(self, running: Running[_Source], result: Any) -> None:
+        source = running.job.item
+        if source.epochs:
+            self._display.finished(source.name, f"{source.name}: done", running.spent_s, counts=False)
+
+    def lost(self, running: Running[_Source], error: WorkerDied) -> None:
+        if running.job.attempt:
+            raise WeightsError(f"The {running.job.item.name} could not be made: {error}.") from None
+        self._waiting.append(replace(running.job, attempt=1))
+
+    def failed(self, running: Running[_Source], error: Exception) -> None:
+        if isinstance(error, UserError):
+            raise error
+        name = running.job.item.name
+        raise WeightsError(f"The {name} could not be made: {type(error).__name__}: {error}") from error
+
+    def follow(self, running: Running[_Source], news: Sequence[tuple[int, Epoch]]) -> None:
+        source = running.job.item
+        if source.epochs and news:
+            _, last = news[-1]
+            note = f"val/accuracy {last.metrics['val/accuracy']:.4f}"
+            self._display.running(source.name, source.name, last.epoch, source.epochs, note)

@@ -1,0 +1,322 @@
+"""Seed runs on their way through the workers: in groups, followed, proven, collected."""
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.views import finite_views
+from resnet_tl.errors import UserError
+from resnet_tl.features.store import Stored, stored
+from resnet_tl.freezing import is_head_only
+from resnet_tl.result import Epoch, FitResult
+from resnet_tl.training.member import Member, head_group
+from sweeps.engine.display import Display
+from sweeps.engine.prepared_study import PreparedStudy
+from sweeps.execution.executor import Job, Running, WorkerDied
+from sweeps.execution.tasks import Check, Train
+from sweeps.planning.grouping import ALONE, Todo, take
+from sweeps.planning.plan import describe
+from sweeps.planning.reuse import Reuse
+from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.storage.ledger import now
+from sweeps.storage.networks import NetworkStore
+from sweeps.tracking.outbox import Outbox
+
+SHOW_AFTER_S = 5.0
+"""Seconds after which the epochs of a job are shown by the tracker while it runs; shorter ones are sent once, whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a worker is at: one seed run, or heads side by side; or the check that must precede them."""
+
+    runs: tuple[Todo, ...]
+    train: Train
+    is_check: bool
+    started: str
+
+    @property
+    def key(self) -> Path:
+        """Tells it apart from all that runs beside it."""
+        folder = self.train.runs[0].folder
+        assert folder is not None
+        return folder / "check" if self.is_check else folder
+
+
+class Scheduler:
+    """Hands out seed runs and takes in what they say; `Callbacks` of `run_all`.
+
+    Args:
+        reuse: what is stored of frozen fronts.
+        num_slots: workers.
+        work: folder for what runs keep while they go on.
+        todo: seed runs that wait; more may be added while it runs.
+        ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
+        begin: told of the trial of a seed run that starts by itself.
+        write: keeps seed runs that have ended.
+    """
+
+    def __init__(
+        self,
+        study: PreparedStudy,
+        reuse: Reuse,
+        *,
+        num_slots: int,
+        work: Path,
+        networks: NetworkStore,
+        commit: str | None,
+        todo: deque[Todo],
+        ask: Callable[[], bool],
+        begin: Callable[[TrialRecord], None],
+        write: Callable[[Sequence[tuple[TrialRecord, SeedRun]]], None],
+        outbox: Outbox,
+        display: Display,
+    ) -> None:
+        self._study, self._reuse, self._num_slots = study, reuse, num_slots
+        self._metric = study.study.metric
+        self._work, self._networks, self._commit = work, networks, commit
+        self._todo, self._ask, self._begin, self._write = todo, ask, begin, write
+        self._outbox, self._display = outbox, display
+        self._groups: deque[list[Todo]] = deque()
+        self._proven: set[Stored] = set()
+        self._checking: set[Stored] = set()
+        self._met: dict[Path, dict[int, list[Epoch]]] = {}
+        """Epochs that running jobs have reported, by the number of the run within the job."""
+        self._shown: set[Path] = set()
+        self.ran = 0
+        """Seed runs that ended, in whichever state."""
+
+    # -- handing out --------------------------------------------------------------------------------------------------
+
+    def next_job(self) -> Job[Work] | None:
+        """See `Callbacks`."""
+        group = self._next_group()
+        if group is None:
+            return None
+        train = self._train(group)
+        if train.features is not None and train.features not in self._proven:
+            # nothing is trained on stored features before they are proven
+            self._groups.appendleft(group)
+            self._checking.add(train.features)
+            check = Work(runs=tuple(group), train=train, is_check=True, started=now())
+            return Job(item=check, task=Check(train=train))
+        if len(group) == 1:  # heads side by side are done before anybody could look
+            self._begin(group[0].trial)
+        return Job(item=Work(runs=tuple(group), train=train, is_check=False, started=now()), task=train)
+
+    def _next_group(self) -> list[Todo] | None:
+        """The next group that may start; None while there is none."""
+        while True:
+            for number, group in enumerate(self._groups):
+                features = self._features(group[0].trial.config)
+                if features is None or features not in self._checking:
+                    del self._groups[number]
+                    return group
+            if self._todo:
+                device = self._study.environment.device
+                self._groups.extend(take(self._todo, group_of=self._group_of, device=device, workers=self._num_slots))
+            elif not self._ask():  # a proposed trial may be taken over whole from another study
+                return None
+
+    def _train(self, group: Sequence[Todo]) -> Train:
+        return Train(
+            runs=tuple(
+                Member(
+                    trial=self._study.start_from(item.trial.config),
+                    seed=item.seed,
+                    folder=folder_of(self._work, item.trial.fingerprint, item.seed),
+                )
+                for item in group
+            ),
+            data=self._study.data,
+            environment=self._study.environment,
+            features=self._features(group[0].trial.config),
+        )
+
+    def _features(self, config: TrialConfig) -> Stored | None:
+        decision = self._reuse.of(self._study.front(config))
+        if decision is None or not decision.reuse:
+            return None
+        views = finite_views(config.augment)
+        if views is None or not set(views) <= set(decision.views):
+            return None
+        return stored(decision.front, views, self._study.cache)
+
+    def _group_of(self, config: TrialConfig) -> str | None:
+        """Heads on the same stored features are trained side by side."""
+        if not is_head_only(config, self._study.data.channels) or self._features(config) is None:
+            return None
+        return head_group(config)
+
+    # -- taking in ----------------------------------------------------------------------------------------------------
+
+    def follow(self, running: Running[Work], news: Sequence[tuple[int, Epoch]]) -> None:
+        """Shows how far a job is; on the tracker too, if it takes long enough for somebody to look."""
+        work = running.job.item
+        if work.is_check:
+            return
+        met = self._met.setdefault(work.key, {})
+        for number, epoch in news:
+            met.setdefault(number, []).append(epoch)
+        if running.spent_s > SHOW_AFTER_S and (news or work.key not in self._shown):
+            self._shown.add(work.key)
+            for number in range(1) if len(work.runs) == 1 else sorted({number for number, _ in news}):
+                item = work.runs[number]
+                self._outbox.epochs(item.trial, item.seed, tuple(met.get(number, ())))
+        done = max((len(epochs) for epochs in met.values()), default=0)
+        note = "starting"
+        if met and len(work.runs) == 1:
+            note = f"{self._metric} {met[0][-1].metrics[self._metric]:.4f}"
+        elif met:
+            note = f"{len(work.runs)} heads side by side"
+        most = max(item.trial.config.epochs for item in work.runs)
+        self._display.running(work.key, _name(work.runs), done, most, note)
+
+    def done(self, running: Running[Work], result: Any) -> None:
+        """Writes down what a job says."""
+        work = running.job.item
+        if work.is_check:
+            self._judge(work, result)
+            return
+        results: list[FitResult] = result
+        rows = [self._row(work, item, told) for item, told in zip(work.runs, results, strict=True)]
+        self._end(running, rows)
+
+    def lost(self, running: Running[Work], error: WorkerDied) -> None:
+        """Tries again: once more, then the members of a group one by one."""
+        work = running.job.item
+        if work.is_check:
+            self._without_proof(work, error)
+            return
+        attempt = work.runs[0].attempt + 1
+        if attempt == 1 or len(work.runs) > 1:
+            # killed from outside, or memory was short for a moment; it goes on from its last saved epoch
+            self._forget(work)
+            self._display.say(f"{_name(work.runs)}: {error}; trying {'once more' if attempt == 1 else 'one by one'}")
+            self._todo.extendleft(replace(item, attempt=attempt) for item in reversed(work.runs))
+            return
+        self._end(running, [self._failed(running, work.runs[0], str(error))])
+
+    def failed(self, running: Running[Work], error: Exception) -> None:
+        """Whatever a seed run raises fails that seed run, visibly."""
+        work = running.job.item
+        if work.is_check:
+            if isinstance(error, UserError):
+                raise error
+            self._without_proof(work, error)
+            return
+        if len(work.runs) > 1:
+            self._forget(work)
+            self._display.say(f"{_name(work.runs)}: {type(error).__name__}: {error}; trying one by one")
+            self._todo.extendleft(replace(item, attempt=ALONE) for item in reversed(work.runs))
+            return
+        reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).strip()
+        self._end(running, [self._failed(running, work.runs[0], reason)])
+
+    def _forget(self, work: Work) -> None:
+        self._met.pop(work.key, None)
+        self._shown.discard(work.key)
+
+    def _end(self, running: Running[Work], rows: Sequence[SeedRun]) -> None:
+        work = running.job.item
+        self._forget(work)
+        self.ran += len(rows)
+        self._write([(item.trial, row) for item, row in zip(work.runs, rows, strict=True)])
+        spent = running.spent_s / len(rows)
+        for item, row in zip(work.runs, rows, strict=True):
+            name = f"trial {item.trial.number} seed {item.seed} ({describe(item.trial.params)})"
+            if row.state == RunState.COMPLETE:
+                value = row.metrics[self._metric]
+                said = f"{self._metric} {value:.4f} at epoch {row.best_epoch}, {_seconds(row.wall_s)}"
+            else:
+                said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
+            self._display.finished(work.key, f"{name}: {said}", spent, counts=row.state.is_result)
+
+    def _row(self, work: Work, item: Todo, result: FitResult) -> SeedRun:
+        fingerprint = item.trial.fingerprint
+        network = self._networks.adopt(folder_of(self._work, fingerprint, item.seed), fingerprint, item.seed)
+        return SeedRun(
+            study=self._study.study.name,
+            fingerprint=fingerprint,
+            seed=item.seed,
+            state=RunState(result.state),
+            max_epoch=result.max_epoch,
+            best_epoch=result.best_epoch,
+            metrics=result.metrics,
+            wall_s=result.wall_s,
+            reason=result.reason,
+            started=work.started,
+            finished=now(),
+            commit=self._commit,
+            network=network if result.state == "complete" else None,
+            compact=result.compact or None,
+            history=tuple(result.history),
+        )
+
+    def _failed(self, running: Running[Work], item: Todo, reason: str) -> SeedRun:
+        return SeedRun(
+            study=self._study.study.name,
+            fingerprint=item.trial.fingerprint,
+            seed=item.seed,
+            state=RunState.FAILED,
+            max_epoch=item.trial.config.epochs,
+            best_epoch=None,
+            metrics={},
+            wall_s=running.spent_s,
+            reason=reason,
+            started=running.job.item.started,
+            finished=now(),
+            commit=self._commit,
+        )
+
+    # -- what is computed once ----------------------------------------------------------------------------------------
+
+    def _judge(self, check: Work, difference: str | None) -> None:
+        """Ends the study where stored features do not train the very same weights.
+
+        Raises:
+            UserError: they do not.
+        """
+        features = check.train.features
+        assert features is not None
+        self._checking.discard(features)
+        if difference is not None:
+            raise UserError(
+                f"Training on the stored outputs of {features.prefix.describe()} must give the same bits as computing "
+                f"them each time, but they differ here: {difference}. Nothing was trained on them. Run with "
+                "run.reuse=off, which computes them each time, and please report this machine."
+            )
+        self._proven.add(features)
+
+    def _without_proof(self, check: Work, error: Exception) -> None:
+        """Memory was short, say: the seed runs are tried without stored features, and fail if they must."""
+        features = check.train.features
+        assert features is not None
+        self._checking.discard(features)
+        self._display.say(
+            f"The check of what is stored of {features.prefix.describe()} could not be made "
+            f"({type(error).__name__}: {error}); it is computed each time."
+        )
+        self._reuse = self._reuse.without(features.prefix)
+        self._todo.extendleft(item for group in reversed(self._groups) for item in reversed(group))
+        self._groups.clear()
+
+
+def folder_of(work: Path, fingerprint: str, seed: int) -> Path:
+    """Where a seed run keeps its training state, and what it leaves for the driver to take over."""
+    return work / f"{fingerprint}-{seed}"
+
+
+def _name(runs: Sequence[Todo]) -> str:
+    if len(runs) == 1:
+        return f"trial {runs[0].trial.number} seed {runs[0].seed}"
+    numbers = [item.trial.number for item in runs]
+    return f"{len(runs)} seed runs of trials {min(numbers)} to {max(numbers)}"
+
+
+def _seconds(wall_s: float) -> str:
+    return f"{wall_s:.1f} s" if wall_s >= 1 else f"{1000 * wall_s:.0f} ms"

@@ -1,0 +1,26 @@
+"""Loads torch in another process while the driver is still getting ready. Imports nothing that takes time itself."""
+
+import multiprocessing
+import os
+from multiprocessing import forkserver
+from typing import Any
+
+PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.loaded"]
+
+
+def load_ahead() -> Any:
+    """How processes are started: from one that has loaded torch, which takes seconds each time anew.
+
+    That one loads libraries and runs nothing, so that neither threads nor a GPU are inherited. It begins to load with
+    the first call of this, and there is other work to do meanwhile.
+    """
+    # numerical libraries read these when they are loaded; torch is told its number of threads by each fit
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    return context

@@ -1,0 +1,50 @@
+"""Which devices there are, and what a worker gets."""
+
+import os
+import sys
+from pathlib import Path
+
+from resnet_tl.errors import ConfigError
+from resnet_tl.fingerprint import Environment
+from sweeps.execution.executor import Slot
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/proc/driver/nvidia")
+"""What the drivers of NVIDIA, AMD and Windows' Linux leave; loading torch to find none takes 1.5 s."""
+
+
+def cuda_devices() -> int:
+    """How many GPUs torch can use; without loading torch where the system has no driver for one."""
+    if sys.platform == "linux" and not any(Path(name).exists() for name in GPU_FILES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def allot(device: str, environment: Environment, workers: int | None) -> list[Slot]:
+    """The slots of this machine.
+
+    Args:
+        device: `run.device`; an index (`cuda:1`) holds for all workers.
+        workers: as asked for; default: one per GPU, or as many as the cores have room for the threads of a fit.
+
+    Raises:
+        ConfigError: a GPU is asked for where torch finds none.
+    """
+    if environment.device == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return [Slot(device="cpu")] * (workers or max(1, cores // environment.threads))
+    gpus = cuda_devices()
+    index = int(device.partition(":")[2] or 0)
+    if index >= gpus:
+        raise ConfigError(f"`run.device` needs GPU {index}, but torch finds {gpus} here.")
+    if ":" in device:
+        return [Slot(device=device)] * (workers or 1)
+    return [Slot(device=f"cuda:{number % gpus}") for number in range(workers or gpus)]
+
+
+def memory_bytes() -> int:
+    """Of this machine."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return 1 << 40
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,143 @@
+"""Runs tasks on slots: what an executor must do, and the one loop that keeps its slots busy.
+
+A second kind of executor implements `Executor` and passes `tests/sweeps/execution/test_executor.py` unchanged.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from resnet_tl.result import Epoch
+
+POLL_S = 0.5
+"""Pause between looks at the progress of running tasks."""
+
+Report = Callable[[int, Epoch], None]
+"""Told the number of a run within its task, and an epoch that it has finished."""
+
+
+class WorkerDied(Exception):
+    """A worker ended without an answer: killed, or out of memory."""
+
+
+class Task(Protocol):
+    """A piece of work that travels to a worker: picklable, and a function of its fields."""
+
+    def __call__(self, device: str, report: Report) -> Any:
+        """Does the work.
+
+        Args:
+            device: of the slot, `cpu` or `cuda:1`.
+            report: told of each epoch, for whoever follows.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """Room for one task at a time."""
+
+    device: str
+
+
+class Executor(Protocol):
+    """Workers, each of which may die without the others."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Room for tasks; as many run at a time."""
+
+    def submit(self, task: Task, slot: Slot) -> "Future[Any]":
+        """Starts a task as soon as a worker is free.
+
+        The future raises what the task raised, and `WorkerDied` when its worker ended without an answer.
+        """
+
+    def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:
+        """What a running task has reported since the last call."""
+
+    def cancel(self, future: "Future[Any]") -> None:
+        """Ends a task, and no other, whatever it is doing."""
+
+    def close(self) -> None:
+        """Ends all workers at once, whatever they are doing."""
+
+
+Item = TypeVar("Item")
+"""What the caller knows a task by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job(Generic[Item]):
+    """A task with what the caller knows it by."""
+
+    item: Item
+    task: Task
+    attempt: int = 0
+    """How often its worker has died before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running(Generic[Item]):
+    """A job on its slot."""
+
+    job: Job[Item]
+    slot: Slot
+    clock: float
+    """Of `time.monotonic`, when it began."""
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.clock
+
+
+class Callbacks(Protocol[Item]):
+    """What becomes of jobs is up to whoever has them run."""
+
+    def next_job(self) -> Job[Item] | None:
+        """The next one to start on a free slot; None while there is none."""
+
+    def done(self, running: Running[Item], result: Any) -> None:
+        """A job has come to its end."""
+
+    def lost(self, running: Running[Item], error: WorkerDied) -> None:
+        """The worker of a job has died; the job may be handed out again."""
+
+    def failed(self, running: Running[Item], error: Exception) -> None:
+        """A job has raised an error."""
+
+    def follow(self, running: Running[Item], news: Sequence[tuple[int, Epoch]]) -> None:
+        """A running job was looked at; `news` are its epochs since the last look."""
+
+
+def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], None]) -> None:
+    """Keeps every slot busy until nothing runs and there is no next job.
+
+    Args:
+        check: called between two looks; may raise to end it all.
+    """
+    free = list(reversed(executor.slots))
+    running: dict[Future[Any], Running[Item]] = {}
+    while True:
+        while free and (job := callbacks.next_job()) is not None:
+            slot = free.pop()
+            running[executor.submit(job.task, slot)] = Running(job=job, slot=slot, clock=time.monotonic())
+        check()
+        if not running:
+            return
+        finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        for future in finished:
+            ended = running.pop(future)
+            free.append(ended.slot)
+            try:
+                result = future.result()
+            except WorkerDied as error:
+                callbacks.lost(ended, error)
+            except Exception as error:  # whatever a task raises is the caller's to judge
+                callbacks.failed(ended, error)
+            else:
+                callbacks.done(ended, result)
+        for future, still in running.items():
+            callbacks.follow(still, executor.epochs(future))

@@ -1,0 +1,208 @@
+"""What workers do: a task in, a result out. Nothing here knows of studies, databases or MLflow."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.features.store import Making, Stored
+from resnet_tl.fingerprint import Environment
+from resnet_tl.result import FitResult
+from resnet_tl.training.member import Member
+from sweeps.execution.executor import Report
+
+if TYPE_CHECKING:
+    from resnet_tl.model.starting_point import StartingPoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Train:
+    """Trains the network of one seed run, or the heads of several side by side."""
+
+    runs: tuple[Member, ...]
+    data: Prepared
+    environment: Environment
+    features: Stored | None
+    """Outputs of the frozen front; None computes them as they are needed."""
+
+    def __call__(self, device: str, report: Report) -> list[FitResult]:
+        """Returns one result for each run."""
+        warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
+        begun = _begun(self.runs[0].trial, self.data)
+        if len(self.runs) > 1:
+            from resnet_tl.training.seed_run import fit_heads
+
+            return fit_heads(
+                self.runs,
+                self.data,
+                environment=self.environment,
+                device=device,
+                features=self.features,
+                start=begun,
+                on_epoch=report,
+            )
+        from resnet_tl.training.seed_run import fit
+
+        (run,) = self.runs
+        result = fit(
+            run.trial,
+            self.data,
+            seed=run.seed,
+            environment=self.environment,
+            device=device,
+            features=self.features,
+            start=begun,
+            folder=run.folder,
+            on_epoch=lambda epoch: report(0, epoch),
+        )
+        return [result]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """Compares training on stored features with training on computed ones."""
+
+    train: Train
+
+    def __call__(self, device: str, report: Report) -> str | None:
+        """Returns what differs; None when every bit agrees."""
+        from resnet_tl.training.check import compare
+
+        warnings.filterwarnings("ignore", message="the frozen part")
+        train = self.train
+        assert train.features is not None
+        return compare(
+            train.runs,
+            _begun(train.runs[0].trial, train.data),
+            environment=train.environment,
+            device=device,
+            features=train.features,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComputeFeatures:
+    """Fills a part of the stored outputs of a frozen front."""
+
+    trial: TrialConfig
+    """Whose backbone is frozen at least up to the last cut."""
+    making: Making
+    data: Prepared
+    environment: Environment
+    first: int
+    end: int
+    """Rows to fill."""
+
+    def __call__(self, device: str, report: Report) -> int:
+        """Returns how many images passed through the front."""
+        import torch
+
+        from resnet_tl.features.compute import compute
+
+        begun = _begun(self.trial, self.data)
+        network = begun.network(self.trial, 0, torch.device(device))
+        return compute(
+            self.making,
+            begun.images,
+            network,
+            begun.normalisation,
+            crop=self.data.crop,
+            first=self.first,
+            end=self.end,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pretrain:
+    """Makes the starting weights of a pretrain stage."""
+
+    trial: TrialConfig
+    data: Prepared
+    seed: int
+    environment: Environment
+    cache: Path
+
+    def __call__(self, device: str, report: Report) -> Path:
+        """Returns their checkpoint folder."""
+        from resnet_tl.model.runtime import own_process
+        from resnet_tl.training.pretraining import pretrain
+
+        own_process()
+        return pretrain(
+            self.trial,
+            self.data,
+            seed=self.seed,
+            environment=self.environment,
+            device=device,
+            cache=self.cache,
+            on_epoch=lambda epoch: report(0, epoch),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchWeights:
+    """Makes sure that starting weights can be had, before any training."""
+
+    weights: str
+    backbone: str
+
+    def __call__(self, device: str, report: Report) -> str:
+        """Returns their sha256."""
+        from resnet_tl.model.weights import load
+
+        return load(self.weights, self.backbone).sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """Writes a network that needs no other file, with one test image of each class to try it on."""
+
+    checkpoint: Path
+    destination: Path
+    data: Prepared
+
+    def __call__(self, device: str, report: Report) -> None:
+        """Returns nothing; the folder is there, whole."""
+        import numpy as np
+        from PIL import Image
+
+        from resnet_tl.inference.export import export
+
+        export(self.checkpoint, self.destination)
+        (self.destination / "samples").mkdir()
+        images = self.data.load()
+        test = images.splits["test"]
+        for label, name in enumerate(self.data.classes):
+            pixels_CHW = images.pixels_NCHW[test[images.labels_N[test] == label][0]]
+            if pixels_CHW.dtype != np.uint8:
+                pixels_CHW = np.round(pixels_CHW * 255).astype(np.uint8)
+            pixels_HWC = pixels_CHW[0] if len(pixels_CHW) == 1 else pixels_CHW.transpose(1, 2, 0)
+            safe = "".join(c if c.isalnum() else "_" for c in name)
+            place = self.destination / "samples" / f"{label}_{safe}.png"
+            Image.fromarray(np.ascontiguousarray(pixels_HWC)).save(place)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmUp:
+    """Loads what every task needs."""
+
+    def __call__(self, device: str, report: Report) -> None:
+        """Returns nothing."""
+        import resnet_tl.training.seed_run  # noqa: F401
+
+
+_loaded: "list[tuple[object, StartingPoint]]" = []
+
+
+def _begun(trial: TrialConfig, data: Prepared) -> "StartingPoint":
+    """Images and weights of a task; those of the last one are kept, since the next one mostly needs the same."""
+    from resnet_tl.model.runtime import own_process
+    from resnet_tl.model.starting_point import starting_point
+
+    own_process()
+    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.first_layer, trial.criterion)
+    if not _loaded or _loaded[0][0] != name:
+        _loaded[:] = [(name, starting_point(trial, data))]
+    return _loaded[0][1]

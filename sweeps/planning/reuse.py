@@ -1,0 +1,232 @@
+"""What is computed once for many seed runs, and whether that pays. Decides; computes nothing.
+
+A front's outputs are stored when that saves more than it costs: forward passes against passes, reading against
+computing, and room on the disk. The answer changes no number, only the time.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from resnet_tl.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
+from resnet_tl.batching import EVAL_BATCH, SCORED_AT_ONCE
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.data.views import View, finite_views
+from resnet_tl.features.key import FrozenPrefix
+from resnet_tl.features.store import num_rows
+from resnet_tl.freezing import is_head_only, num_frozen, num_trained
+from resnet_tl.head_spec import spec_of
+from sweeps.planning.grouping import MOST_HEADS
+
+MACS_PER_S = {"cpu": 1e11, "cuda": 5e12}
+"""Of one worker. A ResNet-18 at 64 pixels, 149 million a forward pass, ran 460 to 970 images a second with one thread
+of a CPU; the figure for GPUs is a guess, on the low side of what they are sold for."""
+READ_PER_S = 5e8
+"""Bytes a second from a disk; from memory it is ten times that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What is done about one front."""
+
+    front: FrozenPrefix
+    views: tuple[View, ...]
+    trial: TrialConfig
+    """One that has this front."""
+    missing: tuple[View, ...]
+    """Faces of the images whose outputs are not there yet."""
+    seed_runs: float
+    """Expected, where trials are yet to be proposed."""
+    passes: int
+    """Images through the front without reuse: every epoch of every seed run, and the final scores."""
+    passes_once: int
+    """The same with reuse."""
+    num_bytes: int
+    """Of what is still to be stored."""
+    reuse: bool
+    why: str
+
+    def describe(self) -> str:
+        """One line for a dry run."""
+        what = f"{self.front.describe()}: {self.seed_runs:.3g} seed runs need {self.passes:,} passes through it"
+        if not self.reuse:
+            return f"{what}; computed each time, since {self.why}"
+        if not self.missing:
+            return f"{what}; all outputs are in the cache"
+        return f"{what}; stored after {self.passes_once:,}, {size_text(self.num_bytes)}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reuse:
+    """All decisions of a study."""
+
+    decisions: tuple[Decision, ...]
+
+    def of(self, front: FrozenPrefix | None) -> Decision | None:
+        """What is done about a front; None where nothing was decided."""
+        return next((d for d in self.decisions if d.front == front), None)
+
+    def without(self, front: FrozenPrefix) -> "Reuse":
+        """The same, but with nothing stored of one front."""
+        changed = (replace(d, reuse=False, why="its check failed") if d.front == front else d for d in self.decisions)
+        return Reuse(decisions=tuple(changed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditions:
+    """What the decisions depend on beside the trials."""
+
+    num_images: Mapping[str, int]
+    """Images in each split."""
+    channels: int
+    device: str
+    """`cpu` or `cuda`."""
+    num_workers: int
+    memory_bytes: int
+    """Of this machine."""
+    free_bytes: int
+    """Room in the cache, if all that may go went."""
+    writable: bool
+    """Whether something can be stored in the cache."""
+    off: bool
+    """Whether the user wants everything computed each time."""
+    is_stored: Callable[[FrozenPrefix, View], bool]
+    """Whether outputs are in the cache already."""
+
+
+def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
+    """Decides about the fronts of planned trials.
+
+    Args:
+        runs: configurations, each with its front and its number of seed runs still to do.
+    """
+    counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
+    for config, front, seed_runs in runs:
+        if front is not None and seed_runs:
+            counts.setdefault(front, []).append((config, seed_runs))
+    found = [_decide(front, trials, conditions) for front, trials in counts.items()]
+    # where room is short, what saves most work for each byte comes first
+    found.sort(key=lambda d: -(d.passes - d.passes_once) * d.front.macs / max(d.num_bytes, 1))
+    free = conditions.free_bytes
+    decisions = []
+    for decision in found:
+        if decision.reuse and decision.num_bytes > free:
+            why = (
+                f"its outputs need {size_text(decision.num_bytes)} and the cache has room for {size_text(max(free, 0))}"
+            )
+            decision = replace(decision, reuse=False, why=why)
+        if decision.reuse:
+            free -= decision.num_bytes
+        decisions.append(decision)
+    return Reuse(decisions=tuple(decisions))
+
+
+def _decide(front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
+    images = conditions.num_images
+    seen: dict[View, None] = {}
+    expected = 0.0
+    for config, seed_runs in trials:
+        seen |= dict.fromkeys(finite_views(config.augment) or ())
+        final = images["val"] + images["test"]
+        expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + final)
+    passes = round(expected)
+    views = tuple(seen)
+    missing = tuple(view for view in views if not conditions.is_stored(front, view))
+    once = sum(num_rows(view, images) for view in missing)
+    num_bytes = once * front.num_bytes
+    compute_s = (passes - once) * front.macs / MACS_PER_S[conditions.device]
+    read_s = passes * front.num_bytes / READ_PER_S
+    decision = Decision(
+        front=front,
+        views=views,
+        trial=trials[0][0],
+        missing=missing,
+        seed_runs=sum(seed_runs for _, seed_runs in trials),
+        passes=passes,
+        passes_once=once,
+        num_bytes=num_bytes,
+        reuse=True,
+        why="",
+    )
+    if missing and not conditions.writable:
+        return replace(decision, reuse=False, why="the cache cannot be written")
+    if conditions.off:
+        return replace(decision, reuse=False, why="run.reuse is off")
+    if is_head_only(trials[0][0], conditions.channels):
+        held = conditions.num_workers * sum(num_rows(view, images) for view in views) * front.num_bytes
+        if held > MOST_OF_MEMORY * conditions.memory_bytes:
+            return replace(decision, reuse=False, why=f"{size_text(held)} of them would not fit into memory")
+    if passes <= once:
+        return replace(decision, reuse=False, why=f"storing them would take {once:,} passes")
+    if read_s > compute_s:
+        return replace(decision, reuse=False, why="reading them back would take longer")
+    return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer passes")
+
+
+MOST_OF_MEMORY = 0.5
+"""Share of the machine's memory that the features of heads may take, in all workers together."""
+
+
+def size_text(num_bytes: float) -> str:
+    """A number of bytes in three digits, `1.2 GB` say."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+WORKER_BYTES = 900_000_000
+"""Of a worker with torch and torchvision loaded and a batch of a ResNet-18 at 64 pixels; measured, rounded up."""
+
+
+def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *, device: str) -> int:
+    """The most memory that a worker takes for a trial, mapped files included; an upper bound."""
+    pixels = sum(data.num_images.values()) * data.channels * data.size[0] * data.size[1]
+    total = WORKER_BYTES + 4 * pixels
+    parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
+    moving = num_trained(trial, channels=data.channels, num_classes=len(data.classes))
+    # weights as loaded and as trained; gradient, two optimiser states, the best epoch, and one being saved
+    total += 4 * (3 * parameters + 6 * moving)
+    rows = sum(data.num_images.values())
+    if decision is not None and decision.reuse:
+        # mapped, and for heads in memory once more
+        stored = sum(num_rows(view, data.num_images) for view in decision.views) * decision.front.num_bytes
+        total += 2 * stored if is_head_only(trial, data.channels) else stored
+    if is_head_only(trial, data.channels):
+        features = BACKBONES[trial.backbone].num_features
+        width = features + (spec_of(trial).width or 0)
+        # members: parameters, gradient, optimiser, the best; a batch of features; numbers of an epoch; then scores
+        most = MOST_HEADS[device]
+        total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
+        total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
+    cut = decision.front.cut if decision is not None and decision.reuse else 0
+    costs = piece_costs(trial.backbone, data.channels, data.input_size)
+    after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
+    shapes = [cost.shape for name, cost in after if ".conv" not in name]
+    maps = sum(math.prod(shape) for shape in shapes)
+    # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
+    # are four times as large as the one after its pooling
+    stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16
+    total += 4 * max(6 * maps * trial.batch_size, 0 if cut else 3 * stem * EVAL_BATCH)
+    # a matrix product keeps the windows of its input: nine taps of two bytes, twice a block
+    small = [shape for shape in shapes if max(shape[1:], default=math.inf) <= MAX_PRODUCT_PX[trial.precision]]
+    total += 36 * sum(math.prod(shape) for shape in small) * trial.batch_size
+    return total
+
+
+# -- disk -------------------------------------------------------------------------------------------------------------
+
+
+def kept_bytes(trial: TrialConfig, data: Prepared) -> int:
+    """Of a seed run's network on the disk: what moved, or all of it where nothing names its starting weights."""
+    whole = trial.weights == "none" or not num_frozen(trial, data.channels)
+    parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
+    return 4 * (
+        max(parameters, num_trained(trial, channels=data.channels, num_classes=len(data.classes)))
+        if whole
+        else num_trained(trial, channels=data.channels, num_classes=len(data.classes))
+    )

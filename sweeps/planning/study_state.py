@@ -1,0 +1,138 @@
+"""Where a study stands: which seed runs have a result, which trials lead, what is still to be confirmed. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.definition.config import StudyConfig
+from sweeps.planning.grouping import Todo
+from sweeps.records import RunState, SeedRun, TrialRecord
+
+Key = tuple[str, int]
+"""Fingerprint of a trial, and seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run of the driver came to."""
+
+    done: int
+    """Seed runs of the study with a result, diverged ones included."""
+    total: int
+    failed: int
+    ran: int
+    """Seed runs trained by this very run."""
+    best: Path | None
+    """Folder of the best network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """A trial whose seed runs are all complete."""
+
+    trial: TrialRecord
+    value: float
+    """Mean over seeds of the study's metric."""
+    best_seed: int
+    """The seed whose run has the best value; of equal ones the lowest."""
+
+
+class StudyState:
+    """The trials of a study and what is known of their seed runs; grows while the study runs.
+
+    Args:
+        trials: planned so far, by number.
+        runs: those that have ended. One that failed counts as not there until it was tried again.
+        to_ask: trials that the sampler has still to propose.
+    """
+
+    def __init__(
+        self, study: StudyConfig, *, trials: Iterable[TrialRecord], runs: Iterable[SeedRun], to_ask: int
+    ) -> None:
+        self._study = study
+        self.trials = list(trials)
+        self.states: dict[Key, RunState] = {}
+        self._values: dict[Key, float] = {}
+        self.to_ask = to_ask
+        for run in runs:
+            if run.state.is_result:
+                self.know(run)
+
+    def know(self, run: SeedRun) -> None:
+        """Takes note of a seed run that has ended."""
+        key = run.fingerprint, run.seed
+        self.states[key] = run.state
+        if run.state == RunState.COMPLETE:
+            self._values[key] = run.metrics[self._study.metric]
+
+    def is_whole(self, trial: TrialRecord) -> bool:
+        """Whether every seed run of the search has ended."""
+        return all((trial.fingerprint, seed) in self.states for seed in self._study.seeds)
+
+    def mean(self, trial: TrialRecord) -> float | None:
+        """The study's metric over all seeds, or None when one of them is no number: never a mean of what is left."""
+        values = self._of_seeds(trial)
+        # as reports take it: plain sums differ in their last bit with the order, and would break ties another way
+        return None if values is None else math.fsum(values.values()) / len(values)
+
+    def _of_seeds(self, trial: TrialRecord) -> Mapping[int, float] | None:
+        seeds = self._study.seeds
+        found = {seed: self._values.get((trial.fingerprint, seed)) for seed in seeds}
+        known = {seed: value for seed, value in found.items() if value is not None}
+        return known if len(known) == len(seeds) else None
+
+    def ranked(self) -> list[Scored]:
+        """Trials that have a value, the best first; of equal ones that with the lower number."""
+        sign = 1 if self._study.direction == "maximize" else -1
+        found = []
+        for trial in self.trials:
+            value, values = self.mean(trial), self._of_seeds(trial)
+            if value is not None and values is not None:
+                best_seed = max(values, key=lambda seed: (sign * values[seed], -seed))
+                found.append(Scored(trial=trial, value=value, best_seed=best_seed))
+        return sorted(found, key=lambda scored: (-sign * scored.value, scored.trial.number))
+
+    def to_confirm(self) -> list[Todo]:
+        """Seed runs on fresh seeds that are still to do; none before the search has ended."""
+        confirm = self._study.confirm
+        if confirm is None:
+            return []
+        return [
+            Todo(trial=trial, seed=seed)
+            for trial in self._leading()
+            for seed in confirm.seeds
+            if not self._is_done(trial, seed)
+        ]
+
+    def _is_done(self, trial: TrialRecord, seed: int) -> bool:
+        state = self.states.get((trial.fingerprint, seed))
+        return state is not None and state.is_result
+
+    def has_failed(self) -> bool:
+        """Whether a seed run of the search failed."""
+        failed = (
+            self.states.get((t.fingerprint, s)) == RunState.FAILED for t in self.trials for s in self._study.seeds
+        )
+        return any(failed)
+
+    def _leading(self) -> list[TrialRecord]:
+        """Those that are to be run again; none before every trial has a result for each of its seeds."""
+        confirm = self._study.confirm
+        if confirm is None or self.to_ask or not all(self.is_whole(trial) for trial in self.trials):
+            return []
+        return [scored.trial for scored in self.ranked()[: confirm.top]]
+
+    def outcome(self, *, ran: int, best: Path | None) -> Outcome:
+        """Counts over the search, and over the confirmation once it is known what is confirmed."""
+        wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self._study.seeds}
+        if self._study.confirm:
+            wanted |= {(trial.fingerprint, seed) for trial in self._leading() for seed in self._study.confirm.seeds}
+        states = [self.states[key] for key in wanted if key in self.states]
+        return Outcome(
+            done=sum(state.is_result for state in states),
+            total=len(wanted),
+            failed=sum(state == RunState.FAILED for state in states),
+            ran=ran,
+            best=best,
+        )

@@ -1,0 +1,227 @@
+"""What is known of a study, its trials and its seed runs: the nouns that planning, storage, tracking and reports share.
+
+Typed from the ledger's edge on: no other module reads these things by string keys.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.result import Epoch
+
+NAMING = 2
+"""Which rule named the trials of a study. 1 named every option; 2 leaves out those that stand at their default or have
+no effect, so that a new option renames nothing. Studies of another rule are read and reported, but cannot go on."""
+
+
+class RunState(StrEnum):
+    """How a seed run ended."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    """A loss or an output stopped being finite: a result."""
+    PRUNED = "pruned"
+    """It was stopped because it could not win: a result."""
+    FAILED = "failed"
+    """It ended in an error, and is tried again at the next start."""
+    CANCELLED = "cancelled"
+    """It was stopped from outside before it ended; it goes on at the next start."""
+
+    @property
+    def is_result(self) -> bool:
+        """Whether the seed run is done, and not to be run again."""
+        return self in (RunState.COMPLETE, RunState.DIVERGED, RunState.PRUNED)
+
+
+class TrialState(StrEnum):
+    """What the seed runs of a trial amount to."""
+
+    PLANNED = "planned"
+    """None of them has ended."""
+    INCOMPLETE = "incomplete"
+    """Some have, and all of these are complete."""
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    PRUNED = "pruned"
+
+
+def state_of_trial(states: Iterable[RunState | str], num_planned: int) -> TrialState:
+    """The state of a trial: the worst that happened to its seed runs, or how many there are.
+
+    Args:
+        states: of its seed runs that have ended.
+        num_planned: seeds of the study.
+    """
+    ended = [RunState(state) for state in states]
+    if not ended:
+        return TrialState.PLANNED
+    for bad in (RunState.FAILED, RunState.DIVERGED, RunState.PRUNED):
+        if bad in ended:
+            return TrialState(bad.value)
+    whole = sum(state == RunState.COMPLETE for state in ended) >= num_planned
+    return TrialState.COMPLETE if whole else TrialState.INCOMPLETE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataRecord:
+    """The images of a study, by name and number."""
+
+    source: str
+    options: Mapping[str, Any]
+    """`data.*` as given, without the place of the images and without options at their default."""
+    classes: tuple[str, ...]
+    num_images: Mapping[str, int]
+    """Images in each split."""
+    test_name: str
+    """Names the test images: scores on the same ones may be compared."""
+    images_name: str
+    """Names all images with their splits."""
+    presentation_name: str
+    """Names how they are presented: size, crop, channels, balance."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Broken images that were left out, with the reason."""
+    num_contradicting: int = 0
+    """Images whose very pixels stand in another class too."""
+    num_leaked: int = 0
+    """Images of val and test that are exact duplicates of training images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvironmentRecord:
+    """What of the machine and the code changes the bits of a result."""
+
+    numerics: int
+    torch: str
+    torchvision: str
+    device: Literal["cpu", "cuda"]
+    threads: int
+    """CPU threads per fit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageRecord:
+    """A pretrain stage, as given."""
+
+    trial: Mapping[str, Any]
+    seed: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfirmRecord:
+    """Which trials are run again, and on which seeds."""
+
+    top: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRecord:
+    """One study as it last ran: what decides its numbers, and what reports say about it."""
+
+    name: str
+    created: str
+    """ISO time, UTC."""
+    naming: int
+    """See `NAMING`."""
+    question: str
+    about: str
+    hypotheses: tuple[Any, ...]
+    """As written in the study file."""
+    hypotheses_changed: str | None
+    """Day on which they were last changed when seed runs had been seen already."""
+    method: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    seeds: tuple[int, ...]
+    space: Mapping[str, Any]
+    """The search space, as written."""
+    base: Mapping[str, Any]
+    """The `trial:` block, as written."""
+    base_weights: str | None
+    """Names the content of the starting weights, where all trials share them."""
+    pretrain: Mapping[str, StageRecord]
+    data: DataRecord
+    environment: EnvironmentRecord
+    tables: tuple[Any, ...]
+    """As written in the study file."""
+    figures: tuple[str, ...]
+    confirm: ConfirmRecord | None
+    num_trials: int
+    """Planned in all."""
+    command: str
+    """As the user gave it."""
+    out: str
+    """`run.out`, relative to where the command was given."""
+
+
+_STUDY = TypeAdapter(StudyRecord)
+
+
+def study_to_json(record: StudyRecord) -> dict[str, Any]:
+    """A record as JSON content."""
+    content: dict[str, Any] = _STUDY.dump_python(record, mode="json")
+    return content
+
+
+def study_from_json(content: Mapping[str, Any]) -> StudyRecord:
+    """A record from JSON content.
+
+    Raises:
+        pydantic.ValidationError: it is no record of a study.
+    """
+    return _STUDY.validate_python(dict(content))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """One point of a study's space, with its stable number."""
+
+    number: int
+    params: Mapping[str, Any]
+    """Parameters of the space, those that exist at this point."""
+    config: TrialConfig
+    fingerprint: str
+    state: TrialState = field(default=TrialState.PLANNED, compare=False)
+    """What the ledger's seed runs amounted to when this was read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedRun:
+    """One seed run that has ended."""
+
+    study: str
+    fingerprint: str
+    seed: int
+    state: RunState
+    max_epoch: int
+    best_epoch: int | None
+    metrics: Mapping[str, float]
+    """`split/name`; fractions."""
+    wall_s: float
+    reason: str | None
+    """Why it diverged or failed."""
+    started: str
+    finished: str
+    """ISO times, UTC."""
+    commit: str | None
+    """git commit of the code that ran, where there is one."""
+    reused_from: str | None = None
+    """The study whose result this is, if it was not run for this one."""
+    network: str | None = None
+    """Folder of the selected network, relative to `run.out`; None where none was kept."""
+    tracked: bool = False
+    """Whether the tracker has all of it."""
+    history: tuple[Epoch, ...] | None = None
+    """The learning curve; None where it was not asked for."""
+    compact: Mapping[str, bytes] | None = None
+    """By split, for each image whether it was right and the probability of its class; see `resnet_tl.predictions`. None
+    where it was not asked for, or where the version that ran kept none."""
+    confusion: Mapping[str, list[list[int]]] | None = None
+    reliability: list[list[float]] | None = None
+    """Both of versions that kept no predictions; see `resnet_tl.predictions` for what they are derived from since."""

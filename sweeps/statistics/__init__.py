@@ -1,0 +1,1 @@
+"""What can be claimed from repeated runs: pure functions over arrays."""

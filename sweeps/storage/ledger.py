@@ -1,0 +1,256 @@
+"""Reads and writes what is known: studies, their trials, and the seed runs that have ended.
+
+The one source of truth for resuming and for reports. One process writes a study, its driver; anything may read.
+"""
+
+import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.result import Epoch
+from sweeps.records import (
+    RunState,
+    SeedRun,
+    StudyRecord,
+    TrialRecord,
+    state_of_trial,
+    study_from_json,
+    study_to_json,
+)
+from sweeps.storage.schema import seed_runs as _seed_runs
+from sweeps.storage.schema import studies as _studies
+from sweeps.storage.schema import trials as _trials
+
+_HEAVY = ("scores_val", "scores_test", "history", "confusion", "reliability")
+_SCORES = {"val": "scores_val", "test": "scores_test"}
+"""Column of the compact predictions on a split."""
+_AGAIN = [state for state in RunState if not state.is_result]
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class Ledger:
+    """An open ledger.
+
+    Args:
+        engine: of a database whose tables are those of this version; see `sweeps.storage.database`.
+        on_close: called when it is closed.
+    """
+
+    def __init__(self, engine: sa.Engine, *, on_close: Callable[[], None] | None = None) -> None:
+        self._engine = engine
+        self._on_close = on_close
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._engine.dispose()
+        if self._on_close:
+            self._on_close()
+
+    # -- studies ----------------------------------------------------------------------------------------------------
+
+    def studies(self) -> list[StudyRecord]:
+        """All studies, in order of creation."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(sa.select(_studies.c.record).order_by(_studies.c.created, _studies.c.name))
+            return [study_from_json(record) for record in rows.scalars()]
+
+    def study(self, name: str) -> StudyRecord | None:
+        """One study, or None."""
+        with self._engine.begin() as connection:
+            record = connection.execute(sa.select(_studies.c.record).where(_studies.c.name == name)).scalar()
+        return None if record is None else study_from_json(record)
+
+    def put_study(self, record: StudyRecord) -> None:
+        """Adds a study, or replaces what is stored of it."""
+        values = {"name": record.name, "created": record.created, "record": _finite(study_to_json(record))}
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_studies).where(_studies.c.name == record.name))
+            connection.execute(sa.insert(_studies).values(values))
+
+    def forget(self, study: str) -> None:
+        """Removes the trials and failed runs of a study that has no result.
+
+        Raises:
+            AssertionError: it has one.
+        """
+        assert not any(run.state.is_result for run in self.seed_runs(study))
+        with self._engine.begin() as connection:
+            for table in (_trials, _seed_runs):
+                connection.execute(sa.delete(table).where(table.c.study == study))
+
+    # -- trials -----------------------------------------------------------------------------------------------------
+
+    def trials(self, study: str) -> list[TrialRecord]:
+        """The trials of a study, by number."""
+        record = self.study(study)
+        seeds = set(record.seeds) if record else set()
+        columns = (_seed_runs.c.fingerprint, _seed_runs.c.seed, _seed_runs.c.state)
+        states: dict[str, list[str]] = {}
+        with self._engine.begin() as connection:
+            for fingerprint, seed, state in connection.execute(sa.select(*columns).where(_seed_runs.c.study == study)):
+                if seed in seeds:
+                    states.setdefault(fingerprint, []).append(state)
+            query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)
+            return [
+                TrialRecord(
+                    number=row["number"],
+                    params=row["params"],
+                    config=TrialConfig.model_validate(row["config"]),
+                    fingerprint=row["fingerprint"],
+                    state=state_of_trial(states.get(row["fingerprint"], []), len(seeds)),
+                )
+                for row in connection.execute(query).mappings()
+            ]
+
+    def put_trials(self, study: str, records: Iterable[TrialRecord]) -> None:
+        """Adds trials."""
+        values = [
+            {
+                "study": study,
+                "number": record.number,
+                "fingerprint": record.fingerprint,
+                "params": _finite(dict(record.params)),
+                "config": record.config.model_dump(mode="json"),
+            }
+            for record in records
+        ]
+        if values:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(_trials), values)
+
+    def drop_trials(self, study: str, after: int) -> None:
+        """Removes trials with higher numbers, which were never run."""
+        where = (_trials.c.study == study) & (_trials.c.number > after)
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_trials).where(where))
+
+    def set_params(self, study: str, params: Mapping[int, Mapping[str, Any]]) -> None:
+        """Describes trials by their number anew, after the space has gained a parameter."""
+        with self._engine.begin() as connection:
+            for number, values in params.items():
+                where = (_trials.c.study == study) & (_trials.c.number == number)
+                connection.execute(sa.update(_trials).where(where).values(params=dict(values)))
+
+    # -- seed runs --------------------------------------------------------------------------------------------------
+
+    def seed_runs(self, study: str, *, fingerprint: str | None = None, heavy: bool = False) -> list[SeedRun]:
+        """The seed runs of a study that have ended.
+
+        Args:
+            fingerprint: of one trial; None for all.
+            heavy: with learning curves and compact predictions.
+        """
+        where = _seed_runs.c.study == study
+        if fingerprint is not None:
+            where = where & (_seed_runs.c.fingerprint == fingerprint)
+        return self._select(where, heavy=heavy)
+
+    def seed_run(self, study: str, fingerprint: str, seed: int) -> SeedRun:
+        """One of them, with its learning curve and compact predictions."""
+        where = (_seed_runs.c.study == study) & (_seed_runs.c.fingerprint == fingerprint) & (_seed_runs.c.seed == seed)
+        (row,) = self._select(where, heavy=True)
+        return row
+
+    def compact(self, study: str, split: str) -> dict[tuple[str, int], bytes]:
+        """The compact predictions of all seed runs on a split, by fingerprint and seed; see `resnet_tl.predictions`."""
+        column = _seed_runs.c[_SCORES[split]]
+        query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed, column)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query.where((_seed_runs.c.study == study) & column.is_not(None)))
+            return {(fingerprint, seed): blob for fingerprint, seed, blob in rows}
+
+    def has_others(self, study: str) -> bool:
+        """Whether the ledger holds seed runs of another study."""
+        query = sa.select(_seed_runs.c.seed).where(_seed_runs.c.study != study).limit(1)
+        with self._engine.begin() as connection:
+            return connection.execute(query).first() is not None
+
+    def find(self, fingerprint: str, seed: int) -> SeedRun | None:
+        """The same seed run in any study, if it is a result."""
+        where = (
+            (_seed_runs.c.fingerprint == fingerprint)
+            & (_seed_runs.c.seed == seed)
+            & _seed_runs.c.state.in_([RunState.COMPLETE, RunState.DIVERGED])
+        )
+        return next(iter(self._select(where, heavy=True)), None)
+
+    def put(self, rows: Iterable[SeedRun]) -> None:
+        """Adds seed runs that have ended, all or none; those that are no result are replaced."""
+        values = [_values(row) for row in rows]
+        if not values:
+            return
+        keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
+        again = sa.delete(_seed_runs).where(_key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN)))
+        with self._engine.begin() as connection:
+            connection.execute(again, keys)
+            connection.execute(sa.insert(_seed_runs), values)
+
+    def mark_tracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
+        """Remembers that the tracker has seed runs, given by fingerprint and seed."""
+        self._update(study, {key: {"tracked": True} for key in runs})
+
+    def drop_networks(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
+        """Remembers that the networks of seed runs are gone, given by fingerprint and seed."""
+        self._update(study, {key: {"network": None} for key in runs})
+
+    def _update(self, study: str, changes: Mapping[tuple[str, int], Mapping[str, Any]]) -> None:
+        if not changes:
+            return
+        names = list(next(iter(changes.values())))
+        query = sa.update(_seed_runs).where(_key()).values({name: sa.bindparam(f"new_{name}") for name in names})
+        keys = [
+            {"b_study": study, "b_fingerprint": fingerprint, "b_seed": seed}
+            | {f"new_{name}": value for name, value in values.items()}
+            for (fingerprint, seed), values in changes.items()
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(query, keys)
+
+    def _select(self, where: Any, *, heavy: bool) -> list[SeedRun]:
+        columns = [column for column in _seed_runs.c if heavy or column.name not in _HEAVY]
+        query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
+        with self._engine.begin() as connection:
+            return [_seed_run(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _key() -> Any:
+    return (
+        (_seed_runs.c.study == sa.bindparam("b_study"))
+        & (_seed_runs.c.fingerprint == sa.bindparam("b_fingerprint"))
+        & (_seed_runs.c.seed == sa.bindparam("b_seed"))
+    )
+
+
+def _seed_run(row: dict[str, Any]) -> SeedRun:
+    row["state"] = RunState(row["state"])
+    if "history" in row:
+        row["history"] = tuple(Epoch(**epoch) for epoch in row["history"])
+        blobs = {split: row.pop(column) for split, column in _SCORES.items()}
+        row["compact"] = {split: blob for split, blob in blobs.items() if blob is not None} or None
+        row["confusion"] = row["confusion"] or None
+    return SeedRun(**row)
+
+
+def _values(run: SeedRun) -> dict[str, Any]:
+    values = {name: getattr(run, name) for name in SeedRun.__dataclass_fields__}
+    values["metrics"] = _finite(dict(run.metrics))
+    values["history"] = _finite([asdict(epoch) for epoch in run.history or ()])
+    compact = values.pop("compact") or {}
+    # SQL's NULL in place of JSON's, which would be text
+    for name in ("confusion", "reliability"):
+        values[name] = values[name] or sa.null()
+    return values | {column: compact.get(split) for split, column in _SCORES.items()}
+
+
+def _finite(content: Any) -> Any:
+    json.dumps(content, allow_nan=False)  # a number that is not finite must never get this far
+    return content

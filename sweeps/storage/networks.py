@@ -1,0 +1,120 @@
+"""The store of networks and predictions, which belongs to the driver and to no tracker.
+
+    OUT/mlruns/networks/STUDY/images.json                         ids and labels of val and test, once for the study
+    OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/predictions.safetensors   logits on val and test; always kept
+    OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/checkpoint         the selected network; see `run.keep`
+
+The ledger holds addresses relative to OUT, so that a moved or copied folder works on, on its own files alone. What a
+tracker gets are links or copies: losing it loses nothing here.
+"""
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.files import discard, remove_leftovers, write_text
+from resnet_tl.predictions import FILE as PREDICTIONS
+from resnet_tl.predictions import confusion_KK, read, reliability_R3
+from sweeps.records import SeedRun
+
+CHECKPOINT = "checkpoint"
+
+
+class NetworkStore:
+    """Networks and predictions of one study.
+
+    Args:
+        out: `run.out`, absolute.
+    """
+
+    def __init__(self, out: Path, study: str) -> None:
+        self._out = out
+        self._folder = out / "mlruns" / "networks" / study
+
+    def describe_images(self, data: Prepared) -> None:
+        """Notes which images the predictions are of, in their order."""
+        path = self._folder / "images.json"
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["data"] == data.fingerprint:
+            return
+        images = data.load()
+        content = {"data": data.fingerprint, "classes": list(data.classes)} | {
+            split: {
+                "names": [images.names[index] for index in images.splits[split]],
+                "labels": images.labels_N[images.splits[split]].tolist(),
+            }
+            for split in ("val", "test")
+        }
+        write_text(path, json.dumps(content))
+
+    def adopt(self, work: Path, fingerprint: str, seed: int) -> str | None:
+        """Takes over what a seed run left in its work folder; before the ledger says that it is there.
+
+        Returns:
+            The network's address, relative to `run.out`; None when there is none.
+        """
+        place = self._place(fingerprint, seed)
+        place.mkdir(parents=True, exist_ok=True)
+        if (work / PREDICTIONS).exists():
+            (work / PREDICTIONS).replace(place / PREDICTIONS)
+        network = place / CHECKPOINT
+        if (work / CHECKPOINT).exists():
+            if network.exists():
+                discard(network)  # of a seed run that was killed before the ledger had it
+            (work / CHECKPOINT).rename(network)
+        return network.relative_to(self._out).as_posix() if network.exists() else None
+
+    def predictions_of(self, run: SeedRun) -> Path | None:
+        """The predictions of a seed run, of this study or another one; None where none are kept."""
+        study = run.reused_from or run.study
+        path = self._folder.with_name(study) / f"{run.fingerprint}-{run.seed}" / PREDICTIONS
+        return path if path.exists() else None
+
+    def with_matrices(self, run: SeedRun) -> SeedRun:
+        """A seed run with its confusion matrices, and its reliability on test, derived from its predictions.
+
+        As it is where none are kept: versions before kept the matrices in the ledger.
+        """
+        path = self.predictions_of(run)
+        if path is None:
+            return run
+        labels = self._labels(run.reused_from or run.study)
+        logits = read(path.parent)
+        return replace(
+            run,
+            confusion={split: confusion_KK(logits[split], labels[split]).tolist() for split in ("val", "test")},
+            reliability=reliability_R3(logits["test"], labels["test"]).tolist(),
+        )
+
+    def _labels(self, study: str) -> dict[str, NDArray[np.int64]]:
+        return _labels_in(self._folder.with_name(study) / "images.json")
+
+    def network_of(self, run: SeedRun) -> Path | None:
+        """The folder of a seed run's network; None where none is kept."""
+        if run.network is None or run.network.startswith("runs:/"):
+            return None
+        path = self._out / run.network
+        return path if (path / "model.json").exists() else None
+
+    def drop(self, fingerprint: str, seed: int) -> None:
+        """Removes a network; its predictions stay."""
+        network = self._place(fingerprint, seed) / CHECKPOINT
+        if network.exists():
+            discard(network)
+
+    def clear_leftovers(self) -> None:
+        """Removes what killed drivers left half removed."""
+        remove_leftovers(self._folder, "*/.gone-*", older_than_s=0)
+
+    def _place(self, fingerprint: str, seed: int) -> Path:
+        return self._folder / f"{fingerprint}-{seed}"
+
+
+@lru_cache(maxsize=4)
+def _labels_in(path: Path) -> dict[str, NDArray[np.int64]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {split: np.array(content[split]["labels"], dtype=np.int64) for split in ("val", "test")}

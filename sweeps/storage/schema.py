@@ -1,0 +1,117 @@
+"""The ledger's tables, and bringing those of an older version up to them."""
+
+import logging
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from resnet_tl.errors import UserError
+
+VERSION_TABLE = "sweeps_schema"
+"""Holds the revision of the ledger's tables; Optuna keeps its own in `alembic_version` of the same database."""
+
+FIRST, HEAD = "0001", "0002"
+"""Revisions of version 0.1.0, which stored none, and of this one. Each has a module in `migrations/versions`."""
+
+metadata = sa.MetaData()
+
+studies = sa.Table(
+    "sweeps_studies",
+    metadata,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("created", sa.String(40), nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+)
+trials = sa.Table(
+    "sweeps_trials",
+    metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("fingerprint", sa.String(40), nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.UniqueConstraint("study", "fingerprint"),
+)
+seed_runs = sa.Table(
+    "sweeps_seed_runs",
+    metadata,
+    sa.Column("study", sa.String(100), primary_key=True),
+    sa.Column("fingerprint", sa.String(40), primary_key=True),
+    sa.Column("seed", sa.Integer, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("max_epoch", sa.Integer, nullable=False),
+    sa.Column("best_epoch", sa.Integer),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("wall_s", sa.Float, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("started", sa.String(40), nullable=False),
+    sa.Column("finished", sa.String(40), nullable=False),
+    sa.Column("commit", sa.String(60)),
+    sa.Column("reused_from", sa.String(100)),
+    sa.Column("network", sa.Text),
+    sa.Column("tracked", sa.Boolean, nullable=False),
+    # the heavy columns last: SQLite reads a row from its start
+    sa.Column("scores_val", sa.LargeBinary),
+    sa.Column("scores_test", sa.LargeBinary),
+    sa.Column("history", sa.JSON, nullable=False),
+    sa.Column("confusion", sa.JSON),
+    sa.Column("reliability", sa.JSON),
+)
+
+
+class LedgerError(UserError):
+    """The ledger is damaged, or of a version that this one does not know."""
+
+
+def create(engine: sa.Engine) -> None:
+    """Makes the tables in a database that nobody else has opened yet."""
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        version = sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+        version.create(connection)
+        connection.execute(sa.insert(version).values(version_num=HEAD))
+
+
+def revision(connection: sa.Connection, where: str) -> str:
+    """The revision of a ledger's tables.
+
+    Args:
+        where: names the database in an error.
+
+    Raises:
+        LedgerError: there are no such tables, or a newer version of this program made them.
+    """
+    there = set(sa.inspect(connection).get_table_names())
+    if studies.name not in there:
+        raise LedgerError(f"{where} must be a ledger of this program, but has no table `{studies.name}`.")
+    if VERSION_TABLE not in there:
+        return FIRST
+    found = str(connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one())
+    if found > HEAD:
+        raise LedgerError(f"{where} was written by a newer version of this program (tables {found}, known: {HEAD}).")
+    return found
+
+
+def upgrade(engine: sa.Engine, where: str) -> None:
+    """Brings the tables of an older version up to date, all or nothing.
+
+    Args:
+        engine: one whose transactions take the lock of a writer at their begin, so that of two programs one waits.
+    """
+    with engine.begin() as connection:
+        found = revision(connection, where)
+        if found == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option(
+            "script_location", str(Path(__file__).resolve().parent / "migrations").replace("%", "%%")
+        )
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            command.stamp(config, FIRST)
+        command.upgrade(config, HEAD)

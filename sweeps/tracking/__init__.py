@@ -1,0 +1,1 @@
+"""What is shown to others: trackers, and the outbox that sends them what the ledger holds."""

@@ -1,0 +1,90 @@
+"""Files that MLflow keeps beside its runs: links to our own store, the report of a study, networks of others."""
+
+import logging
+import os
+import shutil
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_tl.files import discard
+from sweeps.tracking.mlflow_database import Place
+
+
+def local_path(uri: str) -> Path | None:
+    """Where artifacts are, if that is a folder of this machine."""
+    parsed = urllib.parse.urlparse(uri)
+    if parsed.scheme not in ("file", ""):
+        return None
+    return Path(urllib.request.url2pathname(parsed.path))
+
+
+def link_folder(source: Path, destination: Path) -> None:
+    """Shows a folder of files that never change in a second place: by hard links, or copies where there are none."""
+    if destination.exists():
+        discard(destination)
+    making = destination.with_name(f".{destination.name}.{os.getpid()}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    for path in source.iterdir():
+        try:
+            os.link(path, making / path.name)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(path, making / path.name)
+    making.rename(destination)
+
+
+def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
+    """Stores files on the run `report` of the study's experiment; one run, whose files are replaced.
+
+    Returns:
+        None, or why it was not done: no result depends on it.
+    """
+    if place.is_ours and not place.path.exists():
+        return f"there is no {place.path}"
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        client = MlflowClient(place.uri)
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
+            return f"MLflow has no experiment {study}"
+        found = client.search_runs([experiment.experiment_id], "tags.kind = 'report'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+        else:
+            run_id = client.create_run(experiment.experiment_id, run_name="report", tags={"kind": "report"}).info.run_id
+        for path in files:
+            client.log_artifact(run_id, str(path))
+        client.set_terminated(run_id)
+    except (MlflowException, OSError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def fetch_checkpoint(place: Place, uri: str, destination: Path) -> None:
+    """Copies the checkpoint of a run, `runs:/ID`, into a folder of this machine; all of it or nothing.
+
+    Raises:
+        OSError: there is no such run, or it has no checkpoint.
+    """
+    if place.is_ours and not place.path.exists():
+        raise OSError(f"there is no {place.path}")
+    place.make()  # which puts the addresses of files right
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    run_id = uri.removeprefix("runs:/").split("/")[0]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent) as making:
+        try:
+            fetched = MlflowClient(place.uri).download_artifacts(run_id, "checkpoint", making)
+        except MlflowException as error:
+            raise OSError(str(error).splitlines()[0]) from None
+        shutil.rmtree(destination, ignore_errors=True)
+        Path(fetched).rename(destination)

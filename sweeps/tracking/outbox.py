@@ -1,0 +1,169 @@
+"""Sends what the ledger holds to a tracker, off the training path.
+
+A thread of the driver sends; what could not be sent is in the ledger, marked as not tracked, and goes out when the
+study ends or starts again. So a tracker that is slow or down costs no training time and no result.
+"""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_tl.result import Epoch
+from sweeps.records import SeedRun, TrialRecord
+from sweeps.storage.ledger import Ledger
+from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker
+
+RETRY_S = 30.0
+"""Pause after the tracker failed, before it is tried again."""
+
+SENT_TOGETHER = 50
+"""Seed runs that are sent, and marked in the ledger, at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A seed run that is in the ledger, from where the rest is read when its turn comes."""
+
+    trial: TrialRecord
+    seed: int
+    completes: bool = False
+    """Whether it is the last of its trial's seed runs."""
+
+
+class Outbox:
+    """The unsent seed runs of one study, and the thread that sends them.
+
+    Args:
+        name: of the tracker, in messages.
+        seeds: of the search; a trial's means are over these.
+        network_of: the folder of a seed run's network that is to be sent, or None.
+        confusion_of: a seed run's confusion matrices, or None.
+        warn: told once when the tracker fails.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        ledger: Ledger,
+        study: str,
+        *,
+        name: str,
+        seeds: Sequence[int],
+        network_of: Callable[[SeedRun], Path | None],
+        confusion_of: Callable[[SeedRun], Mapping[str, list[list[int]]] | None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._tracker, self._ledger, self._study = tracker, ledger, study
+        self._name, self._seeds, self._warn = name, seeds, warn
+        self._network_of, self._confusion_of = network_of, confusion_of
+        self._events: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._waiting: deque[Ended] = deque()
+        self._always: set[Callable[[], object]] = set()
+        self._connected = False
+        self._down_until = 0.0
+        self._warned = False
+        self.failed = False
+        """Whether the tracker has failed at some time, and so may lack something."""
+        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread.start()
+        self._events.put(lambda: None)  # connecting takes seconds, which need not wait for the first result
+
+    # -- called by the driver; none but `flush` and `close` waits ------------------------------------------------------
+
+    def epochs(self, trial: TrialRecord, seed: int, epochs: Sequence[Epoch]) -> None:
+        """A running seed run has finished these epochs so far; none yet says that it has begun."""
+
+        def show() -> None:
+            self._tracker.begin(trial, seed)
+            if epochs:
+                self._tracker.epochs(trial, seed, epochs)
+
+        self._events.put(show)
+
+    def finished(self, ended: Iterable[Ended]) -> None:
+        """Seed runs are in the ledger."""
+        self._waiting.extend(ended)
+        self._events.put(self._send_waiting)
+
+    def flush(self) -> None:
+        """Waits until all that was said so far is sent, or has failed."""
+        reached = threading.Event()
+        self._always.add(reached.set)
+        self._events.put(reached.set)
+        reached.wait()
+
+    def close(self, missing: Iterable[Ended], *, interrupted: bool) -> None:
+        """Sends what is left, ends all runs, and waits for it.
+
+        Args:
+            missing: the seed runs that the ledger holds and the tracker may lack; looked at when the queue is empty.
+            interrupted: runs that were going on are marked as killed; the next start takes them up again.
+        """
+
+        def catch_up() -> None:
+            self._send(list(missing))
+            self._tracker.end_open(killed=interrupted)
+
+        self._down_until = 0.0
+        self._events.put(catch_up)
+        self._events.put(None)
+        self._thread.join()
+        self._tracker.close()
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (event := self._events.get()) is not None:
+            if event in self._always:
+                event()
+                continue
+            if time.monotonic() < self._down_until:
+                continue  # the ledger has it
+            try:
+                if not self._connected:
+                    self._tracker.connect(self._unsent())
+                    self._connected = True
+                event()
+            except Exception as error:  # whatever a tracker raises, training goes on
+                self._down_until = time.monotonic() + RETRY_S
+                # what arrived before the failure is not known: look again before sending more
+                self._connected = False
+                self._tracker.close()
+                self.failed = True
+                if not self._warned:
+                    self._warned = True
+                    self._warn(
+                        f"{self._name} fails ({type(error).__name__}: {str(error).splitlines()[:1]}); results are kept "
+                        "in the ledger and sent later."
+                    )
+
+    def _unsent(self) -> set[Key]:
+        return {(run.fingerprint, run.seed) for run in self._ledger.seed_runs(self._study) if not run.tracked}
+
+    def _send_waiting(self) -> None:
+        """All that has come up to now: together they take less time than one by one."""
+        several = []
+        while self._waiting:
+            several.append(self._waiting.popleft())
+        self._send(several)
+
+    def _send(self, several: Sequence[Ended]) -> None:
+        for first in range(0, len(several), SENT_TOGETHER):
+            part = several[first : first + SENT_TOGETHER]
+            runs = [self._ended_run(ended) for ended in part]
+            trials = [self._ended_trial(ended.trial) for ended in part if ended.completes]
+            self._tracker.finish(runs, trials)
+            # whatever a kill leaves unmarked is sent again
+            self._ledger.mark_tracked(self._study, [(ended.run.fingerprint, ended.run.seed) for ended in runs])
+
+    def _ended_run(self, ended: Ended) -> EndedRun:
+        run = self._ledger.seed_run(self._study, ended.trial.fingerprint, ended.seed)
+        return EndedRun(trial=ended.trial, run=run, network=self._network_of(run), confusion=self._confusion_of(run))
+
+    def _ended_trial(self, trial: TrialRecord) -> EndedTrial:
+        runs = self._ledger.seed_runs(self._study, fingerprint=trial.fingerprint)
+        return EndedTrial(trial=trial, runs=tuple(run for run in runs if run.seed in self._seeds))

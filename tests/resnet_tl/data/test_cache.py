@@ -1,0 +1,82 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.data.cache import entries, hold, make_room, room
+from tests.conftest import Run
+
+
+def fill(cache: Path, kind: str, name: str, megabytes: float, age_s: float) -> Path:
+    """An entry that was last used some time ago."""
+    folder = cache / kind / name
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(bytes(int(megabytes * 1e6)))
+    (folder / "used").touch()
+    import os
+
+    os.utime(folder / "used", (time.time() - age_s,) * 2)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    fill(tmp_path, "features", "old", 3, 300)
+    fill(tmp_path, "data", "middle", 2, 200)
+    fill(tmp_path, "features", "new", 1, 100)
+    fill(tmp_path, "pretrained", "weights", 4, 999)
+    return tmp_path
+
+
+def test_the_least_recently_used_goes_first_and_weights_stay(cache: Path) -> None:
+    assert [entry.path.name for entry in entries(cache)] == ["weights", "old", "middle", "new"]
+    gone = make_room(cache, limit_gb=0.0081)
+    assert [entry.path.name for entry in gone] == ["old"]
+    gone = make_room(cache, limit_gb=0.0081, needed=2_000_000)
+    assert [entry.path.name for entry in gone] == ["middle"]
+    make_room(cache, limit_gb=0.001)
+    assert [entry.path.name for entry in entries(cache)] == ["weights"]
+
+
+def test_room_counts_what_may_go(cache: Path) -> None:
+    assert room(cache, limit_gb=0.010) == 6_000_000
+    with hold([cache / "features" / "old"]):
+        assert room(cache, limit_gb=0.010) == 3_000_000
+    assert room(cache, limit_gb=0.001) < 0
+
+
+def test_what_is_in_use_stays_until_its_holder_has_died(cache: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from resnet_tl.data.cache import hold\n"
+        f"with hold([Path({str(cache / 'features' / 'old')!r})]): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    # it was used just now, so it is the last in line, and stays even where nothing else is left to go
+    assert [entry.path.name for entry in make_room(cache, limit_gb=0.0)] == ["middle", "new"]
+    holder.kill()
+    holder.wait()
+    assert [entry.path.name for entry in make_room(cache, limit_gb=0.0)] == ["old"]
+
+
+def test_the_command_shows_and_clears(cache: Path, run: Run) -> None:
+    shown = run("resnet_tl.cache", f"cache={cache}")
+    assert "3.0 MB  features" in shown.stdout
+    assert "10.0 MB  in " in shown.stdout
+    assert run("resnet_tl.cache", f"cache={cache}", "clear=features").returncode == 0
+    assert [entry.path.name for entry in entries(cache)] == ["weights", "middle"]
+    run("resnet_tl.cache", f"cache={cache}", "limit_gb=0")
+    assert [entry.path.name for entry in entries(cache)] == ["weights"]
+    run("resnet_tl.cache", f"cache={cache}", "clear=all")
+    assert entries(cache) == []
+
+
+def test_a_wrong_request_to_the_command_is_refused(cache: Path, run: Run) -> None:
+    wrong = run("resnet_tl.cache", f"cache={cache}", "clear=everything", "limit_gb=-1", "limmit=3")
+    assert wrong.returncode == 2
+    for text in ("`clear` must be one of", "`limit_gb` must be", "did you mean `limit_gb`"):
+        assert text in wrong.stderr
+    assert len(entries(cache)) == 4

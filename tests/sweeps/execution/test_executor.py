@@ -1,0 +1,166 @@
+"""What every executor must do. A second one is added to `make`, and passes the same tests."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.errors import DataError
+from resnet_tl.result import Epoch
+from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all
+from sweeps.execution.local import LocalExecutor
+
+CPU = Slot(device="cpu")
+Make = Callable[[int], Executor]
+
+
+@dataclass(frozen=True)
+class OwnPid:
+    pause_s: float = 0.0
+
+    def __call__(self, device: str, report: Any) -> int:
+        time.sleep(self.pause_s)
+        return os.getpid()
+
+
+@dataclass(frozen=True)
+class Device:
+    def __call__(self, device: str, report: Any) -> str:
+        return device
+
+
+@dataclass(frozen=True)
+class Raises:
+    def __call__(self, device: str, report: Any) -> None:
+        raise DataError("first", "second")
+
+
+@dataclass(frozen=True)
+class Dies:
+    marker: str
+    """File that the first attempt leaves; a second one finds it and lives."""
+
+    def __call__(self, device: str, report: Any) -> str:
+        if Path(self.marker).exists():
+            return "lived"
+        Path(self.marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        return "never"
+
+
+@dataclass(frozen=True)
+class Reports:
+    def __call__(self, device: str, report: Any) -> str:
+        for number in (1, 2, 3):
+            time.sleep(0.6)
+            report(0, Epoch(epoch=number, lr=0.1, metrics={"val/loss": 1 / number}, wall_s=0.6))
+        time.sleep(1.0)
+        return "done"
+
+
+@pytest.fixture(params=["local"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    made: list[Executor] = []
+
+    def build(slots: int) -> Executor:
+        made.append({"local": LocalExecutor}[request.param]([CPU] * slots, tmp_path / "scratch"))
+        return made[-1]
+
+    yield build
+    for executor in made:
+        executor.close()
+    assert not list((tmp_path / "scratch").glob("*")), "nothing is left over"
+
+
+def test_workers_outlive_the_death_of_others_at_any_moment(make: Make) -> None:
+    executor = make(2)
+    for _ in range(3):
+        # both die at once, idle or at work
+        workers = {future.result() for future in [executor.submit(OwnPid(1.0), CPU) for _ in range(2)]}
+        busy = [executor.submit(OwnPid(30.0), CPU) for _ in range(2)]
+        time.sleep(0.3)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        for future in busy:
+            with pytest.raises(WorkerDied, match="by signal 9|killed"):
+                future.result()
+        assert executor.submit(OwnPid(), CPU).result() not in workers
+
+
+def test_cancelling_ends_one_task_and_no_other(make: Make) -> None:
+    executor = make(2)
+    stuck, other = executor.submit(OwnPid(60.0), CPU), executor.submit(OwnPid(2.0), CPU)
+    time.sleep(1.0)
+    executor.cancel(stuck)
+    with pytest.raises(WorkerDied):
+        stuck.result(timeout=30)
+    assert other.result(timeout=30) != os.getpid()
+
+
+def test_a_task_gets_its_slots_device_and_its_errors_come_back_whole(make: Make) -> None:
+    executor = make(1)
+    assert executor.submit(Device(), Slot(device="cuda:1")).result() == "cuda:1"
+    with pytest.raises(DataError) as caught:
+        executor.submit(Raises(), CPU).result()
+    assert caught.value.problems == ("first", "second")
+
+
+def test_epochs_of_a_running_task_are_seen_once_each(make: Make) -> None:
+    executor = make(1)
+    future = executor.submit(Reports(), CPU)
+    seen: list[tuple[int, Epoch]] = []
+    while not future.done():
+        seen += executor.epochs(future)
+        wait([future], timeout=0.2)
+    assert [epoch.epoch for _, epoch in seen] == [1, 2, 3]
+    assert [number for number, _ in seen] == [0, 0, 0]
+    assert executor.epochs(future) == []
+
+
+class Calls:
+    """Callbacks that note what they are told."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.waiting = deque(Job(item=number, task=task) for number, task in enumerate(tasks))
+        self.results: dict[int, Any] = {}
+        self.lost_once: list[int] = []
+
+    def next_job(self) -> Job[int] | None:
+        return self.waiting.popleft() if self.waiting else None
+
+    def done(self, running: Running[int], result: Any) -> None:
+        self.results[running.job.item] = result
+
+    def lost(self, running: Running[int], error: WorkerDied) -> None:
+        self.lost_once.append(running.job.item)
+        self.waiting.append(replace(running.job, attempt=1))
+
+    def failed(self, running: Running[int], error: Exception) -> None:
+        self.results[running.job.item] = error
+
+    def follow(self, running: Running[int], news: Sequence[tuple[int, Epoch]]) -> None:
+        pass
+
+
+def test_run_all_does_everything_and_hands_out_again_what_was_lost(make: Make, tmp_path: Path) -> None:
+    calls = Calls([OwnPid(0.1), Dies(str(tmp_path / "marker")), Raises(), OwnPid(0.1), Device()])
+    run_all(make(2), calls, lambda: None)
+    assert sorted(calls.results) == [0, 1, 2, 3, 4]
+    assert calls.lost_once == [1]
+    assert calls.results[1] == "lived"
+    assert isinstance(calls.results[2], DataError)
+
+
+def test_run_all_can_be_ended_from_outside(make: Make) -> None:
+    def check() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(make(1), Calls([OwnPid(60.0)]), check)

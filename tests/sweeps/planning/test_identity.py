@@ -1,0 +1,81 @@
+"""What may change under a study's name, and what a refusal says."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.errors import ConfigError
+from sweeps.planning.identity import differences, require_same
+from sweeps.records import StudyRecord, study_from_json, study_to_json
+from tests.sweeps.storage.test_ledger import STUDY
+
+
+def changed(**fields: Any) -> StudyRecord:
+    return dataclasses.replace(STUDY, **fields)
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (changed(seeds=(0,)), r"lacks \[1\]"),
+        (changed(metric="val/f1"), r"`study.metric` was val/accuracy, but is val/f1 now"),
+        (changed(method="random"), r"`study.method` was grid"),
+    ],
+)
+def test_removed_seeds_other_metrics_and_methods_are_refused(now: StudyRecord, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        require_same(STUDY, now, None)
+    assert "study.name=s_2" in str(caught.value)
+    assert "in the ledger" in str(caught.value)
+
+
+def test_prose_tables_and_more_seeds_are_no_change() -> None:
+    require_same(STUDY, changed(seeds=(0, 1, 2), question="Other?", tables=("flat",), command="other"), None)
+
+
+def test_a_refusal_names_the_fields_that_differ_and_no_others() -> None:
+    now = changed(
+        base=STUDY.base | {"epochs": 3},
+        space={"lr": {"values": [1e-3, 1e-2, 1e-1], "set": {"0.001": {"epochs": 5}}}},
+        data=dataclasses.replace(STUDY.data, images_name="other", options={"source": "digits", "size": 16}),
+    )
+    with pytest.raises(ConfigError, match="trials differ") as caught:
+        require_same(STUDY, now, "trials differ")
+    lines = [line.strip() for line in caught.value.problems[2].splitlines()[1:]]
+    assert lines == [
+        "study.space.lr.values: [0.001, 0.01] in the ledger, [0.001, 0.01, 0.1] now",
+        "trial.epochs: 2 in the ledger, 3 now",
+        "images.with their splits: d in the ledger, other now",
+        "study.space.lr.set.0.001.epochs: not set in the ledger, 5 now",
+        "data.size: not set in the ledger, 16 now",
+    ]
+
+
+def test_a_key_that_is_a_number_is_one_with_its_text() -> None:
+    # YAML reads 1e-3, and JSON gives back "0.001"
+    written = changed(space={"lr": {"values": [1e-3, 1e-2], "set": {1e-3: {"epochs": 5}}}})
+    stored = study_from_json(json.loads(json.dumps(study_to_json(written))))
+    assert differences(stored, written) == []
+    assert differences(written, stored) == []
+    assert differences(STUDY, written) == ["study.space.lr.set.0.001.epochs: not set in the ledger, 5 now"]
+
+
+def test_a_study_named_by_an_older_rule_is_refused_clearly() -> None:
+    with pytest.raises(ConfigError, match="named trials by another rule: status and reports read it"):
+        require_same(changed(naming=1), STUDY, None)
+
+
+def test_golden_fingerprints() -> None:
+    """Names of configurations never change: those of every finished study out there depend on it."""
+    from resnet_tl.config import TrialConfig
+    from resnet_tl.fingerprint import canonical, digest
+
+    golden = json.loads((Path(__file__).parent / "golden_fingerprints.json").read_text())
+    assert len(golden) > 20
+    for case in golden:
+        config = TrialConfig.model_validate(case["trial"])
+        options = canonical(config, num_classes=case["num_classes"], channels=case["channels"])
+        assert digest(options) == case["name"], case["trial"]

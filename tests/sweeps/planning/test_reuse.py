@@ -1,0 +1,118 @@
+"""What is computed once is decided before anything is computed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.architecture import pieces
+from resnet_tl.data.cache import entries
+from sweeps.definition.config import build
+from sweeps.engine import prepared_study
+from sweeps.engine.prepared_study import PreparedStudy, prepare_study
+from sweeps.planning import reuse
+from sweeps.planning.reuse import Decision, worker_bytes
+from tests.conftest import write_images
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "images")
+
+
+def study_of(root: Path, space: Any = None, *, trial: Any = None, run: Any = None, **study: Any) -> PreparedStudy:
+    data = {"source": "image_folder", "root": str(root), "size": 32}
+    base = {"backbone": "resnet18", "weights": "pre", "optimizer": "sgd", "epochs": 4, "batch_size": 8, "lr": 0.01}
+    raw = {
+        "study": {
+            "name": "s", "question": "?", "method": "grid", "direction": "maximize", "seeds": [0, 1],
+            "space": space or {"momentum": {"values": [0.0, 0.9]}},
+        } | study,
+        "trial": base | (trial or {}),
+        "data": data,
+        "run": {"cache": str(root.parent / "cache"), "out": str(root.parent)} | (run or {}),
+        "pretrain": {"pre": {"trial": {"optimizer": "sgd", "lr": 0.01, "epochs": 1, "batch_size": 8}, "data": data}},
+    }  # fmt: skip
+    return prepare_study(build(raw), None)
+
+
+def decisions(made: PreparedStudy) -> tuple[Decision, ...]:
+    todo = [(trial.config, len(made.study.seeds)) for trial in made.plan.trials]
+    return made.decide_reuse(todo, made.plan.to_ask).decisions
+
+
+def test_passes_are_counted_exactly(root: Path) -> None:
+    (found,) = decisions(study_of(root, trial={"freeze": "all"}))
+    # 36 images, 24 of train: 2 trials x 2 seeds x (4 epochs x (train + val) + the final scores of val and test)
+    assert found.seed_runs == 4
+    assert found.passes == 4 * (4 * (24 + 6) + 12)
+    assert found.passes_once == 36
+    assert found.num_bytes == 36 * 512 * 4
+    assert found.reuse
+    (flipped,) = decisions(study_of(root, trial={"freeze": "all", "augment": "hflip", "precision": "bf16"}))
+    assert flipped.passes_once == 36 + 24, "val and test are never flipped"
+    assert flipped.num_bytes == 60 * 512 * 2
+
+
+def test_trials_with_the_same_front_share_it_and_others_have_their_own(root: Path) -> None:
+    space = {"freeze": {"values": ["none", "layer2", 0.7, 0.8, 0.9, "all"]}}
+    found = decisions(study_of(root, space))
+    names = {pieces("resnet18")[d.front.cut - 1]: d.seed_runs for d in found}
+    # 0.8 and 0.9 are one network
+    assert names == {"layer2.1": 2, "layer4.1.conv1": 2, "layer4.1.conv2": 2, "pool": 2}
+
+
+@pytest.mark.parametrize(
+    ("trial", "run", "why"),
+    [
+        ({}, {"reuse": "off"}, "run.reuse is off"),
+        ({}, {"cache_gb": 1e-6}, "the cache has room for"),
+    ],
+)
+def test_what_is_not_stored_says_why(root: Path, trial: Any, run: Any, why: str) -> None:
+    (found,) = decisions(study_of(root, trial={"freeze": "all"} | trial, run=run))
+    assert not found.reuse
+    assert why in found.describe()
+
+
+def test_reading_back_may_cost_more_than_computing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reuse, "READ_PER_S", 1.0)
+    (found,) = decisions(study_of(root, trial={"freeze": "layer1"}))
+    assert not found.reuse
+    assert "reading them back would take longer" in found.describe()
+
+
+def test_trials_that_are_yet_to_be_proposed_are_counted(root: Path) -> None:
+    made = study_of(
+        root, {"weight_decay": {"min": 1e-4, "max": 1e-1}}, trial={"freeze": "all"}, method="random", trials=10
+    )
+    (found,) = decisions(made)
+    assert made.plan.to_ask == 10
+    assert found.seed_runs >= 20
+
+
+def test_where_room_is_short_what_saves_most_for_its_bytes_comes_first(root: Path) -> None:
+    space = {"freeze": {"values": ["layer1", "all"]}}
+    sizes = {d.front.cut: d.num_bytes for d in decisions(study_of(root, space))}
+    need = min(sizes.values()) + 1000
+    there = sum(entry.num_bytes for entry in entries(root.parent / "cache"))
+    found = decisions(study_of(root, space, run={"cache_gb": (there + need) / 1e9}))
+    assert {pieces("resnet18")[d.front.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
+
+
+def test_features_that_would_not_fit_into_memory_are_not_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared_study, "memory_bytes", lambda: 100_000)
+    (found,) = decisions(study_of(root, trial={"freeze": "all"}, run={"workers": 2}))
+    assert "would not fit into memory" in found.describe()
+
+
+def test_the_memory_of_a_worker_grows_with_what_it_holds(root: Path) -> None:
+    small = study_of(root, trial={"freeze": "all"})
+    whole = study_of(root, trial={"freeze": "none", "batch_size": 64})
+    (decision,) = decisions(small)
+    config = small.plan.trials[0].config
+    assert (
+        0.8e9
+        < worker_bytes(config, small.data, decision, device="cpu")
+        < worker_bytes(whole.plan.trials[0].config, whole.data, None, device="cpu")
+    )

@@ -1,0 +1,114 @@
+"""What is written many at a time is what MLflow's own client would have written; and what a move does to addresses."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+
+from sweeps.storage.database import sqlite_engine
+from sweeps.tracking.mlflow_client import MlflowTracker
+from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_files import link_folder
+from sweeps.tracking.outbox import Ended
+from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
+
+TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
+
+
+def content(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """All rows of seed runs, without ids and times of writing."""
+    engine = sqlite_engine(path)
+    found: dict[str, list[dict[str, Any]]] = {}
+    with engine.connect() as connection:
+        runs = connection.execute(sqlalchemy.text("select run_uuid, name from runs")).mappings()
+        names = {run["run_uuid"]: run["name"] for run in runs}
+        for table in TABLES:
+            rows = []
+            for stored in connection.execute(sqlalchemy.text(f"select * from {table}")).mappings():
+                values = dict(stored)
+                values["run_uuid"] = names[values["run_uuid"]]
+                if values.get("key") in ("mlflow.parentRunId", "kind", "mlflow.runName"):
+                    values["value"] = "?" if values["key"] == "mlflow.parentRunId" else values["value"]
+                for volatile in ("timestamp", "artifact_uri", "start_time", "end_time"):
+                    if values["run_uuid"].startswith("trial 0:") or volatile in ("timestamp", "artifact_uri"):
+                        values.pop(volatile, None)
+                rows.append(values)
+            found[table] = sorted(rows, key=repr)
+    engine.dispose()
+    return found
+
+
+def recorded(out: Path, cache: Path, *, shown: bool) -> dict[str, Any]:
+    """Two seed runs in a fresh folder; `shown` while they ran, so that the client writes them, or written at once."""
+    study = told(mlflow(out, cache), out)
+    for seed in (0, 1):
+        study.run(seed, shown=shown, completes=seed == 1)
+    study.close()
+    assert study.warnings == []
+    return content(out / "mlruns" / "mlflow.db")
+
+
+def artifacts(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "mlruns" / "artifacts").rglob("*") if path.is_file())
+
+
+def test_both_ways_leave_the_same_rows_and_files(tmp_path: Path) -> None:
+    quick = recorded(tmp_path / "quick", tmp_path / "cache", shown=False)
+    slow = recorded(tmp_path / "slow", tmp_path / "cache", shown=True)
+    for table in TABLES:
+        if table == "runs":
+            for side in (quick, slow):
+                for values in side[table]:
+                    values.pop("start_time", None)  # the client's runs began when they were first shown
+        assert quick[table] == slow[table], table
+    assert len(quick["metrics"]) > 20
+    for out in ("quick", "slow"):
+        assert artifacts(tmp_path / out) == ["confusion.json", "confusion.json", "model.json", "model.json"]
+        assert (tmp_path / out / "networks" / "0" / "model.json").exists(), "what MLflow has is a link or a copy"
+
+
+def test_a_kill_before_the_ledger_knows_changes_nothing_at_the_next_start(tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    first = recorded(out, cache, shown=False)
+    engine = sqlite_engine(out / "studies.db")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("update sweeps_seed_runs set tracked = 0"))
+    again = told(mlflow(out, cache), out)
+    again.close([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+    assert content(out / "mlruns" / "mlflow.db") == first
+    assert all(run.tracked for run in again.ledger.seed_runs("s"))
+
+
+def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    recorded(tmp_path / "first", tmp_path / "cache", shown=False)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy é#")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    for name in ("moved", "copy é#"):
+        out = tmp_path / name
+        place = Place(out=out, cache=tmp_path / "cache", given=None)
+        tracker = MlflowTracker(place, study="s", question="?", commit=None)
+        tracker.connect(set())
+        client = MlflowClient(place.uri)
+        (experiment,) = client.search_experiments(filter_string="name = 's'")
+        assert str(experiment.artifact_location) == (out / "mlruns" / "artifacts" / "s").as_uri()
+        runs = client.search_runs([experiment.experiment_id], "tags.kind = 'seed run'")
+        assert len(runs) == 2
+        for run in runs:
+            assert run.info.artifact_uri.startswith(experiment.artifact_location + "/")
+            assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["checkpoint", "confusion.json"]
+            fetched = Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json"))
+            assert fetched.read_text() == "{}"
+        tracker.close()
+
+
+def test_a_folder_is_linked_and_a_second_time_replaced(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("1")
+    for _ in range(2):
+        link_folder(source, tmp_path / "there")
+        assert (tmp_path / "there" / "a").stat().st_ino == (source / "a").stat().st_ino
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "there"]

@@ -1,0 +1,178 @@
+"""What every tracker must do, told through an outbox as a driver tells it. A second one is added to `make`."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_tl.result import Epoch
+from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.storage.database import database_of
+from sweeps.storage.ledger import Ledger
+from sweeps.tracking import outbox
+from sweeps.tracking.mlflow_client import MlflowTracker
+from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.outbox import Ended, Outbox
+from sweeps.tracking.tracker import Tracker
+from tests.conftest import trial
+
+TRIAL = TrialRecord(number=0, params={"lr": 0.01}, config=trial(), fingerprint="f")
+
+
+def seed_run(seed: int, **changes: Any) -> SeedRun:
+    metrics = {f"{split}/{name}": 0.1 + seed for split in ("train", "val", "test") for name in ("loss", "accuracy")}
+    history = tuple(
+        Epoch(epoch=n, lr=0.1 / n, metrics={"train/loss": 1 / n, "val/loss": 2 / n}, wall_s=0.5) for n in (1, 2)
+    )
+    run = SeedRun(
+        study="s", fingerprint="f", seed=seed, state=RunState.COMPLETE, max_epoch=2, best_epoch=2, metrics=metrics,
+        wall_s=1.5, reason=None, started="2026-01-01T00:00:00+00:00", finished="2026-01-01T00:00:10+00:00",
+        commit="abc", network=f"networks/{seed}", confusion={"test": [[1, 0], [0, 1]]}, history=history,
+    )  # fmt: skip
+    return dataclasses.replace(run, **changes)
+
+
+@dataclasses.dataclass
+class Told:
+    """One study as a driver tells a tracker of it."""
+
+    out: Path
+    ledger: Ledger
+    outbox: Outbox
+    warnings: list[str]
+
+    def network(self, seed: int) -> None:
+        folder = self.out / "networks" / str(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.json").write_text("{}")
+
+    def run(self, seed: int, *, shown: bool = False, completes: bool = False, **changes: Any) -> None:
+        """A seed run from its begin to its end; `shown` while it went on."""
+        row = seed_run(seed, **changes)
+        if shown:
+            self.outbox.epochs(TRIAL, seed, [])
+            self.outbox.epochs(TRIAL, seed, (row.history or ())[:1])
+            self.outbox.flush()
+        if row.state.is_result:
+            self.network(seed)
+        self.ledger.put([row])
+        self.outbox.finished([Ended(trial=TRIAL, seed=seed, completes=completes)])
+
+    def close(self, missing: Sequence[Ended] = (), *, interrupted: bool = False) -> None:
+        self.outbox.flush()
+        self.outbox.close(missing, interrupted=interrupted)
+
+
+def told(tracker: Tracker, out: Path) -> Told:
+    ledger = database_of(out).open()
+    warnings: list[str] = []
+    box = Outbox(
+        tracker, ledger, "s", name="the tracker", seeds=(0, 1), warn=warnings.append,
+        network_of=lambda run: out / run.network if run.network else None, confusion_of=lambda run: run.confusion,
+    )  # fmt: skip
+    return Told(out, ledger, box, warnings)
+
+
+def mlflow(out: Path, cache: Path) -> Tracker:
+    return MlflowTracker(Place(out=out, cache=cache, given=None), study="s", question="?", commit="abc")
+
+
+@pytest.fixture(params=["mlflow"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Told]:
+    kinds = {"mlflow": mlflow}
+    return lambda: told(kinds[request.param](tmp_path / "out", tmp_path / "cache"), tmp_path / "out")
+
+
+def test_what_has_ended_is_sent_and_marked(make: Callable[[], Told]) -> None:
+    study = make()
+    study.run(0, shown=True)
+    study.run(1, completes=True)
+    study.close()
+    assert study.warnings == []
+    assert all(run.tracked for run in study.ledger.seed_runs("s"))
+
+
+def test_being_told_twice_changes_nothing(make: Callable[[], Told]) -> None:
+    for _ in range(2):
+        study = make()
+        if not study.ledger.seed_runs("s"):
+            study.run(0)
+            study.run(1, completes=True)
+        study.close([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+        assert study.warnings == []
+
+
+def test_a_failure_is_replaced_by_what_comes_after_it(make: Callable[[], Told]) -> None:
+    study = make()
+    study.run(0, state=RunState.FAILED, reason="disk", metrics={}, history=(), network=None)
+    study.close(interrupted=True)
+    again = make()
+    again.run(0)
+    again.run(1, completes=True)
+    again.close()
+    assert again.warnings == []
+    assert all(run.tracked for run in again.ledger.seed_runs("s"))
+
+
+class Down:
+    """A tracker that fails at chosen calls, and notes what arrives."""
+
+    def __init__(self, fails: set[str]) -> None:
+        self.fails, self.arrived, self.calls = fails, set[int](), list[str]()
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.fails:
+            raise ConnectionError(f"no {name}")
+
+    def connect(self, unsent: Any) -> None:
+        self._call("connect")
+
+    def begin(self, trial: Any, seed: int) -> None:
+        self._call("begin")
+
+    def epochs(self, trial: Any, seed: int, epochs: Any) -> None:
+        self._call("epochs")
+
+    def finish(self, runs: Any, trials: Any) -> None:
+        self._call("finish")
+        self.arrived |= {ended.run.seed for ended in runs}
+
+    def end_open(self, *, killed: bool) -> None:
+        self._call("end_open")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@pytest.mark.parametrize("fails", [{"connect"}, {"begin"}, {"finish"}, {"end_open"}])
+def test_a_tracker_that_fails_costs_nothing_and_gets_it_later(tmp_path: Path, fails: set[str]) -> None:
+    tracker = Down(set(fails))
+    study = told(tracker, tmp_path)
+    study.run(0, shown=True)
+    study.run(1, completes=True)
+    study.outbox.flush()
+    missing = [Ended(trial=TRIAL, seed=seed) for seed in (0, 1)]
+    study.close(missing)
+    assert len(study.warnings) == 1, "it is said once"
+    assert "kept in the ledger and sent later" in study.warnings[0]
+    if fails != {"end_open"}:
+        assert study.outbox.failed
+    tracker.fails.clear()
+    later = told(tracker, tmp_path)
+    later.close(missing)
+    assert tracker.arrived == {0, 1}
+    assert all(run.tracked for run in later.ledger.seed_runs("s"))
+
+
+def test_after_a_failure_the_tracker_is_connected_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "RETRY_S", 0.0)
+    tracker = Down({"begin"})
+    study = told(tracker, tmp_path)
+    study.run(0, shown=True)
+    study.run(1)
+    study.close()
+    assert tracker.calls.count("connect") >= 2
+    assert tracker.arrived == {0, 1}
