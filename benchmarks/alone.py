@@ -14,7 +14,7 @@ def main() -> None:
     """Trains one network."""
     from resnet_tl.config import DataConfig, TrialConfig
     from resnet_tl.data.prepare import prepare
-    from resnet_tl.fingerprint import Environment
+    from resnet_tl.identity import Environment
     from resnet_tl.model.runtime import own_process
     from resnet_tl.training.loop import EpochScores
     from resnet_tl.training.network_learner import NetworkLearner

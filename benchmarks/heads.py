@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from resnet_tl.model.network import Head
+from resnet_tl.head_spec import HEADS
+from resnet_tl.model.heads import Head, init_head
 from resnet_tl.training.head_kernel import Heads, Optimizer
 
 B, F, K, M, N = 32, 512, 9, 40, 1500
@@ -32,7 +33,10 @@ def microseconds(work: Callable[[], object], times: int = 60) -> float:
 def measure(name: str, dtype: torch.dtype) -> dict[str, float]:
     """Times a step, and reading its features alone."""
     table = torch.randn(N, F).to(dtype)
-    heads = Heads([Head("linear", F, 1, K, 0.0) for _ in range(M)], bf16=name == "bf16", device=torch.device("cpu"))
+    members = [Head(HEADS["linear"], F, K) for _ in range(M)]
+    for number, head in enumerate(members):
+        init_head(head, number)
+    heads = Heads(members, bf16=name == "bf16", device=torch.device("cpu"))
     optimizer = Optimizer("sgd", heads.parameters, momentum_M=[0.9] * M, weight_decay_M=[1e-4] * M)
     targets = torch.nn.functional.one_hot(torch.randint(0, K, (M, B)), K).float()
     share, lr = torch.full((1, 1, 1), 1 / B), np.full(M, 1e-3)

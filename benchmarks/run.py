@@ -108,9 +108,10 @@ class Bench:
         self.num_images: dict[str, int] = tables[self.data]["num_images"]
         code = (
             "import sys, torch; from resnet_tl.model.weights import load;"
-            "from resnet_tl.model.network import fit_first_layer;"
-            "s = load(sys.argv[1], 'resnet18').state;"
-            "s['conv1.weight'] = fit_first_layer(s['conv1.weight'], 3); torch.save(s, 'backbone.pth')"
+            "from resnet_tl.model.first_layer import fit_first_layer;"
+            "w = load(sys.argv[1], 'resnet18'); s = w.state;"
+            "s['conv1.weight'] = fit_first_layer(s['conv1.weight'], 3, std=w.std, rule='sum');"
+            "torch.save(s, 'backbone.pth')"
         )
         checkpoint = next((self.work / "cache" / "pretrained").glob("*/checkpoint"))
         self.python("-c", code, str(checkpoint.resolve()))

@@ -32,9 +32,9 @@ def main() -> None:
     """Measures steps, and a large matrix product as the most that the core can do."""
     from resnet_tl.config import DataConfig, TrialConfig
     from resnet_tl.data.prepare import prepare
-    from resnet_tl.fingerprint import Environment
+    from resnet_tl.identity import Environment
     from resnet_tl.model.runtime import own_process
-    from resnet_tl.start import start
+    from resnet_tl.model.starting_point import starting_point
     from resnet_tl.training.member import Member
     from resnet_tl.training.network_learner import NetworkLearner
 
@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     learner = NetworkLearner(
         Member(trial=trial, seed=0),
-        start(trial, data),
+        starting_point(trial, data),
         environment=environment,
         device=torch.device("cpu"),
         features=None,

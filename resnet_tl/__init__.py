@@ -1,7 +1,37 @@
 """Fine-tunes one pretrained ResNet on images, with one seed, and remembers how.
 
-Knows torch and images; knows nothing of studies, Optuna, MLflow or databases.
-Importing this package imports neither torch nor torchvision, so that planning and reporting stay quick.
+    from resnet_tl import DataConfig, Environment, TrialConfig, fit, predict, prepare
+
+Knows torch and images; knows nothing of studies, Optuna, MLflow or databases. Importing this package loads neither
+torch nor torchvision, so that planning and reporting stay quick: its names are loaded when they are first asked for.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnet_tl.config import DataConfig as DataConfig
+    from resnet_tl.config import TrialConfig as TrialConfig
+    from resnet_tl.data.prepare import prepare as prepare
+    from resnet_tl.identity import Environment as Environment
+    from resnet_tl.inference.predict import predict as predict
+    from resnet_tl.training.seed_run import fit as fit
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "DataConfig": "resnet_tl.config",
+    "Environment": "resnet_tl.identity",
+    "TrialConfig": "resnet_tl.config",
+    "fit": "resnet_tl.training.seed_run",
+    "predict": "resnet_tl.inference.predict",
+    "prepare": "resnet_tl.data.prepare",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # `resnet_tl.fit` and `resnet_tl.predict` are command lines too; if somebody imported one, it would stand here in
+    # place of the function, so nobody does
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

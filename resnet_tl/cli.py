@@ -17,7 +17,8 @@ from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
-from resnet_tl.fingerprint import Environment
+from resnet_tl.head_spec import idle_head_options
+from resnet_tl.identity import Environment
 from resnet_tl.options import expand, nearest, parse_words, validate
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
@@ -118,6 +119,8 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
             found[group] = validate(model, groups[group], group)
         except ConfigError as error:
             problems += error.problems
+    if "trial" in found:
+        problems += idle_head_options(found["trial"], groups["trial"])
     if problems:
         raise ConfigError(*problems)
     plain = found[""]

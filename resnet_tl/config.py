@@ -4,18 +4,27 @@ The option names are flat and short and are relied upon by scripts and study fil
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
+from resnet_tl.freezing import freeze_point
+from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
 from resnet_tl.metrics import METRICS, metric_of
-from resnet_tl.model.architecture import BACKBONES, freeze_point
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
+FirstLayer = Literal["sum", "luma"]
+if TYPE_CHECKING:
+    HeadName = str
+else:
+    HeadName = Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
+FINITE_AUGMENTATIONS = ("five_crop", "hflip", "vflip")
+"""Those under which an image has few views, all of which can be computed beforehand."""
 
 
 class _Options(BaseModel):
@@ -46,12 +55,19 @@ class TrialConfig(_Options):
     weights: str = "imagenet"
     """Starting weights: `imagenet`, a version of it (`IMAGENET1K_V2`), `none`, a file, a checkpoint folder, or,
     inside a study, `runs:/ID` of MLflow or the name of a `pretrain` stage."""
-    head: Literal["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"] = "linear"
-    """The classifier on the pooled features: one layer, or a hidden one with its activation."""
+    head: HeadName = "linear"
+    """The classifier on the pooled features: one layer, or a hidden one: named ones, or `mlp` with parts to choose."""
     head_width: int = Field(256, ge=1)
-    """Hidden units of the `mlp_…` heads."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Share of hidden units dropped by `mlp_leaky_dropout` while training."""
+    """Hidden units of all heads but `linear`."""
+    head_norm: Norm = "none"
+    """Of the hidden layer of `mlp`: none, or BatchNorm."""
+    head_activation: Activation = "relu"
+    """Of the hidden layer of `mlp`; a leaky one has slope 0.01."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Share of hidden units dropped while training by `mlp` (default 0) and `mlp_leaky_dropout` (default 0.5)."""
+    first_layer: FirstLayer = "sum"
+    """How RGB weights fit grey images: the sum of the three kernels, which sees a grey image as the weights would see
+    it in all three channels, or the sum weighted by luma, whose responses are a third of that."""
     freeze: float | str = "none"
     """Fraction of backbone parameters that stays fixed, in [0, 1]; or a stage (`layer3`), `none`, `all`."""
     trainable_blocks: int | None = Field(None, ge=0)
@@ -152,13 +168,18 @@ class TrialConfig(_Options):
             )
         if self.batch_size == 1:
             needs = [f"augment: {name}" for name in ("mixup", "cutmix") if name in self.augment]
-            needs += ["the head mlp_batchnorm"] if self.head == "mlp_batchnorm" else []
+            needs += ["a head with BatchNorm"] if spec_of(self).norm == "batch" else []
             point = freeze_point(self.backbone, self.freeze, trainable_blocks=self.trainable_blocks)
             if point < freeze_point(self.backbone, "all") or self.bn == "batch_stats":
                 needs.append("BatchNorm layers that train")
             if needs:
                 raise ValueError(f"`batch_size` must be at least 2 for {' and '.join(needs)}, but got 1")
         return self
+
+    @property
+    def endless_views(self) -> bool:
+        """Whether the augmentations give new views of an image forever."""
+        return bool(set(self.augment) - set(FINITE_AUGMENTATIONS))
 
     @property
     def monitor_mode(self) -> Literal["min", "max"]:
@@ -172,14 +193,10 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
     Args:
         values: of the trial; options that are not among them rule nothing out.
     """
-    head, optimizer = values.get("head"), values.get("optimizer")
+    head = values.get("head")
     if option == "momentum":
-        return optimizer in (None, "sgd")
-    if option == "head_width":
-        return head != "linear"
-    if option == "dropout":
-        return head in (None, "mlp_leaky_dropout")
-    return True
+        return values.get("optimizer") in (None, "sgd")
+    return option not in OPTIONS or head not in HEADS or option in options_of(head)
 
 
 class DataConfig(_Options):

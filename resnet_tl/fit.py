@@ -45,9 +45,9 @@ def main() -> int:
         print(f"Diverged: {result.reason}.")
         return 0
     if request.export:
-        from resnet_tl import rebuild
+        from resnet_tl.inference.export import export
 
-        rebuild.export(out / "checkpoint", out / "checkpoint")
+        export(out / "checkpoint", out / "checkpoint")
     print(f"Best epoch {result.best_epoch} of {len(result.history)}, {result.wall_s:.1f} s")
     for name, value in result.metrics.items():
         print(f"  {name:16} {value:.4f}")

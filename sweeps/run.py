@@ -32,7 +32,7 @@ from rich.console import Console
 
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
-from resnet_tl.front import num_trained
+from resnet_tl.freezing import num_trained
 from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
@@ -164,7 +164,7 @@ def _dry_run(definition: Definition) -> int:
         lacking = prepared.known.lacks(trial, study.seeds)
         print(
             f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
-            f"{num_trained(trial.config, data):,} parameters train  "
+            f"{num_trained(trial.config, channels=data.channels, num_classes=len(data.classes)):,} parameters train  "
             f"seeds done {done or 'none'}, to do {lacking or 'none'}"
         )
         if trial.config.weights == "none" and prepared.num_frozen(trial.config):

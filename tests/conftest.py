@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.fingerprint import Environment
+from resnet_tl.identity import Environment
 from resnet_tl.result import FitResult
 
 

@@ -60,7 +60,7 @@ def test_imports_keep_their_direction(path: Path) -> None:
     "module",
     [
         "resnet_tl.config",
-        "resnet_tl.stage",
+        "resnet_tl.training.stage",
         "sweeps.run",
         "sweeps.report",
         "sweeps.reporting.report",

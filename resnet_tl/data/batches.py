@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.prepare import Images
-from resnet_tl.front import EVAL_BATCH
 from resnet_tl.seeding import derive, shuffled
 
 

@@ -31,7 +31,7 @@ from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
-from resnet_tl.fingerprint import digest
+from resnet_tl.identity import digest
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""

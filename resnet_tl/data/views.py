@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import product
 
-FINITE = ("five_crop", "hflip", "vflip")
+from resnet_tl.config import FINITE_AUGMENTATIONS
+
 PLACES = ("centre", "top_left", "top_right", "bottom_left", "bottom_right")
 """Where `five_crop` cuts."""
 
@@ -28,7 +29,7 @@ PLAIN = View()
 
 def finite_views(augment: tuple[str, ...]) -> tuple[View, ...] | None:
     """All faces of an image under these augmentations, `PLAIN` first; None when there is no end of them."""
-    if set(augment) - set(FINITE):
+    if set(augment) - set(FINITE_AUGMENTATIONS):
         return None
     places = PLACES if "five_crop" in augment else PLACES[:1]
     flips = [(False, True) if name in augment else (False,) for name in ("hflip", "vflip")]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from resnet_tl.model.architecture import MAX_PRODUCT_PX
+from resnet_tl.architecture import MAX_PRODUCT_PX
 
 _PRECISIONS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 

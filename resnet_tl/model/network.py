@@ -1,9 +1,8 @@
-"""Backbone, head and freeze policy as one module, which may be cut in two: a frozen front, and the tail that trains.
+"""Backbone, head and freeze policy as one module, which may be cut in two: a frozen prefix, and the tail that trains.
 
 Axes: B images, C channels, H W pixels, F features, H hidden units of the head, K outputs.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,66 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, channels_last_pieces, is_norm, pieces
+from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
-from resnet_tl.front import FRONT_BATCH, cut_of
-from resnet_tl.model.architecture import (
-    BACKBONES,
-    backbone_parameters,
-    channels_last_pieces,
-    freeze_point,
-    is_norm,
-    pieces,
-)
+from resnet_tl.freezing import cut_of, freeze_point
+from resnet_tl.head_spec import spec_of
 from resnet_tl.model.convolution import Convolution
+from resnet_tl.model.heads import Head, init_head
 from resnet_tl.seeding import derive
-
-LEAKY_SLOPE = 0.01
-
-
-class Head(nn.Module):
-    """Classifier on pooled features. Returns logits; no softmax or sigmoid."""
-
-    def __init__(self, kind: str, num_features: int, width: int, num_outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.kind = kind
-        self.dropout = dropout if kind == "mlp_leaky_dropout" else 0.0
-        self.hidden = nn.Linear(num_features, width) if kind != "linear" else None
-        self.norm = nn.BatchNorm1d(width) if kind == "mlp_batchnorm" else None
-        self.out = nn.Linear(num_features if kind == "linear" else width, num_outputs)
-
-    def forward(self, features_BF: Tensor, keep_BH: Tensor | None = None) -> Tensor:
-        """Logits [B, K].
-
-        Args:
-            keep_BH: which hidden units stay in this training step; None while evaluating.
-        """
-        if self.hidden is None:
-            logits_BK: Tensor = self.out(features_BF)
-            return logits_BK
-        hidden_BH = self.hidden(features_BF)
-        if self.norm is not None:
-            hidden_BH = self.norm(hidden_BH)
-        if self.kind == "mlp_leaky_dropout":
-            hidden_BH = nn.functional.leaky_relu(hidden_BH, LEAKY_SLOPE)
-            if keep_BH is not None:
-                hidden_BH = hidden_BH * keep_BH / (1 - self.dropout)
-        else:
-            hidden_BH = nn.functional.relu(hidden_BH)
-        logits_BK = self.out(hidden_BH)
-        return logits_BK
-
-
-def init_head(head: Head, seed: int) -> None:
-    """Draws a head's weights from the run's own stream.
-
-    Source: torch.nn.Linear's default, uniform within 1/sqrt(fan_in), for weights and biases.
-    """
-    generator = torch.Generator().manual_seed(derive(seed, "head_init"))
-    for layer in (head.hidden, head.out):
-        if layer is not None:
-            bound = 1 / math.sqrt(layer.in_features)
-            for parameter in (layer.weight, layer.bias):
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 class Network(nn.Module):
@@ -79,7 +26,7 @@ class Network(nn.Module):
     Args:
         num_frozen: parameter tensors of the backbone, in order, that stay fixed.
         bn: what BatchNorm layers of the frozen part do; see `TrialConfig.bn`.
-        cut: leading pieces (`architecture.pieces`) that make up the front; all of them frozen.
+        cut: leading pieces (`architecture.pieces`) that make up the prefix; all of them frozen.
         channels_last: for each piece whether its feature maps are laid out so.
     """
 
@@ -120,20 +67,20 @@ class Network(nn.Module):
 
     def forward(self, images_BCHW: Tensor, keep_BH: Tensor | None = None) -> Tensor:
         """Logits [B, K]."""
-        return self.tail(self.front(images_BCHW), keep_BH)
+        return self.tail(self.prefix(images_BCHW), keep_BH)
 
-    def front(self, images_BCHW: Tensor) -> Tensor:
+    def prefix(self, images_BCHW: Tensor) -> Tensor:
         """What the tail is fed: outputs of the pieces before the cut, or the images themselves."""
         if self.cut == 0:
             return images_BCHW
         with torch.no_grad():
             parts = []
-            for part in torch.split(images_BCHW, FRONT_BATCH):
-                parts.append(self.front_outputs(part, [self.cut])[self.cut])
+            for part in torch.split(images_BCHW, PREFIX_BATCH):
+                parts.append(self.prefix_outputs(part, [self.cut])[self.cut])
             return torch.cat(parts)
 
     def tail(self, inputs_B: Tensor, keep_BH: Tensor | None = None) -> Tensor:
-        """Logits [B, K] from what `front` gives."""
+        """Logits [B, K] from what `prefix` gives."""
         logits: Tensor = self.head(self._through(inputs_B, self.cut, self.num_pieces), keep_BH)
         return logits
 
@@ -152,14 +99,14 @@ class Network(nn.Module):
                 inputs_B = _partly(block.module, inputs_B, begin, stop, layout)
         return inputs_B
 
-    def front_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
-        """Outputs at several cuts in one pass over at most `FRONT_BATCH` images, filled up to that number."""
+    def prefix_outputs(self, images_BCHW: Tensor, cuts: Sequence[int]) -> dict[int, Tensor]:
+        """Outputs at several cuts in one pass over at most `PREFIX_BATCH` images, filled up to that number."""
         count = len(images_BCHW)
-        assert count <= FRONT_BATCH
+        assert count <= PREFIX_BATCH
         outputs, before = {}, 0
         with torch.no_grad():
-            if count < FRONT_BATCH:
-                images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(FRONT_BATCH - count, -1, -1, -1)])
+            if count < PREFIX_BATCH:
+                images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(PREFIX_BATCH - count, -1, -1, -1)])
             for cut in sorted(cuts):
                 images_BCHW = self._through(images_BCHW, before, cut)
                 outputs[cut], before = images_BCHW[:count], cut
@@ -306,7 +253,7 @@ def assemble(
         input_size: pixels H, W.
     """
     backbone = build_backbone(trial.backbone, channels, state=state, seed=seed)
-    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, num_outputs, trial.dropout)
+    head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, num_outputs)
     init_head(head, seed)
     assert [n for n, _ in backbone.named_parameters()] == [n for n, _ in backbone_parameters(trial.backbone, channels)]
     num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
@@ -320,18 +267,3 @@ def assemble(
     )
     assert network.num_pieces == len(pieces(trial.backbone))
     return network
-
-
-def fit_first_layer(weight: Tensor, channels: int) -> Tensor:
-    """Fits the first convolution's kernel [64, C, 7, 7] to another number of channels, keeping what it learnt.
-
-    RGB to one channel: the luma-weighted sum, 0.299 R + 0.587 G + 0.114 B. Any other change: the mean over the old
-    channels in each new one, times old/new, so that equal channels get the old response.
-    """
-    old = weight.shape[1]
-    if old == channels:
-        return weight
-    if (old, channels) == (3, 1):
-        luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-        return (weight * luma).sum(1, keepdim=True)
-    return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (old / channels)

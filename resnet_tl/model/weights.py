@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.errors import CheckpointError, WeightsError
 from resnet_tl.files import sha256_of
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, is_norm
+from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
 from resnet_tl.options import expand, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnet_tl.checkpoint import Card
+    from resnet_tl.model.checkpoint import Card
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Source: torchvision.transforms._presets.ImageClassification, the transforms of all ResNet weights."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,22 @@ def identity(spec: str, backbone: str) -> str:
         return f"torchvision/{backbone}/{version}"
     path = _path(spec)
     if folder := _checkpoint_folder(path):
-        return f"sha256:{_content(folder)}"
+        return f"sha256:{_brief(folder).content}"
     return f"sha256:{sha256_of(path)}"
+
+
+def channels_of(spec: str, backbone: str) -> int | None:
+    """Channels that starting weights expect, without importing torch; None where only loading them tells.
+
+    Raises:
+        WeightsError: a file that is not there, or a name that means nothing.
+    """
+    if spec == "none":
+        return None
+    if _imagenet_version(spec, backbone):
+        return 3
+    folder = _checkpoint_folder(_path(spec))
+    return None if folder is None else _brief(folder).channels
 
 
 def load(spec: str, backbone: str) -> Weights:
@@ -105,12 +119,21 @@ def _checkpoint_folder(path: Path) -> Path | None:
     return None
 
 
-def _content(folder: Path) -> str:
-    """Names what a checkpoint holds by the hashes on its card, starting weights included."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Brief:
+    """What names a checkpoint and its use, read without torch."""
+
+    content: str
+    """Hashes on its card, starting weights included."""
+    channels: int
+
+
+def _brief(folder: Path) -> _Brief:
     path = folder / "model.json"
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return str(card["tensors_sha256"]) + str((card["base"] or {}).get("sha256", ""))
+        content = str(card["tensors_sha256"]) + str((card["base"] or {}).get("sha256", ""))
+        return _Brief(content=content, channels=int(card["channels"]))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -148,7 +171,7 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
 
 def _load_checkpoint(folder: Path, backbone: str) -> Weights:
     """The backbone of a checkpoint, as starting weights for another fit."""
-    from resnet_tl.checkpoint import read_card
+    from resnet_tl.model.checkpoint import read_card
 
     card = read_card(folder)
     if card.trial["backbone"] != backbone:
@@ -172,8 +195,7 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
     Raises:
         CheckpointError: it is damaged, or its starting weights cannot be had.
     """
-    from resnet_tl.checkpoint import read_tensors
-    from resnet_tl.model.network import fit_first_layer
+    from resnet_tl.model.checkpoint import read_tensors
 
     tensors = read_tensors(folder, card)
     if card.base is None:
@@ -192,7 +214,9 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
             f"{base.sha256[:12]}…; bring the old file back."
         )
     state = {f"backbone.{name}": tensor for name, tensor in base.state.items()}
-    state["backbone.conv1.weight"] = fit_first_layer(state["backbone.conv1.weight"], card.channels)
+    state["backbone.conv1.weight"] = fit_first_layer(
+        state["backbone.conv1.weight"], card.channels, std=base.std, rule=card.first_layer
+    )
     return state | tensors
 
 
@@ -216,7 +240,7 @@ def _load_file(path: Path, backbone: str) -> Weights:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} must be a plain state dict of tensors, but holds {type(state).__name__}.")
     state = _without_classifier(state, backbone, str(path))
-    mean, std = normalisation_for(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = fit_normalisation(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD, rule="luma")
     return Weights(state=state, mean=mean, std=std, sha256=sha256_of(path), address=str(path.absolute()))
 
 
@@ -243,17 +267,3 @@ def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -
     for name in counters - set(whole):  # files from before this counter existed
         whole[name] = next(iter(whole.values())).new_zeros((), dtype=torch.int64)
     return whole
-
-
-def normalisation_for(
-    channels: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Fits a normalisation to another number of channels: luma-weighted for RGB to grey, else the average repeated."""
-    if len(mean) == channels:
-        return mean, std
-    if (len(mean), channels) == (3, 1):
-        shares = LUMA
-        return (sum(w * m for w, m in zip(shares, mean, strict=True)),), (
-            sum(w * s for w, s in zip(shares, std, strict=True)),
-        )
-    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels

@@ -1,4 +1,4 @@
-"""Proof, on the machine and the study at hand, that reusing the frozen front changes no bit."""
+"""Proof, on the machine and the study at hand, that reusing the frozen prefix changes no bit."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -6,26 +6,28 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import render
 from resnet_tl.data.batches import to_unit
-from resnet_tl.features import Features, as_stored
-from resnet_tl.fingerprint import Environment
-from resnet_tl.front import FRONT_BATCH, is_head_only
+from resnet_tl.features.compute import as_stored
+from resnet_tl.features.inputs import Features
+from resnet_tl.features.store import Stored
+from resnet_tl.freezing import is_head_only
+from resnet_tl.identity import Environment
 from resnet_tl.model.network import Network
 from resnet_tl.model.runtime import computing
-from resnet_tl.start import Start
-from resnet_tl.store import Stored
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
 
 STEPS = 3
-"""Of the optimiser; each is on images of its own, in the run's own order and with its own faces."""
+"""Of the optimiser; each is on images of its own, in the run's own order and with its own views."""
 
 
 def compare(
-    members: Sequence[Member], begun: Start, *, environment: Environment, device: str, features: Stored
+    members: Sequence[Member], start: StartingPoint, *, environment: Environment, device: str, features: Stored
 ) -> str | None:
     """Compares stored outputs with computed ones, and training on the one with training on the other.
 
@@ -38,24 +40,24 @@ def compare(
     first, where = members[0], torch.device(device)
     moved: list[dict[str, Tensor]] = []
     with computing(device=device, threads=environment.threads):
-        if is_head_only(first.trial, begun.data.channels):
-            network = begun.network(first.trial, first.seed, where)
-            wrong = _rows(network, first.trial, begun, features)
+        if is_head_only(first.trial, start.data.channels):
+            network = start.network(first.trial, first.seed, where)
+            wrong = _rows(network, first.trial, start, features)
             if wrong is not None:
                 return wrong
             with computing(device=device, threads=1 if environment.device == "cpu" else environment.threads):
                 for company, place in (([first], None), (members, features)):
                     heads = HeadsLearner(
-                        company, begun, environment=environment, device=where, features=place, network=network
+                        company, start, environment=environment, device=where, features=place, network=network
                     )
                     heads.train_steps(dict.fromkeys(range(len(company)), 1), STEPS)
                     moved.append({name: tensor[0] for name, tensor in heads.heads.tensors().items()})
         else:
             learners = [
-                NetworkLearner(first, begun, environment=environment, device=where, features=place)
+                NetworkLearner(first, start, environment=environment, device=where, features=place)
                 for place in (None, features)
             ]
-            wrong = _rows(learners[0].network, first.trial, begun, features)
+            wrong = _rows(learners[0].network, first.trial, start, features)
             if wrong is not None:
                 return wrong
             moved = [_steps(learner, first.seed) for learner in learners]
@@ -65,23 +67,23 @@ def compare(
     return None
 
 
-def _rows(network: Network, trial: TrialConfig, begun: Start, place: Stored) -> str | None:
-    """Outputs of some images of every split, under every face that is stored for it."""
-    features = Features(place, begun.images)
+def _rows(network: Network, trial: TrialConfig, start: StartingPoint, place: Stored) -> str | None:
+    """Outputs of some images of every split, under every view that is stored for it."""
+    features = Features(place, start.images)
     network.eval()
     device = next(network.parameters()).device
     last = network.channels_last[network.cut - 1]
     for number, view in enumerate(place.folders):
         for split in ("train", "val", "test") if number == 0 else ("train",):
-            index = begun.images.splits[split][:FRONT_BATCH]
-            pixels = to_unit(begun.images.pixels_NCHW[index]).to(device)
-            pixels = begun.normalisation(render(pixels, view, begun.data.crop))
+            index = start.images.splits[split][:PREFIX_BATCH]
+            pixels = to_unit(start.images.pixels_NCHW[index]).to(device)
+            pixels = start.normalisation(render(pixels, view, start.data.crop))
             with torch.autocast(device.type, torch.bfloat16, enabled=trial.precision == "bf16"):
-                computed = as_stored(network.front(pixels), last)
+                computed = as_stored(network.prefix(pixels), last)
             stored = features.of_view(index, view).to(device)
             if not _same(computed, stored):
                 gap = _gap(computed, stored)
-                return f"what the front makes of {split} images ({view.name}; largest difference {gap:.3g})"
+                return f"what the prefix makes of {split} images ({view.name}; largest difference {gap:.3g})"
     return None
 
 

@@ -11,7 +11,7 @@ cross-entropy, else K).
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from resnet_tl.model.network import LEAKY_SLOPE, Head
-from resnet_tl.training.objective import class_logits
+from resnet_tl.model.heads import ACTIVATIONS, LEAKY_SLOPE, Head, class_logits
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1
@@ -35,6 +34,14 @@ all members, so what two members would not exceed goes another way for any numbe
 limit. Source: `checksize` in torch's ATen/native/mkldnn/Matmul.cpp, 16 x 16 x 16."""
 
 
+def _leaky(slope: float) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda before, back: torch.where(before > 0, back, back * slope)
+
+
+DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"relu": _leaky(0.0), "leaky_relu": _leaky(LEAKY_SLOPE)}
+"""For each of `model.heads.ACTIVATIONS` the gradient of its inputs, from these and the gradient of its outputs."""
+
+
 def padded(members: Sequence[int]) -> list[int]:
     """The members to compute: a single one twice."""
     return [*members, *members] if len(members) == 1 else list(members)
@@ -44,12 +51,12 @@ class Heads:
     """The heads of M members: parameters and running statistics, stacked.
 
     Args:
-        heads: alike but for their numbers.
+        heads: alike in their specs but for dropout, whose draws come with each step.
         bf16: products in bfloat16, all else in the parameters' own type.
     """
 
     def __init__(self, heads: Sequence[Head], *, bf16: bool, device: torch.device) -> None:
-        self.kind = heads[0].kind
+        self._spec = heads[0].spec
         self.bf16 = bf16
         self.parameters = self._stack([dict(head.named_parameters()) for head in heads], device)
         self.buffers = self._stack([dict(head.named_buffers()) for head in heads], device)
@@ -92,13 +99,13 @@ class Heads:
 
     def logits(self, features_MBF: Tensor) -> Tensor:
         """Outputs [M, B, O] while evaluating."""
-        if self.kind == "linear":
+        if self._spec.width is None:
             return self._linear("out", features_MBF)
         hidden_MBH = self._linear("hidden", features_MBF)
-        if self.kind == "mlp_batchnorm":
+        if self._spec.norm == "batch":
             scale_M1H = (self.buffers["norm.running_var"] + NORM_EPS).rsqrt() * self.parameters["norm.weight"]
             hidden_MBH = (hidden_MBH - self.buffers["norm.running_mean"]) * scale_M1H + self.parameters["norm.bias"]
-        return self._linear("out", self._activate(hidden_MBH))
+        return self._linear("out", ACTIVATIONS[self._spec.activation](hidden_MBH))
 
     def gradients(
         self, features_MBF: Tensor, smooth_MBK: Tensor, share_MB1: Tensor, keep_MBH: Tensor | None
@@ -115,7 +122,7 @@ class Heads:
         """
         hidden: dict[str, Tensor] = {}
         inputs = features_MBF
-        if self.kind != "linear":
+        if self._spec.width is not None:
             inputs = self._hidden(features_MBF, keep_MBH, hidden)
         outputs_MBO = self._linear("out", inputs)
         logits_MBK = class_logits(outputs_MBO)
@@ -125,14 +132,14 @@ class Heads:
         if outputs_MBO.shape[-1] == 1:
             back = back[..., 1:].contiguous()
         found = self._back_linear("out", back, inputs)
-        if self.kind != "linear":
+        if self._spec.width is not None:
             back = self._product(back, self.parameters["out.weight"])
             found |= self._back_hidden(back, features_MBF, keep_MBH, hidden)
         return found, losses_MB, logits_MBK
 
     def _hidden(self, features_MBF: Tensor, keep_MBH: Tensor | None, hidden: dict[str, Tensor]) -> Tensor:
         values_MBH = self._linear("hidden", features_MBF)
-        if self.kind == "mlp_batchnorm":
+        if self._spec.norm == "batch":
             count = values_MBH.shape[1]
             mean_M1H = _sum_over_batch(values_MBH) / count
             centred_MBH = values_MBH - mean_M1H
@@ -144,7 +151,7 @@ class Heads:
                 self.buffers[f"norm.running_{name}"].lerp_(new, NORM_MOMENTUM)
             self.buffers["norm.num_batches_tracked"] += 1
         hidden["before"] = values_MBH
-        values_MBH = self._activate(values_MBH)
+        values_MBH = ACTIVATIONS[self._spec.activation](values_MBH)
         return values_MBH if keep_MBH is None else values_MBH * keep_MBH
 
     def _back_hidden(
@@ -152,10 +159,9 @@ class Heads:
     ) -> dict[str, Tensor]:
         if keep_MBH is not None:
             back = back * keep_MBH
-        slope = LEAKY_SLOPE if self.kind == "mlp_leaky_dropout" else 0.0
-        back = torch.where(hidden["before"] > 0, back, back * slope)
+        back = DERIVATIVES[self._spec.activation](hidden["before"], back)
         found = {}
-        if self.kind == "mlp_batchnorm":
+        if self._spec.norm == "batch":
             normal_MBH, count = hidden["normal"], back.shape[1]
             found["norm.weight"] = _sum_over_batch(back * normal_MBH)
             found["norm.bias"] = _sum_over_batch(back)
@@ -163,11 +169,6 @@ class Heads:
             inner = back - found["norm.bias"] / count - normal_MBH * (found["norm.weight"] / count)
             back = inner * hidden["rstd"] * self.parameters["norm.weight"]
         return found | self._back_linear("hidden", back, features_MBF)
-
-    def _activate(self, values_MBH: Tensor) -> Tensor:
-        if self.kind == "mlp_leaky_dropout":
-            return torch.nn.functional.leaky_relu(values_MBH, LEAKY_SLOPE)
-        return values_MBH.relu()
 
     def _linear(self, layer: str, inputs_MBF: Tensor) -> Tensor:
         weight_MOF = self.parameters[f"{layer}.weight"]

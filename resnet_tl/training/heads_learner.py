@@ -1,6 +1,6 @@
 """Networks that differ in their heads alone, on features that do not change: many heads side by side, or a single one.
 
-Members may differ in their seeds and in what `front.PER_MEMBER` names. Each gets the bits that it would have alone.
+Members may differ in their seeds and in what `member.PER_MEMBER` names. Each gets the bits that it would have alone.
 
 Axes: B images of a batch, F features, H hidden units, K classes, M members, N images of a split, S steps of an epoch.
 """
@@ -13,21 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import cut_batches, epoch_order
-from resnet_tl.features import Features
-from resnet_tl.fingerprint import Environment
-from resnet_tl.front import head_group
-from resnet_tl.head_inputs import Computed, HeadInputs, Table
-from resnet_tl.model.architecture import BACKBONES
-from resnet_tl.model.network import Head, Network, init_head
+from resnet_tl.features.head_inputs import Computed, HeadInputs, Table
+from resnet_tl.features.inputs import Features
+from resnet_tl.features.store import Stored
+from resnet_tl.head_spec import spec_of
+from resnet_tl.identity import Environment
+from resnet_tl.model.heads import Head, class_logits, init_head
+from resnet_tl.model.network import Network
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
-from resnet_tl.start import Start
-from resnet_tl.store import Stored
 from resnet_tl.training.head_kernel import Heads, Optimizer, padded
 from resnet_tl.training.loop import EpochScores, State
-from resnet_tl.training.member import Member
-from resnet_tl.training.objective import class_logits, lr_factor
+from resnet_tl.training.member import Member, head_group
+from resnet_tl.training.objective import lr_factor
 
 
 class HeadsLearner:
@@ -36,7 +37,7 @@ class HeadsLearner:
     On a CPU it must run with one thread: only then are batched products the same bits in any company.
 
     Args:
-        members: alike in `front.head_group`.
+        members: alike in `member.head_group`.
         features: stored outputs of the backbone; None computes them for each batch.
         network: whose backbone computes features that are not stored; None builds one.
     """
@@ -44,7 +45,7 @@ class HeadsLearner:
     def __init__(
         self,
         members: Sequence[Member],
-        start: Start,
+        start: StartingPoint,
         *,
         environment: Environment,
         device: torch.device,
@@ -70,8 +71,7 @@ class HeadsLearner:
 
     def _head(self, member: Member) -> Head:
         trial = member.trial
-        features = BACKBONES[trial.backbone].num_features
-        head = Head(trial.head, features, trial.head_width, self._start.num_outputs, trial.dropout)
+        head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, self._start.num_outputs)
         init_head(head, member.seed)
         return head
 
@@ -159,14 +159,16 @@ class HeadsLearner:
         trials: Sequence[TrialConfig],
     ) -> Tensor | None:
         """Factors of the hidden units [M, B, H] under dropout, drawn for each seed, epoch and sample."""
-        if self.heads.kind != "mlp_leaky_dropout":
+        specs = [spec_of(trial) for trial in trials]
+        width = specs[0].width
+        if width is None or not any(spec.dropout for spec in specs):
             return None
         drawn: dict[tuple[int, int], NDArray[np.float64]] = {}
         factors = []
-        for samples_B, seed, epoch, trial in zip(samples_MB, seeds, epochs, trials, strict=True):
+        for samples_B, seed, epoch, spec in zip(samples_MB, seeds, epochs, specs, strict=True):
             if (seed, epoch) not in drawn:
-                drawn[seed, epoch] = uniforms_BW(derive(seed, "dropout", epoch), samples_B, trial.head_width)
-            factors.append((drawn[seed, epoch] >= trial.dropout) / (1 - trial.dropout))
+                drawn[seed, epoch] = uniforms_BW(derive(seed, "dropout", epoch), samples_B, width)
+            factors.append((drawn[seed, epoch] >= spec.dropout) / (1 - spec.dropout))
         like = self.heads.parameters["out.bias"]
         return torch.from_numpy(np.stack(factors)).to(like.dtype).to(self._device)
 

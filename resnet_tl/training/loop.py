@@ -19,13 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_tl import checkpoint, predictions
+from resnet_tl import predictions
+from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
-from resnet_tl.fingerprint import Environment, digest
-from resnet_tl.front import SCORED_AT_ONCE, num_trained
+from resnet_tl.freezing import num_trained
+from resnet_tl.identity import Environment, digest
 from resnet_tl.metrics import evaluate_many
+from resnet_tl.model import checkpoint
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.start import Start
 from resnet_tl.training.member import Member
 
 SAVE_EVERY_S = 30.0
@@ -123,7 +125,7 @@ class Loop:
         self,
         members: Sequence[Member],
         learner: Learner,
-        start: Start,
+        start: StartingPoint,
         *,
         environment: Environment,
         on_epoch: OnEpoch,
@@ -262,9 +264,13 @@ class Loop:
             reliability=predictions.reliability_R3(logits["test"], labels["test"]).tolist(),
             compact={s: predictions.pack(logits_NK, labels[s]) for s, logits_NK in logits.items()},
             history=history.epochs,
-            num_trainable=num_trained(member.trial, self._start.data),
+            num_trainable=self._num_trained(member.trial),
             wall_s=self._wall_s[n],
         )
+
+    def _num_trained(self, trial: TrialConfig) -> int:
+        data = self._start.data
+        return num_trained(trial, channels=data.channels, num_classes=len(data.classes))
 
     def _diverged(self, n: int) -> FitResult:
         """The result of a member that diverged: never a number."""
@@ -279,7 +285,7 @@ class Loop:
             reliability=[],
             compact={},
             history=self._histories[n].epochs,
-            num_trainable=num_trained(member.trial, self._start.data),
+            num_trainable=self._num_trained(member.trial),
             wall_s=self._wall_s[n],
             reason=self._reasons[n],
         )

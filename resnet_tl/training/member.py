@@ -1,9 +1,11 @@
-"""What a seed run is asked to do; needs no torch, so that plans and jobs can name it."""
+"""What a seed run is asked to do; needs no torch, so that plans and jobs can name and group them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.head_spec import OPTIONS, spec_of
+from resnet_tl.identity import digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,3 +16,17 @@ class Member:
     seed: int
     folder: Path | None = None
     """For its training state, its selected network and its predictions; None keeps nothing."""
+
+
+PER_MEMBER = (
+    "lr", "momentum", "weight_decay", "schedule", "warmup_epochs", "label_smoothing", "dropout", "epochs", "patience",
+    "monitor",
+)  # fmt: skip
+"""What may differ between heads that are trained side by side, beside their seeds."""
+
+
+def head_group(trial: TrialConfig) -> str:
+    """Names the heads that can be trained side by side: alike in their specs but for dropout, and in other options."""
+    idle = ("backbone_lr_factor", "fused_optimizer", "freeze", "trainable_blocks")  # without effect on a head alone
+    others = trial.model_dump(mode="json", exclude={*PER_MEMBER, *idle, "head", *OPTIONS})
+    return digest([others, asdict(replace(spec_of(trial), dropout=0.0))])

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_tl.data.batches import Batch, cut_batches, epoch_order
-from resnet_tl.features import Features
-from resnet_tl.fingerprint import Environment
-from resnet_tl.inputs import FromStore, Inputs, ThroughFront
+from resnet_tl.features.inputs import Features, FromStore, Inputs, ThroughPrefix
+from resnet_tl.features.store import Stored
+from resnet_tl.identity import Environment
+from resnet_tl.model.heads import class_logits
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
-from resnet_tl.start import Start
-from resnet_tl.store import Stored
 from resnet_tl.training.loop import EpochScores, State
 from resnet_tl.training.member import Member
-from resnet_tl.training.objective import class_logits, loss_of, lr_factor, optimizer_for, set_lr
+from resnet_tl.training.objective import loss_of, lr_factor, optimizer_for, set_lr
 
 CHECK_EVERY = 25
 """Steps between looks at the losses; each look makes a GPU wait."""
@@ -30,19 +30,25 @@ class NetworkLearner:
 
     Args:
         member: the only one, number 0.
-        features: stored outputs of the frozen front; None computes them as they are needed.
+        features: stored outputs of the frozen prefix; None computes them as they are needed.
     """
 
     def __init__(
-        self, member: Member, start: Start, *, environment: Environment, device: torch.device, features: Stored | None
+        self,
+        member: Member,
+        start: StartingPoint,
+        *,
+        environment: Environment,
+        device: torch.device,
+        features: Stored | None,
     ) -> None:
         self._trial, self._seed, self._start, self._device = member.trial, member.seed, start, device
         self.network = start.network(member.trial, member.seed, device)
         self.inputs: Inputs
         if features is None:
-            self.inputs = ThroughFront(start, member.trial, self.network, device, threads=environment.threads)
+            self.inputs = ThroughPrefix(start, member.trial, self.network, device, threads=environment.threads)
         else:
-            assert features.front.cut == self.network.cut
+            assert features.prefix.cut == self.network.cut
             self.inputs = FromStore(Features(features, start.images), start, member.trial, device)
         self.optimizer = optimizer_for(self.network, member.trial)
         weights_K = start.class_weights_K()
@@ -81,9 +87,10 @@ class NetworkLearner:
     def step(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the outputs [B, O]."""
         keep_BH = None
-        head = self.network.head
+        head = self.network.head.spec
         if head.dropout:
-            draws = uniforms_BW(derive(self._seed, "dropout", epoch), batch.samples_B, self._trial.head_width)
+            assert head.width is not None
+            draws = uniforms_BW(derive(self._seed, "dropout", epoch), batch.samples_B, head.width)
             keep_BH = torch.from_numpy((draws >= head.dropout).astype(np.float32)).to(self._device)
         self.network.zero_grad(set_to_none=True)
         with self._autocast():

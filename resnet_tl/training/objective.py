@@ -10,18 +10,8 @@ import torch
 from torch import Tensor
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.model.heads import class_logits
 from resnet_tl.model.network import Network
-
-
-def class_logits(outputs_BO: Tensor) -> Tensor:
-    """One logit per class [B, K]; a binary network's single logit z becomes [0, z], whose softmax is its sigmoid.
-
-    Args:
-        outputs_BO: with any axes in front.
-    """
-    if outputs_BO.shape[-1] > 1:
-        return outputs_BO
-    return torch.cat([torch.zeros_like(outputs_BO), outputs_BO], dim=-1)
 
 
 def loss_of(

@@ -9,10 +9,10 @@ from filelock import FileLock
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import WeightsError
-from resnet_tl.fingerprint import Environment
+from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch
-from resnet_tl.stage import place, stage_fingerprint
 from resnet_tl.training.seed_run import fit
+from resnet_tl.training.stage import place, stage_fingerprint
 
 
 def pretrain(

@@ -7,12 +7,12 @@ import torch
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.fingerprint import Environment
-from resnet_tl.front import is_head_only
+from resnet_tl.features.store import Stored
+from resnet_tl.freezing import is_head_only
+from resnet_tl.identity import Environment
 from resnet_tl.model.runtime import computing
+from resnet_tl.model.starting_point import StartingPoint, starting_point
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.start import Start, start
-from resnet_tl.store import Stored
 from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.loop import SAVE_EVERY_S, Loop, OnEpoch
 from resnet_tl.training.member import Member
@@ -27,7 +27,7 @@ def fit(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
-    begun: Start | None = None,
+    start: StartingPoint | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     save_every_s: float = SAVE_EVERY_S,
@@ -39,8 +39,8 @@ def fit(
         seed: decides head weights, sample order, augmentation and dropout.
         environment: device kind and threads; the same ones give the same bits.
         device: the very device, `cuda:1` say; default: the environment's.
-        features: stored outputs of the frozen front, which change no number; None computes them as they are needed.
-        begun: images and weights, where they are loaded already.
+        features: stored outputs of the frozen prefix, which change no number; None computes them as they are needed.
+        start: images and weights, where they are loaded already.
         folder: where to keep the training state (from which a killed run goes on) and the selected network, in
             `folder/checkpoint`; None keeps nothing.
         on_epoch: called after every epoch, restored ones included.
@@ -65,16 +65,16 @@ def fit(
             environment=environment,
             device=device,
             features=features,
-            begun=begun,
+            start=start,
             on_epoch=of_one,
             save_every_s=save_every_s,
         )
         return result
     where = device or environment.device
     with computing(device=where, threads=environment.threads):
-        begun = begun or start(trial, data)
-        learner = NetworkLearner(member, begun, environment=environment, device=torch.device(where), features=features)
-        loop = Loop([member], learner, begun, environment=environment, on_epoch=of_one, save_every_s=save_every_s)
+        start = start or starting_point(trial, data)
+        learner = NetworkLearner(member, start, environment=environment, device=torch.device(where), features=features)
+        loop = Loop([member], learner, start, environment=environment, on_epoch=of_one, save_every_s=save_every_s)
         (result,) = loop.run()
     return result
 
@@ -86,16 +86,16 @@ def fit_heads(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
-    begun: Start | None = None,
+    start: StartingPoint | None = None,
     on_epoch: OnEpoch | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> list[FitResult]:
     """Trains heads side by side, each of whose results has the bits that it would have alone.
 
     Args:
-        members: alike in `front.head_group`.
+        members: alike in `member.head_group`.
         features: stored outputs of the backbone; None computes them for each batch.
-        begun: images and weights, where they are loaded already.
+        start: images and weights, where they are loaded already.
         on_epoch: called after every epoch of every member, restored ones included.
 
     Returns:
@@ -105,14 +105,14 @@ def fit_heads(
         WeightsError: the starting weights cannot be had.
     """
     where = device or environment.device
-    begun = begun or start(members[0].trial, data)
+    start = start or starting_point(members[0].trial, data)
     # batched products are the same bits in any company with one thread only
     with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
-        learner = HeadsLearner(members, begun, environment=environment, device=torch.device(where), features=features)
+        learner = HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)
         loop = Loop(
             members,
             learner,
-            begun,
+            start,
             environment=environment,
             on_epoch=on_epoch or _ignore,
             save_every_s=save_every_s,

@@ -14,8 +14,8 @@ from resnet_tl.cli import describe_data
 from resnet_tl.config import TrialConfig
 from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
+from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import remove_leftovers
-from resnet_tl.front import Front
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
 from sweeps.engine.best_network import BestNetwork
@@ -84,7 +84,7 @@ class _Driver:
         self._commit = git_commit()
         self._others = ledger.has_others(self._study.name)
         self._reuse = Reuse(decisions=())
-        self._unforeseen: set[Front] = set()
+        self._unforeseen: set[FrozenPrefix] = set()
         self._interrupt = Interrupt()
         self._ran = 0
         self._optuna: OptunaStudy | None = None

@@ -7,13 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data import cache
 from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
-from resnet_tl.front import FRONT_BATCH, Front
+from resnet_tl.features.key import FrozenPrefix
+from resnet_tl.features.store import Making, abandon, begin, finish, num_rows, stored, verify
 from resnet_tl.result import Epoch
-from resnet_tl.store import Making, abandon, begin, finish, num_rows, stored, verify
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
@@ -89,7 +90,7 @@ def _without_damaged(study: PreparedStudy, decision: Decision, say: Callable[[st
 
 
 def _passes(decisions: Sequence[Decision]) -> Iterator[_Pass]:
-    together: dict[tuple[Front, View], list[Decision]] = {}
+    together: dict[tuple[FrozenPrefix, View], list[Decision]] = {}
     for decision in decisions:
         if decision.reuse:
             for view in decision.missing:
@@ -102,8 +103,8 @@ class _Shares:
     """The rows of one pass, shared among the workers; `Callbacks` of `run_all`."""
 
     def __init__(self, study: PreparedStudy, making: Making, trial: TrialConfig, workers: int) -> None:
-        chunks = -(-making.rows // FRONT_BATCH)
-        ends = [chunks * number // workers * FRONT_BATCH for number in range(workers + 1)]
+        chunks = -(-making.rows // PREFIX_BATCH)
+        ends = [chunks * number // workers * PREFIX_BATCH for number in range(workers + 1)]
         ends[-1] = making.rows
         self.passes = 0
         self._waiting = deque(

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_together
 from resnet_tl.data.cache import default_cache, hold, room
 from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.data.views import FINITE, View, finite_views
+from resnet_tl.data.views import View, finite_views
 from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.fingerprint import Environment, fingerprint
-from resnet_tl.front import Front, front_of, num_frozen
+from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
+from resnet_tl.freezing import num_frozen
+from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.options import expand
-from resnet_tl.stage import place, stage_fingerprint
+from resnet_tl.training.stage import place, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import allot, cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
@@ -78,7 +79,14 @@ class PreparedStudy:
             num_classes=len(self.data.classes),
             channels=self.data.channels,
             environment=self.environment,
+            weights_channels=self._weights_channels(trial),
         )
+
+    def _weights_channels(self, trial: TrialConfig) -> int | None:
+        """What the starting weights expect, as far as it is known before they are loaded."""
+        if trial.weights in self.definition.pretrain:
+            return self.stage(trial).data.channels
+        return weights.channels_of(self.start_from(trial).weights, trial.backbone)
 
     def weights_identity(self, trial: TrialConfig) -> str:
         """Names the content of a trial's starting weights.
@@ -177,9 +185,9 @@ class PreparedStudy:
         """Parameter tensors that stay fixed."""
         return num_frozen(trial, self.data.channels)
 
-    def front(self, trial: TrialConfig) -> Front | None:
+    def front(self, trial: TrialConfig) -> FrozenPrefix | None:
         """The frozen front whose outputs a trial can share with others."""
-        return front_of(trial, self.data, self.weights_identity(trial), self.environment)
+        return frozen_prefix_of(trial, self.data, self.weights_identity(trial), self.environment)
 
     def in_use(self) -> list[Path]:
         """Folders of the cache that the study needs to its end, beside features."""
@@ -207,7 +215,7 @@ class PreparedStudy:
         fronts = [(config, self.front(config), count) for config, count in runs]
         return decide(fronts, self._conditions([front for _, front, _ in fronts if front is not None]))
 
-    def _conditions(self, fronts: Sequence[Front]) -> Conditions:
+    def _conditions(self, fronts: Sequence[FrozenPrefix]) -> Conditions:
         run = self.definition.run
         # neither the images of this study nor what is stored of them already is to make room for more
         with hold([Path(self.data.folder), *self.present(fronts)]):
@@ -224,12 +232,12 @@ class PreparedStudy:
             is_stored=self._is_stored,
         )
 
-    def _is_stored(self, front: Front, view: View) -> bool:
+    def _is_stored(self, front: FrozenPrefix, view: View) -> bool:
         return (front.folder(view, self.cache) / "features.json").exists()
 
-    def present(self, fronts: Iterable[Front]) -> list[Path]:
+    def present(self, fronts: Iterable[FrozenPrefix]) -> list[Path]:
         """Folders of what is stored of fronts already, under any view."""
-        views = finite_views(FINITE) or ()
+        views = finite_views(FINITE_AUGMENTATIONS) or ()
         folders = dict.fromkeys(front.folder(view, self.cache) for front in fronts for view in views)
         return [folder for folder in folders if folder.exists()]
 

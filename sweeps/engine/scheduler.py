@@ -10,10 +10,10 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
-from resnet_tl.front import head_group, is_head_only
+from resnet_tl.features.store import Stored, stored
+from resnet_tl.freezing import is_head_only
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.store import Stored, stored
-from resnet_tl.training.member import Member
+from resnet_tl.training.member import Member, head_group
 from sweeps.engine.display import Display
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
@@ -286,7 +286,7 @@ class Scheduler:
         self._checking.discard(features)
         if difference is not None:
             raise UserError(
-                f"Training on the stored outputs of {features.front.describe()} must give the same bits as computing "
+                f"Training on the stored outputs of {features.prefix.describe()} must give the same bits as computing "
                 f"them each time, but they differ here: {difference}. Nothing was trained on them. Run with "
                 "run.reuse=off, which computes them each time, and please report this machine."
             )
@@ -298,10 +298,10 @@ class Scheduler:
         assert features is not None
         self._checking.discard(features)
         self._display.say(
-            f"The check of what is stored of {features.front.describe()} could not be made "
+            f"The check of what is stored of {features.prefix.describe()} could not be made "
             f"({type(error).__name__}: {error}); it is computed each time."
         )
-        self._reuse = self._reuse.without(features.front)
+        self._reuse = self._reuse.without(features.prefix)
         self._todo.extendleft(item for group in reversed(self._groups) for item in reversed(group))
         self._groups.clear()
 

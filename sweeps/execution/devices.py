@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.fingerprint import Environment
+from resnet_tl.identity import Environment
 from sweeps.execution.executor import Slot
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/proc/driver/nvidia")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.fingerprint import Environment
+from resnet_tl.features.store import Making, Stored
+from resnet_tl.identity import Environment
 from resnet_tl.result import FitResult
-from resnet_tl.store import Making, Stored
 from resnet_tl.training.member import Member
 from sweeps.execution.executor import Report
 
 if TYPE_CHECKING:
-    from resnet_tl.start import Start
+    from resnet_tl.model.starting_point import StartingPoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class Train:
                 environment=self.environment,
                 device=device,
                 features=self.features,
-                begun=begun,
+                start=begun,
                 on_epoch=report,
             )
         from resnet_tl.training.seed_run import fit
@@ -53,7 +53,7 @@ class Train:
             environment=self.environment,
             device=device,
             features=self.features,
-            begun=begun,
+            start=begun,
             folder=run.folder,
             on_epoch=lambda epoch: report(0, epoch),
         )
@@ -99,7 +99,7 @@ class ComputeFeatures:
         """Returns how many images passed through the front."""
         import torch
 
-        from resnet_tl.features import compute
+        from resnet_tl.features.compute import compute
 
         begun = _begun(self.trial, self.data)
         network = begun.network(self.trial, 0, torch.device(device))
@@ -168,7 +168,7 @@ class Export:
         import numpy as np
         from PIL import Image
 
-        from resnet_tl.rebuild import export
+        from resnet_tl.inference.export import export
 
         export(self.checkpoint, self.destination)
         (self.destination / "samples").mkdir()
@@ -193,16 +193,16 @@ class WarmUp:
         import resnet_tl.training.seed_run  # noqa: F401
 
 
-_loaded: "list[tuple[object, Start]]" = []
+_loaded: "list[tuple[object, StartingPoint]]" = []
 
 
-def _begun(trial: TrialConfig, data: Prepared) -> "Start":
+def _begun(trial: TrialConfig, data: Prepared) -> "StartingPoint":
     """Images and weights of a task; those of the last one are kept, since the next one mostly needs the same."""
     from resnet_tl.model.runtime import own_process
-    from resnet_tl.start import start
+    from resnet_tl.model.starting_point import starting_point
 
     own_process()
-    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.criterion)
+    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.first_layer, trial.criterion)
     if not _loaded or _loaded[0][0] != name:
-        _loaded[:] = [(name, start(trial, data))]
+        _loaded[:] = [(name, starting_point(trial, data))]
     return _loaded[0][1]

@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from resnet_tl.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
+from resnet_tl.batching import EVAL_BATCH, SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
-from resnet_tl.front import EVAL_BATCH, SCORED_AT_ONCE, Front, is_head_only, num_frozen, num_trained
-from resnet_tl.model.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
-from resnet_tl.store import num_rows
+from resnet_tl.features.key import FrozenPrefix
+from resnet_tl.features.store import num_rows
+from resnet_tl.freezing import is_head_only, num_frozen, num_trained
+from resnet_tl.head_spec import spec_of
 from sweeps.planning.grouping import MOST_HEADS
 
 MACS_PER_S = {"cpu": 1e11, "cuda": 5e12}
@@ -27,7 +30,7 @@ READ_PER_S = 5e8
 class Decision:
     """What is done about one front."""
 
-    front: Front
+    front: FrozenPrefix
     views: tuple[View, ...]
     trial: TrialConfig
     """One that has this front."""
@@ -60,11 +63,11 @@ class Reuse:
 
     decisions: tuple[Decision, ...]
 
-    def of(self, front: Front | None) -> Decision | None:
+    def of(self, front: FrozenPrefix | None) -> Decision | None:
         """What is done about a front; None where nothing was decided."""
         return next((d for d in self.decisions if d.front == front), None)
 
-    def without(self, front: Front) -> "Reuse":
+    def without(self, front: FrozenPrefix) -> "Reuse":
         """The same, but with nothing stored of one front."""
         changed = (replace(d, reuse=False, why="its check failed") if d.front == front else d for d in self.decisions)
         return Reuse(decisions=tuple(changed))
@@ -88,17 +91,17 @@ class Conditions:
     """Whether something can be stored in the cache."""
     off: bool
     """Whether the user wants everything computed each time."""
-    is_stored: Callable[[Front, View], bool]
+    is_stored: Callable[[FrozenPrefix, View], bool]
     """Whether outputs are in the cache already."""
 
 
-def decide(runs: Iterable[tuple[TrialConfig, Front | None, float]], conditions: Conditions) -> Reuse:
+def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
     """Decides about the fronts of planned trials.
 
     Args:
         runs: configurations, each with its front and its number of seed runs still to do.
     """
-    counts: dict[Front, list[tuple[TrialConfig, float]]] = {}
+    counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
     for config, front, seed_runs in runs:
         if front is not None and seed_runs:
             counts.setdefault(front, []).append((config, seed_runs))
@@ -119,7 +122,7 @@ def decide(runs: Iterable[tuple[TrialConfig, Front | None, float]], conditions: 
     return Reuse(decisions=tuple(decisions))
 
 
-def _decide(front: Front, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
+def _decide(front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
     images = conditions.num_images
     seen: dict[View, None] = {}
     expected = 0.0
@@ -185,7 +188,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
     pixels = sum(data.num_images.values()) * data.channels * data.size[0] * data.size[1]
     total = WORKER_BYTES + 4 * pixels
     parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
-    moving = num_trained(trial, data)
+    moving = num_trained(trial, channels=data.channels, num_classes=len(data.classes))
     # weights as loaded and as trained; gradient, two optimiser states, the best epoch, and one being saved
     total += 4 * (3 * parameters + 6 * moving)
     rows = sum(data.num_images.values())
@@ -195,7 +198,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
         total += 2 * stored if is_head_only(trial, data.channels) else stored
     if is_head_only(trial, data.channels):
         features = BACKBONES[trial.backbone].num_features
-        width = features if trial.head == "linear" else features + trial.head_width
+        width = features + (spec_of(trial).width or 0)
         # members: parameters, gradient, optimiser, the best; a batch of features; numbers of an epoch; then scores
         most = MOST_HEADS[device]
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
@@ -222,4 +225,8 @@ def kept_bytes(trial: TrialConfig, data: Prepared) -> int:
     """Of a seed run's network on the disk: what moved, or all of it where nothing names its starting weights."""
     whole = trial.weights == "none" or not num_frozen(trial, data.channels)
     parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
-    return 4 * (max(parameters, num_trained(trial, data)) if whole else num_trained(trial, data))
+    return 4 * (
+        max(parameters, num_trained(trial, channels=data.channels, num_classes=len(data.classes)))
+        if whole
+        else num_trained(trial, channels=data.channels, num_classes=len(data.classes))
+    )

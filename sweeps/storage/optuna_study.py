@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from resnet_tl.fingerprint import digest
+from resnet_tl.identity import digest
 from resnet_tl.seeding import derive
 from sweeps.definition.config import StudyConfig
 from sweeps.definition.space import Dimension, Params, Space, same_value

@@ -8,11 +8,11 @@ import torch
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import finite_views
-from resnet_tl.features import compute
-from resnet_tl.fingerprint import Environment
-from resnet_tl.front import front_of
-from resnet_tl.start import start
-from resnet_tl.store import Stored, begin, finish, num_rows, stored
+from resnet_tl.features.compute import compute
+from resnet_tl.features.key import frozen_prefix_of
+from resnet_tl.features.store import Stored, begin, finish, num_rows, stored
+from resnet_tl.identity import Environment
+from resnet_tl.model.starting_point import starting_point
 from tests.conftest import CPU, write_images
 
 
@@ -44,19 +44,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: Environment = CPU) -> Stored:
     """Computes what a trial can reuse, as the engine does."""
-    front = front_of(config, data, "sha256:test", environment)
+    prefix = frozen_prefix_of(config, data, "sha256:test", environment)
     views = finite_views(config.augment)
-    assert front is not None
+    assert prefix is not None
     assert views is not None
-    begun = start(config, data)
-    network = begun.network(config, 0, torch.device("cpu"))
+    start = starting_point(config, data)
+    network = start.network(config, 0, torch.device("cpu"))
     for view in views:
-        making = begin([front], view, num_rows(view, data.num_images), cache)
+        making = begin([prefix], view, num_rows(view, data.num_images), cache)
         half = making.rows // 64 * 32
         passes = [
-            compute(making, begun.images, network, begun.normalisation, crop=data.crop, first=first, end=end)
+            compute(making, start.images, network, start.normalisation, crop=data.crop, first=first, end=end)
             for first, end in ((0, half), (half, making.rows))
         ]
         assert sum(passes) == making.rows
         finish(making, cache)
-    return stored(front, views, cache)
+    return stored(prefix, views, cache)

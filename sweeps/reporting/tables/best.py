@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
-from resnet_tl.model.architecture import BACKBONES
 from sweeps.definition.outputs.tables.best import Options
 from sweeps.reporting.cells import MISSING, name_of, number, show
 from sweeps.reporting.results import Results, Trial, distinct

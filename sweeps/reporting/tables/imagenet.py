@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
-from resnet_tl.model.architecture import BACKBONES
 from sweeps.definition.outputs.tables.imagenet import Options
 from sweeps.reporting.results import Results, Trial, distinct
 from sweeps.reporting.table import Table

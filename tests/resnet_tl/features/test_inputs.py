@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.fingerprint import Environment
+from resnet_tl.identity import Environment
 from resnet_tl.training.seed_run import fit
 from tests.conftest import CPU, numbers, trial
 from tests.resnet_tl.conftest import materialised
@@ -43,7 +43,7 @@ def test_stored_and_recomputed_features_train_the_same_weights(
         precision=precision,
         head="mlp_leaky_dropout",
         augment=["hflip", "five_crop"],
-        batch_size=20,  # no multiple of what passes through the front at a time
+        batch_size=20,  # no multiple of what passes through the prefix at a time
         epochs=1,
     )
     place = materialised(config, images, tmp_path)

@@ -1,10 +1,12 @@
-"""How far the frozen front reaches, and what names its outputs."""
+"""How far the frozen prefix reaches, and what names its outputs."""
 
 import pytest
 
+from resnet_tl.architecture import pieces
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.front import cut_of, front_of, head_group
-from resnet_tl.model.architecture import pieces
+from resnet_tl.features.key import frozen_prefix_of
+from resnet_tl.freezing import cut_of
+from resnet_tl.training.member import head_group
 from tests.conftest import CPU, trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
@@ -27,9 +29,9 @@ def test_the_cut_is_behind_the_last_piece_that_is_frozen_whole(
     images: Prepared, changes: dict[str, object], last: str
 ) -> None:
     config = trial(weights="w.pth", **changes)
-    front = front_of(config, images, "x", CPU)
-    assert front is not None
-    assert pieces("resnet18")[front.cut - 1] == last
+    prefix = frozen_prefix_of(config, images, "x", CPU)
+    assert prefix is not None
+    assert pieces("resnet18")[prefix.cut - 1] == last
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_the_cut_is_behind_the_last_piece_that_is_frozen_whole(
     ],
 )
 def test_what_can_change_is_never_stored(images: Prepared, changes: dict[str, object]) -> None:
-    assert front_of(trial(**{"weights": "w.pth"} | changes), images, "x", CPU) is None
+    assert frozen_prefix_of(trial(**{"weights": "w.pth"} | changes), images, "x", CPU) is None
 
 
 def test_a_head_on_endless_augmentation_still_goes_through_the_kernel_of_heads(images: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""Stored outputs of frozen fronts: whole or not there."""
+"""Stored outputs of frozen prefixes: whole or not there."""
 
 import dataclasses
 import json
@@ -11,11 +11,12 @@ import torch
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
-from resnet_tl.features import Features, as_stored, compute
-from resnet_tl.fingerprint import Environment
-from resnet_tl.front import Front, front_of
-from resnet_tl.start import start
-from resnet_tl.store import abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.features.compute import as_stored, compute
+from resnet_tl.features.inputs import Features
+from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
+from resnet_tl.features.store import abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.identity import Environment
+from resnet_tl.model.starting_point import starting_point
 from tests.conftest import CPU, trial
 from tests.resnet_tl.conftest import materialised
 
@@ -35,30 +36,31 @@ def test_outputs_have_the_strides_of_stored_ones(size: int, last: bool) -> None:
 
 class TestStore:
     def test_every_field_of_the_key_counts(self, images: Prepared) -> None:
-        front = front_of(trial(weights="w.pth", freeze="layer2"), images, "sha256:a", CPU)
-        assert front is not None
+        prefix = frozen_prefix_of(trial(weights="w.pth", freeze="layer2"), images, "sha256:a", CPU)
+        assert prefix is not None
         changes: dict[str, object] = {
             "weights": "sha256:b",
             "backbone": "resnet34",
-            "cut": front.cut - 1,
+            "cut": prefix.cut - 1,
             "precision": "bf16",
             "memory_format": "contiguous",
             "data": "other",
             "channels": 1,
+            "first_layer": "luma",
             "input_size": (40, 40),
             "environment": Environment(device="cpu", threads=2),
         }
-        assert set(changes) == {field.name for field in dataclasses.fields(Front)}
-        keys = [dataclasses.replace(front, **{name: value}).key(PLAIN) for name, value in changes.items()]  # type: ignore[arg-type]
-        keys += [front.key(PLAIN), front.key(View(hflip=True)), front.key(View(place="top_left"))]
+        assert set(changes) == {field.name for field in dataclasses.fields(FrozenPrefix)}
+        keys = [dataclasses.replace(prefix, **{name: value}).key(PLAIN) for name, value in changes.items()]  # type: ignore[arg-type]
+        keys += [prefix.key(PLAIN), prefix.key(View(hflip=True)), prefix.key(View(place="top_left"))]
         assert len(set(keys)) == len(keys)
 
     def test_library_versions_are_in_the_key(self, images: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-        front = front_of(trial(weights="w.pth", freeze="layer2"), images, "sha256:a", CPU)
-        assert front is not None
-        before = front.key(PLAIN)
-        monkeypatch.setattr("resnet_tl.fingerprint.version_of", lambda name: "99.0")
-        assert front.key(PLAIN) != before
+        prefix = frozen_prefix_of(trial(weights="w.pth", freeze="layer2"), images, "sha256:a", CPU)
+        assert prefix is not None
+        before = prefix.key(PLAIN)
+        monkeypatch.setattr("resnet_tl.identity.version_of", lambda name: "99.0")
+        assert prefix.key(PLAIN) != before
 
     def test_a_flipped_byte_is_found_and_the_outputs_are_removed(
         self, images: Prepared, weights: dict[str, str], tmp_path: Path
@@ -76,31 +78,31 @@ class TestStore:
 
     def test_unfinished_outputs_have_no_name(self, images: Prepared, weights: dict[str, str], tmp_path: Path) -> None:
         config = trial(weights=weights["resnet18"], freeze="all")
-        front = front_of(config, images, "sha256:test", CPU)
-        assert front is not None
-        making = begin([front], PLAIN, 5, tmp_path)
-        assert not front.folder(PLAIN, tmp_path).exists()
+        prefix = frozen_prefix_of(config, images, "sha256:test", CPU)
+        assert prefix is not None
+        making = begin([prefix], PLAIN, 5, tmp_path)
+        assert not prefix.folder(PLAIN, tmp_path).exists()
         abandon(making)
         assert list((tmp_path / "features").iterdir()) == []
 
     def test_one_pass_emits_every_cut(self, images: Prepared, weights: dict[str, str], tmp_path: Path) -> None:
         configs = [trial(weights=weights["resnet18"], freeze=f) for f in ("layer1", "layer3", "all")]
-        fronts = [front_of(config, images, "sha256:test", CPU) for config in configs]
-        begun = start(configs[-1], images)
-        network = begun.network(configs[-1], 0, torch.device("cpu"))
+        prefixes = [frozen_prefix_of(config, images, "sha256:test", CPU) for config in configs]
+        start = starting_point(configs[-1], images)
+        network = start.network(configs[-1], 0, torch.device("cpu"))
         rows = num_rows(PLAIN, images.num_images)
-        making = begin([f for f in fronts if f], PLAIN, rows, tmp_path / "together")
+        making = begin([f for f in prefixes if f], PLAIN, rows, tmp_path / "together")
         args = {"crop": images.crop, "first": 0, "end": rows}
-        assert compute(making, begun.images, network, begun.normalisation, **args) == rows  # type: ignore[arg-type]
+        assert compute(making, start.images, network, start.normalisation, **args) == rows  # type: ignore[arg-type]
         finish(making, tmp_path / "together")
-        for config, front in zip(configs, fronts, strict=True):
-            assert front is not None
-            apart = Features(materialised(config, images, tmp_path / "apart"), begun.images)
-            together = Features(stored(front, [PLAIN], tmp_path / "together"), begun.images)
+        for config, prefix in zip(configs, prefixes, strict=True):
+            assert prefix is not None
+            apart = Features(materialised(config, images, tmp_path / "apart"), start.images)
+            together = Features(stored(prefix, [PLAIN], tmp_path / "together"), start.images)
             everything = np.arange(rows)
             assert torch.equal(apart.of_view(everything), together.of_view(everything))
-            table = json.loads((front.folder(PLAIN, tmp_path / "together") / "features.json").read_text())
-            assert table["front"]["cut"] == front.cut
+            table = json.loads((prefix.folder(PLAIN, tmp_path / "together") / "features.json").read_text())
+            assert table["prefix"]["cut"] == prefix.cut
 
 
 def test_outputs_that_were_half_removed_are_made_anew(

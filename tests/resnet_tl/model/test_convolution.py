@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from resnet_tl.architecture import channels_last_pieces, pieces
 from resnet_tl.model import convolution
-from resnet_tl.model.architecture import channels_last_pieces, pieces
 from resnet_tl.model.convolution import Convolution
 from resnet_tl.model.network import build_backbone
 

@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_tl.front import FRONT_BATCH
-from resnet_tl.model.architecture import freeze_point, num_trainable, piece_costs, pieces
-from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.architecture import num_trainable, piece_costs, pieces
+from resnet_tl.batching import PREFIX_BATCH
+from resnet_tl.freezing import freeze_point
+from resnet_tl.head_spec import HEADS
+from resnet_tl.model.network import Network, assemble
 from resnet_tl.training.objective import optimizer_for
 from tests.conftest import trial
 
@@ -39,7 +41,7 @@ def test_exactly_the_trainable_part_moves(freeze: float | str, bn: str) -> None:
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, before[name]) or name in moving
     point = freeze_point("resnet18", freeze)
-    assert net.num_trainable() == num_trainable("resnet18", point, bn=bn, head="linear", head_width=256, num_outputs=3)
+    assert net.num_trainable() == num_trainable("resnet18", point, bn=bn, head=HEADS["linear"], num_outputs=3)
     statistics = [name for name in before if name.endswith("running_mean")]
     moved = [name for name in statistics if not torch.equal(net.state_dict()[name], before[name])]
     if bn == "batch_stats" or freeze == "none":
@@ -64,29 +66,19 @@ def test_heads_return_logits_and_depend_on_the_seed_alone(head: str) -> None:
 def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
     head = network(head="mlp_leaky_dropout", dropout=0.25, head_width=8).head
     features = torch.randn(2, 512)
+    assert head.hidden is not None
     hidden = torch.nn.functional.leaky_relu(head.hidden(features), 0.01)
     keep = (torch.arange(8) % 4 != 0).float().expand(2, 8)
     assert torch.allclose(head(features, keep), head.out(hidden * keep / 0.75))
     assert torch.allclose(head(features), head.out(hidden))
 
 
-def test_the_first_layer_keeps_what_it_learnt() -> None:
-    weight = torch.randn(64, 3, 7, 7)
-    grey = fit_first_layer(weight, 1)
-    assert torch.allclose(grey[:, 0], 0.299 * weight[:, 0] + 0.587 * weight[:, 1] + 0.114 * weight[:, 2])
-    back = fit_first_layer(weight[:, :1], 3)
-    image = torch.randn(1, 1, 20, 20)
-    conv = torch.nn.functional.conv2d
-    assert torch.allclose(conv(image.repeat(1, 3, 1, 1), back), conv(image, weight[:, :1]), atol=1e-4)
-    assert fit_first_layer(weight, 3) is weight
-
-
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_a_network_can_be_cut_behind_every_piece(backbone: str) -> None:
     net = network(backbone=backbone, freeze="all").eval()
-    images = torch.randn(FRONT_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(PREFIX_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     cuts = range(1, len(pieces(backbone)) + 1)
-    outputs = net.front_outputs(images, list(cuts))
+    outputs = net.prefix_outputs(images, list(cuts))
     with torch.no_grad():
         whole = net.head(net.backbone(images))
         for cut, cost in zip(cuts, piece_costs(backbone, 3, (32, 32)), strict=True):

@@ -130,10 +130,3 @@ def test_identities_need_no_file_for_published_weights() -> None:
     assert weights.identity("imagenet", "resnet18") == "torchvision/resnet18/IMAGENET1K_V1"
     assert weights.identity("imagenet", "resnet50") == weights.identity("IMAGENET1K_V2", "resnet50")
     assert weights.identity(trial().weights, "resnet18") == "none"
-
-
-def test_the_normalisation_follows_the_first_layer() -> None:
-    mean, std = weights.normalisation_for(1, weights.IMAGENET_MEAN, weights.IMAGENET_STD)
-    assert mean == pytest.approx((0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406,))
-    assert weights.normalisation_for(3, (0.5,), (0.2,)) == ((0.5,) * 3, (0.2,) * 3)
-    assert len(std) == 1

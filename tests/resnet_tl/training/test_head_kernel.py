@@ -1,21 +1,27 @@
 """The kernel of heads, against plain modules and torch's optimisers."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from resnet_tl.model.network import Head, init_head
+from resnet_tl.head_spec import HEADS, Activation, HeadSpec, Norm
+from resnet_tl.model.heads import Head, init_head
 from resnet_tl.model.runtime import computing
 from resnet_tl.training.head_kernel import Heads, Optimizer
 
-pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
+
+def head_of(spec: HeadSpec, num_features: int, num_outputs: int) -> Head:
+    made = Head(spec, num_features, num_outputs)
+    init_head(made, 7)
+    return made
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_product_has_the_same_bits_for_any_number_of_members(precision: str) -> None:
-    heads = Heads([Head("linear", 4, 4, 2, 0.0)], bf16=precision == "bf16", device=torch.device("cpu"))
+    heads = Heads([head_of(HEADS["linear"], 4, 2)], bf16=precision == "bf16", device=torch.device("cpu"))
     draws = torch.Generator().manual_seed(0)
     # about the sizes at which kernels change: small last batches of an epoch, rows that do not fill cache lines
     with computing(device="cpu", threads=1):
@@ -33,24 +39,30 @@ def test_a_product_has_the_same_bits_for_any_number_of_members(precision: str) -
                 assert torch.equal(torch.cat(parts), whole[: sum(map(len, parts))]), (rows, inner, columns, count)
 
 
-NO_GRADIENT = {("mlp_batchnorm", "hidden.bias"), ("mlp_batchnorm", "norm.running_mean")}
+NO_GRADIENT = ("hidden.bias", "norm.running_mean")
 """BatchNorm takes the mean away, so the bias before it has a gradient of zero but for rounding, which Adam scales up
 to whole steps; the running mean follows that bias."""
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp_relu", "mlp_leaky_dropout", "mlp_batchnorm"])
+SPECS = [HeadSpec(width=None)] + [
+    HeadSpec(width=16, norm=norm, activation=activation, dropout=dropout)
+    for norm, activation, dropout in itertools.product(get_args(Norm), get_args(Activation), (0.0, 0.5))
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_heads_follow_a_plain_module_and_torchs_optimiser(head: str, optimizer: str) -> None:
+def test_heads_follow_a_plain_module_and_torchs_optimiser(spec: HeadSpec, optimizer: str) -> None:
+    idle = NO_GRADIENT if spec.norm == "batch" else ()
+
     def module(dtype: torch.dtype) -> Head:
-        made = Head(head, 24, 16, 5, 0.5)
-        init_head(made, 7)
-        return made.to(dtype)
+        return head_of(spec, 24, 5).to(dtype)
 
     draws = torch.Generator().manual_seed(0)
     features = torch.randn(40, 8, 24, generator=draws, dtype=torch.float64)
     labels = torch.randint(0, 5, (40, 8), generator=draws)
     keeps = (torch.rand(40, 8, 16, generator=draws) > 0.5).double()
-    keep_of = (lambda t: t) if head == "mlp_leaky_dropout" else (lambda t: None)
+    keep_of = (lambda t: t) if spec.dropout else (lambda t: None)
     for dtype, steps, tolerance in ((torch.float32, 1, 1e-6), (torch.float64, 40, 1e-10)):
         plain = module(dtype)
         made = Heads([module(dtype), module(dtype)], bf16=False, device=torch.device("cpu"))
@@ -79,16 +91,16 @@ def test_heads_follow_a_plain_module_and_torchs_optimiser(head: str, optimizer: 
                 for name, parameter in plain.named_parameters():
                     assert parameter.grad is not None
                     error = (gradients[name][1].reshape(parameter.shape) - parameter.grad).norm()
-                    scale = total if (head, name) in NO_GRADIENT else float(parameter.grad.norm())
+                    scale = total if name in idle else float(parameter.grad.norm())
                     assert float(error) <= tolerance * scale, name
             theirs.step()
             mine.step(made.parameters, gradients, np.array([0.02, 0.02]))
         if steps > 1:
             for name, tensor in made.of_member(1, plain).items():
-                if (head, name) in NO_GRADIENT:
+                if name in idle:
                     continue
                 expected = plain.state_dict()[name]
                 assert torch.allclose(tensor.to(dtype), expected.to(dtype), rtol=0, atol=tolerance), name
-            if head != "mlp_batchnorm":
+            if spec.norm == "none":
                 plain.eval()
                 assert torch.allclose(made.logits(torch.stack([x, x]))[0], plain(x), rtol=0, atol=1e-9)

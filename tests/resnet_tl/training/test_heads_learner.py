@@ -4,13 +4,15 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.head_spec import Activation, Norm
 from resnet_tl.result import Epoch
-from resnet_tl.training.member import Member
+from resnet_tl.training.member import Member, head_group
 from resnet_tl.training.seed_run import fit, fit_heads
 from tests.conftest import CPU, numbers, trial, write_images
 from tests.resnet_tl.conftest import materialised
@@ -86,6 +88,58 @@ def test_heads_of_one_logit_and_weighted_classes_have_the_same_bits_in_any_compa
     for n in (0, 1, 3):
         alone = fit_heads([several[n]], data, environment=CPU, features=place)
         assert numbers(alone[0]) == whole[n]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("activation", get_args(Activation))
+@pytest.mark.parametrize("norm", get_args(Norm))
+def test_every_composed_head_has_the_same_bits_in_any_company(
+    images: Prepared,
+    weights: dict[str, str],
+    tmp_path: Path,
+    norm: str,
+    activation: str,
+    dropout: float,
+    precision: str,
+) -> None:
+    changes = {"head": "mlp", "head_width": 24, "head_norm": norm, "head_activation": activation, "dropout": dropout}
+    several = members_of(9, weights=weights["resnet18"], precision=precision, **changes)
+    place = materialised(several[0].trial, images, tmp_path)
+    whole = [numbers(r) for r in fit_heads(several, images, environment=CPU, features=place)]
+    for n in (0, 1, 2, 8):
+        alone = fit_heads([several[n]], images, environment=CPU, features=place)
+        assert numbers(alone[0]) == whole[n]
+
+
+def test_members_may_differ_in_dropout_none_included(images: Prepared, weights: dict[str, str], tmp_path: Path) -> None:
+    made = [
+        Member(trial=trial(weights=weights["resnet18"], freeze="all", head="mlp", dropout=dropout), seed=1)
+        for dropout in (None, 0.0, 0.2, 0.7)
+    ]
+    place = materialised(made[0].trial, images, tmp_path)
+    whole = [numbers(r) for r in fit_heads(made, images, environment=CPU, features=place)]
+    assert whole[0] == whole[1]
+    assert whole[1] != whole[2] != whole[3]
+    assert [numbers(fit_heads([m], images, environment=CPU, features=place)[0]) for m in made] == whole
+
+
+def test_a_named_head_is_the_composed_one_of_its_parts(
+    images: Prepared, weights: dict[str, str], tmp_path: Path
+) -> None:
+    pairs = [
+        ({"head": "mlp_relu"}, {}),
+        ({"head": "mlp_leaky_dropout"}, {"head_activation": "leaky_relu", "dropout": 0.5}),
+        ({"head": "mlp_batchnorm"}, {"head_norm": "batch"}),
+    ]
+    for named, parts in pairs:
+        both = [
+            trial(weights=weights["resnet18"], freeze="all", **changes) for changes in (named, {"head": "mlp"} | parts)
+        ]
+        assert head_group(both[0]) == head_group(both[1])
+        place = materialised(both[0], images, tmp_path)
+        results = [fit(config, images, seed=0, environment=CPU, features=place) for config in both]
+        assert numbers(results[0]) == numbers(results[1])
 
 
 def test_members_that_are_killed_go_on_in_other_company(

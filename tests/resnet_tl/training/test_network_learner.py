@@ -8,7 +8,7 @@ import torch
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.start import Start, start
+from resnet_tl.model.starting_point import StartingPoint, starting_point
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
 from tests.conftest import CPU, trial
@@ -16,9 +16,9 @@ from tests.conftest import CPU, trial
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
 
 
-def learner_of(config: TrialConfig, begun: Start) -> NetworkLearner:
+def learner_of(config: TrialConfig, start: StartingPoint) -> NetworkLearner:
     member = Member(trial=config, seed=0)
-    return NetworkLearner(member, begun, environment=CPU, device=torch.device("cpu"), features=None)
+    return NetworkLearner(member, start, environment=CPU, device=torch.device("cpu"), features=None)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -27,8 +27,8 @@ def test_the_frozen_part_is_the_same_before_and_after(
     images: Prepared, weights: dict[str, str], tmp_path: Path, head: str, optimizer: str
 ) -> None:
     config = trial(weights=weights["resnet18"], freeze=0.8, head=head, optimizer=optimizer, weight_decay=0.1)
-    begun = start(config, images)
-    learner = learner_of(config, begun)
+    start = starting_point(config, images)
+    learner = learner_of(config, start)
     moving = {name for name, _ in learner.network.moving()}
 
     def frozen() -> dict[str, str]:
@@ -47,5 +47,5 @@ def test_the_fused_optimiser_is_one(images: Prepared, weights: dict[str, str]) -
     for name in ("sgd", "adam", "adamw"):
         for fused in (False, True):
             config = trial(weights=weights["resnet18"], optimizer=name, fused_optimizer=fused)
-            learner = learner_of(config, start(config, images))
+            learner = learner_of(config, starting_point(config, images))
             assert bool(learner.optimizer.defaults["fused"]) is fused

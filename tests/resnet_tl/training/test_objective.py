@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from resnet_tl.model.heads import class_logits
 from resnet_tl.model.network import assemble
-from resnet_tl.start import balanced_weights_K
-from resnet_tl.training.objective import class_logits, loss_of, lr_factor, optimizer_for, set_lr
+from resnet_tl.model.starting_point import balanced_weights_K
+from resnet_tl.training.objective import loss_of, lr_factor, optimizer_for, set_lr
 from tests.conftest import trial
 
 

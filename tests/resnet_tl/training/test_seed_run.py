@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_tl import checkpoint, predict, rebuild
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import CheckpointError, DataError, WeightsError
+from resnet_tl.inference import export, predict
+from resnet_tl.model import checkpoint
 from resnet_tl.result import Epoch
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training.network_learner import NetworkLearner
@@ -186,7 +187,7 @@ class TestCheckpoints:
         assert classes == prepared.classes
         expected = np.mean([classes[row.argmax()] == path.parent.name for row, path in zip(p, images, strict=True)])
         assert expected > 0.3
-        rebuild.export(stored, tmp_path / "whole")
+        export.export(stored, tmp_path / "whole")
         shutil.rmtree(mine)
         assert np.array_equal(predict.predict(tmp_path / "whole", images)[1], p)
         with pytest.raises(CheckpointError, match="on top of the weights .* cannot be had"):
@@ -209,12 +210,12 @@ class TestCheckpoints:
         content[-1] ^= 1
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="it is damaged"):
-            rebuild.rebuild(tmp_path / "checkpoint")
+            export.rebuild(tmp_path / "checkpoint")
         (tmp_path / "checkpoint" / "model.json").write_text("{")
         with pytest.raises(CheckpointError, match=r"model.json is damaged"):
-            rebuild.rebuild(tmp_path / "checkpoint")
+            export.rebuild(tmp_path / "checkpoint")
         with pytest.raises(CheckpointError, match=r"holds no model.json"):
-            rebuild.rebuild(tmp_path)
+            export.rebuild(tmp_path)
 
     def test_weights_of_another_depth_are_refused(self, base: Path, prepared: Prepared) -> None:
         with pytest.raises(WeightsError, match="holds a resnet18, but `trial.backbone` is resnet34"):

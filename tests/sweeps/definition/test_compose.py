@@ -114,7 +114,7 @@ def test_off_is_a_word(study: str) -> None:
         ("data=imagefolder", "did you mean `image_folder`"),
         ("trial.head=[linear", "cannot be read"),
         ("trial.head=linear,mlp_relu", "several values"),
-        ("trial.head=mlp", "did you mean"),
+        ("trial.head=mlp_rel", "did you mean"),
         ("study.name=${oc.env:HOME}", "must be a plain value"),
         ("study.direction=minimize", "must be maximize for val/accuracy"),
         ("study.metric=test/accuracy", "never steers"),

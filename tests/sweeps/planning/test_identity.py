@@ -71,7 +71,7 @@ def test_a_study_named_by_an_older_rule_is_refused_clearly() -> None:
 def test_golden_fingerprints() -> None:
     """Names of configurations never change: those of every finished study out there depend on it."""
     from resnet_tl.config import TrialConfig
-    from resnet_tl.fingerprint import canonical, digest
+    from resnet_tl.identity import canonical, digest
 
     golden = json.loads((Path(__file__).parent / "golden_fingerprints.json").read_text())
     assert len(golden) > 20

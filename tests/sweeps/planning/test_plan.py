@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.fingerprint import Environment, fingerprint
+from resnet_tl.identity import Environment, fingerprint
 from sweeps.definition.config import Definition, build
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.records import RunState
@@ -149,6 +149,10 @@ def test_every_option_that_has_an_effect_is_in_the_fingerprint(option: str) -> N
         return  # named by its content, as tested above
     if option in ("head_width", "dropout"):
         base, value = {"head": "mlp_leaky_dropout"}, {"head_width": 3, "dropout": 0.1}[option]
+    elif option in ("head_norm", "head_activation"):
+        base, value = {"head": "mlp"}, {"head_norm": "batch", "head_activation": "leaky_relu"}[option]
+    elif option == "first_layer":
+        base, value = {"weights": "imagenet"}, "luma"
     elif option == "bn":
         base, value = {"freeze": 0.5}, "batch_stats"
     else:
@@ -164,6 +168,8 @@ def test_options_without_effect_are_not_in_the_fingerprint() -> None:
         ({"optimizer": "adam"}, "momentum", 0.1),
         ({"head": "linear"}, "dropout", 0.1),
         ({"head": "linear"}, "head_width", 8),
+        ({"head": "mlp_leaky_dropout"}, "dropout", 0.5),
+        ({"head": "mlp_relu"}, "head_norm", "batch"),
         ({"freeze": "none"}, "bn", "batch_stats"),
         ({"freeze": "all"}, "backbone_lr_factor", 0.1),
     ):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from resnet_tl.architecture import pieces
 from resnet_tl.data.cache import entries
-from resnet_tl.model.architecture import pieces
 from sweeps.definition.config import build
 from sweeps.engine import prepared_study
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study

@@ -1,10 +1,11 @@
-"""Where outputs of frozen fronts are kept: their names, how they come to be, and whether they are whole.
+"""Where outputs of frozen prefixes are kept: their names, how they come to be, and whether they are whole.
 
     CACHE/features/KEY/outputs.bin      one array of outputs: every image for the plain view, else those of train
     CACHE/features/KEY/features.json    what they are of, their shape, sha256
 
-KEY names all that decides them (see `front.Front`), one face of the images (`data.views.View`) and the cut, so that
-studies with other faces and other cuts share what they have in common. Needs no torch; `features` fills and reads.
+KEY names all that decides them (see `key.FrozenPrefix`), one view of the images (`data.views.View`) and the cut, so
+that studies with other views and other cuts share what they have in common. Needs no torch; `compute` fills the files
+and `inputs` reads them.
 """
 
 import json
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
+from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import discard, remove_leftovers, sha256_of, sync
-from resnet_tl.front import Front
 
 LEFT_OVER_S = 7 * 86_400.0
 """Age after which unfinished outputs are taken for those of a killed driver."""
@@ -26,9 +27,9 @@ LEFT_OVER_S = 7 * 86_400.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """Outputs on disk, for some faces of the images; small, so that it travels to workers."""
+    """Where the cached outputs of the given views are. Small and picklable; sent to workers."""
 
-    front: Front
+    prefix: FrozenPrefix
     views: tuple[View, ...]
     places: tuple[str, ...]
     """Folder of each view's outputs."""
@@ -39,74 +40,74 @@ class Stored:
         return dict(zip(self.views, self.places, strict=True))
 
 
-def stored(front: Front, views: Sequence[View], cache: Path) -> Stored:
+def stored(prefix: FrozenPrefix, views: Sequence[View], cache: Path) -> Stored:
     """Names outputs that are there, or will be."""
-    return Stored(front=front, views=tuple(views), places=tuple(str(front.folder(view, cache)) for view in views))
+    return Stored(prefix=prefix, views=tuple(views), places=tuple(str(prefix.folder(view, cache)) for view in views))
 
 
 def num_rows(view: View, num_images: Mapping[str, int]) -> int:
-    """Outputs for one face of the images: evaluation sees the plain one only."""
+    """Outputs for one view of the images: evaluation sees the plain one only."""
     return sum(num_images.values()) if view == PLAIN else num_images["train"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Making:
-    """Outputs that are being computed: one pass over the images for a face of them, whatever the number of cuts."""
+    """Outputs that are being computed: one pass over the images for a view of them, whatever the number of cuts."""
 
     view: View
-    fronts: tuple[Front, ...]
+    prefixes: tuple[FrozenPrefix, ...]
     """Alike but for their cut."""
     folders: tuple[str, ...]
-    """Of unfinished outputs, one for each front."""
+    """Of unfinished outputs, one for each prefix."""
     rows: int
 
 
-def begin(fronts: Sequence[Front], view: View, rows: int, cache: Path) -> Making:
+def begin(prefixes: Sequence[FrozenPrefix], view: View, rows: int, cache: Path) -> Making:
     """Makes room for outputs."""
     base = cache / "features"
     base.mkdir(parents=True, exist_ok=True)
     remove_leftovers(base, ".making-*", older_than_s=LEFT_OVER_S)  # of drivers that were killed
     folders = []
-    for front in fronts:
+    for prefix in prefixes:
         folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))
         folder.chmod(0o755)
         with (folder / "outputs.bin").open("wb") as stream:
-            stream.truncate(rows * front.num_bytes)
+            stream.truncate(rows * prefix.num_bytes)
             if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and no bus error of a worker later
-                os.posix_fallocate(stream.fileno(), 0, rows * front.num_bytes)
+                os.posix_fallocate(stream.fileno(), 0, rows * prefix.num_bytes)
         folders.append(str(folder))
-    return Making(view=view, fronts=tuple(fronts), folders=tuple(folders), rows=rows)
+    return Making(view=view, prefixes=tuple(prefixes), folders=tuple(folders), rows=rows)
 
 
-def dtype_of(front: Front) -> str:
+def dtype_of(prefix: FrozenPrefix) -> str:
     """Of stored numbers; bfloat16 as integers of its size, since numpy has no such type."""
-    return "<i2" if front.precision == "bf16" else "<f4"
+    return "<i2" if prefix.precision == "bf16" else "<f4"
 
 
-def shape_of(front: Front, rows: int) -> tuple[int, ...]:
-    """Of the stored array: rows first, and channels last where the front has them so."""
-    shape = front.shape
-    if len(shape) == 3 and front.channels_last:
+def shape_of(prefix: FrozenPrefix, rows: int) -> tuple[int, ...]:
+    """Of the stored array: rows first, and channels last where the prefix has them so."""
+    shape = prefix.shape
+    if len(shape) == 3 and prefix.channels_last:
         shape = (shape[1], shape[2], shape[0])
     return (rows, *shape)
 
 
 def finish(making: Making, cache: Path) -> None:
     """Gives complete outputs their name; until then nobody can take them for such."""
-    for front, made in zip(making.fronts, making.folders, strict=True):
+    for prefix, made in zip(making.prefixes, making.folders, strict=True):
         folder = Path(made)
         path = folder / "outputs.bin"
         table = {
-            "front": asdict(front) | {"environment": front.environment.identity()},
+            "prefix": asdict(prefix) | {"environment": prefix.environment.identity()},
             "view": asdict(making.view),
-            "shape": shape_of(front, making.rows),
-            "dtype": dtype_of(front),
+            "shape": shape_of(prefix, making.rows),
+            "dtype": dtype_of(prefix),
             "sha256": sha256_of(path),
         }
         (folder / "features.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
         for written in (path, folder / "features.json"):
             sync(written)
-        final = front.folder(making.view, cache)
+        final = prefix.folder(making.view, cache)
         if final.exists() and not (final / "features.json").exists():
             discard(final)  # half removed by somebody who was killed
         try:

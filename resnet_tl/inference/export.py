@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_tl.checkpoint import Card, read_card, save
+from resnet_tl.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation
-from resnet_tl.model.architecture import BACKBONES, channels_last_pieces
-from resnet_tl.model.network import Head, Network, build_backbone
+from resnet_tl.head_spec import spec_of
+from resnet_tl.model.checkpoint import Card, read_card, save
+from resnet_tl.model.heads import Head
+from resnet_tl.model.network import Network, build_backbone
 from resnet_tl.model.weights import whole_state
 
 
@@ -25,7 +27,7 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         card.channels,
         state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
     )
-    head = Head(trial.head, BACKBONES[trial.backbone].num_features, trial.head_width, card.num_outputs, trial.dropout)
+    head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, card.num_outputs)
     head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
     size = (card.crop, card.crop) if card.crop else card.size
     # what it was trained in does not matter here: predictions are in full precision

@@ -4,8 +4,10 @@ import torchvision.models
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnet_tl.architecture import BACKBONES, backbone_parameters, num_trainable
 from resnet_tl.errors import ConfigError
-from resnet_tl.model.architecture import BACKBONES, backbone_parameters, freeze_point, num_trainable
+from resnet_tl.freezing import freeze_point
+from resnet_tl.head_spec import HEADS
 
 ALL = list(BACKBONES)
 
@@ -51,8 +53,7 @@ def test_trainable_counts_of_heads() -> None:
             "resnet18",
             freeze_point("resnet18", "all"),
             bn="frozen_eval",
-            head=head,
-            head_width=256,
+            head=HEADS[head],
             num_outputs=outputs,
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import ConfigError
-from resnet_tl.fingerprint import Environment, digest, fingerprint
+from resnet_tl.identity import Environment, digest, fingerprint
 
 
 def stage_fingerprint(trial: TrialConfig, data: Prepared, seed: int, environment: Environment) -> str:

@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from resnet_tl.config import FirstLayer
 from resnet_tl.data.decode import Resize
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
-from resnet_tl.fingerprint import version_of
+from resnet_tl.identity import version_of
 
 FORMAT = 1
 
@@ -50,6 +51,9 @@ class Card:
     metrics: dict[str, float]
     base: dict[str, str] | None
     """`address` and `sha256` of the starting weights that frozen tensors come from; None when complete."""
+    first_layer: FirstLayer
+    """How those weights fit the images, where their channels differ; cards from before there was a choice have none,
+    and their networks `luma`."""
     versions: dict[str, str]
     tensors_sha256: str = ""
 
@@ -79,6 +83,7 @@ def read_card(folder: Path) -> Card:
             raise CheckpointError(f"{path} must have format {FORMAT}; another version of this program wrote it.")
         for name in ("classes", "size", "mean", "std"):
             content[name] = tuple(content[name])
+        content.setdefault("first_layer", "luma")
         return Card(**content)
     except FileNotFoundError:
         inner = folder / "checkpoint"

@@ -1,6 +1,6 @@
 """What heads side by side are fed: stored features, or images through the backbone.
 
-Axes: B images of a batch, F features, K classes, M members, N samples of an epoch, V faces of an image.
+Axes: B images of a batch, F features, K classes, M members, N samples of an epoch, V views of an image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
 from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.data.views import PLAIN, finite_views
-from resnet_tl.features import Features
-from resnet_tl.front import EVAL_BATCH
-from resnet_tl.inputs import ThroughFront
+from resnet_tl.features.inputs import Features, ThroughPrefix
 from resnet_tl.model.network import Network
+from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive
-from resnet_tl.start import Start
 
 Run = tuple[int, int, int]
 """A member's number, its seed and the epoch it is at."""
@@ -50,14 +49,14 @@ class HeadInputs(Protocol):
 
 
 class Table:
-    """Stored features, all in memory: a row for each face of each image."""
+    """Stored features, all in memory: a row for each view of each image."""
 
-    def __init__(self, begun: Start, trial: TrialConfig, features: Features, device: torch.device) -> None:
-        self._start, self._trial, self._device = begun, trial, device
+    def __init__(self, start: StartingPoint, trial: TrialConfig, features: Features, device: torch.device) -> None:
+        self._start, self._trial, self._device = start, trial, device
         self.shared = True
         views = finite_views(trial.augment)
         assert views is not None
-        images = begun.images
+        images = start.images
         train = images.splits["train"]
         everything = np.arange(len(images.labels_N))
         self._table = torch.empty(0)
@@ -112,7 +111,7 @@ class Computed:
 
     def __init__(
         self,
-        begun: Start,
+        start: StartingPoint,
         fits: Sequence[tuple[TrialConfig, int]],
         device: torch.device,
         *,
@@ -120,13 +119,13 @@ class Computed:
         network: Network | None = None,
     ) -> None:
         # members share a backbone unless each draws its own
-        self.shared = begun.state is not None
+        self.shared = start.state is not None
         self._inputs = [
-            ThroughFront(begun, trial, (network or begun.network(trial, seed, device)).eval(), device, threads=threads)
+            ThroughPrefix(start, trial, (network or start.network(trial, seed, device)).eval(), device, threads=threads)
             for trial, seed in (fits[:1] if self.shared else fits)
         ]
 
-    def _of(self, member: int) -> ThroughFront:
+    def _of(self, member: int) -> ThroughPrefix:
         return self._inputs[0 if self.shared else member]
 
     def train(self, runs: Sequence[Run]) -> Iterator[Step]:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from resnet_tl.config import TrialConfig, has_effect
-from resnet_tl.model.architecture import freeze_point
+from resnet_tl.freezing import freeze_point
+from resnet_tl.head_spec import OPTIONS, HeadSpec, criterion_for, spec_of
 
 NUMERICS = 4
 """Raised whenever a change of this package's code changes any number that a run produces."""
@@ -46,39 +47,55 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[str, Any]:
+def canonical(
+    trial: TrialConfig, *, num_classes: int, channels: int, weights_channels: int | None = None
+) -> dict[str, Any]:
     """The options that decide numbers, in one spelling, so that equal networks have equal names.
 
     Left out are options that have no effect (`momentum` says nothing to Adam, `dropout` nothing to a linear head), and
     those that stand at their declared default, so that an option that is added later renames nothing. That holds only
     while declared defaults never change, which a file of golden fingerprints in the tests sees to. Several freeze
-    fractions may be one network: what counts is the number of parameter tensors that stay fixed.
+    fractions may be one network: what counts is the number of parameter tensors that stay fixed. A named head is what
+    its parts are.
+
+    Args:
+        channels: of the images.
+        weights_channels: that the starting weights expect; None where that is not known before they are loaded.
     """
-    values = trial.model_dump(mode="json", exclude_defaults=True, exclude={"weights", "freeze", "trainable_blocks"})
+    given = trial.model_dump(mode="json", exclude_defaults=True)
+    every = trial.model_dump(mode="json")
     num_frozen = freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
     all_frozen = num_frozen == freeze_point(trial.backbone, "all", channels=channels)
-    if num_frozen:
-        values["num_frozen"] = num_frozen
-    if criterion_for(trial, num_classes) == criterion_for(None, num_classes):
-        values.pop("criterion", None)
+    elsewhere = {"weights", "freeze", "trainable_blocks", "first_layer", "criterion", "head", *OPTIONS}
     idle = {
         "bn": num_frozen == 0,
         "backbone_lr_factor": all_frozen and trial.bn != "train_affine",
         # heads on fixed features have an optimiser of their own
         "fused_optimizer": all_frozen and trial.bn == "frozen_eval",
     }
-    every = trial.model_dump(mode="json")
-    return {name: value for name, value in values.items() if has_effect(name, every) and not idle.get(name)}
+    values = {
+        name: value
+        for name, value in given.items()
+        if name not in elsewhere and has_effect(name, every) and not idle.get(name)
+    }
+    values |= _canonical_head(spec_of(trial))
+    if num_frozen:
+        values["num_frozen"] = num_frozen
+    if criterion_for(trial, num_classes) != criterion_for(None, num_classes):
+        values["criterion"] = trial.criterion
+    if trial.weights != "none" and channels == 1 and weights_channels != 1:
+        values["first_layer"] = trial.first_layer  # at its default too: older networks had another rule
+    return values
 
 
-def criterion_for(trial: TrialConfig | None, num_classes: int) -> str:
-    """`bce` for two classes unless the trial says otherwise, else `cross_entropy`."""
-    return (trial and trial.criterion) or ("bce" if num_classes == 2 else "cross_entropy")
-
-
-def num_outputs_of(trial: TrialConfig, num_classes: int) -> int:
-    """Logits of the network: one with binary cross-entropy, else one per class."""
-    return 1 if criterion_for(trial, num_classes) == "bce" else num_classes
+def _canonical_head(spec: HeadSpec) -> dict[str, Any]:
+    """A head as the options of `head: mlp` that are not at their default; nothing for a linear one."""
+    if spec.width is None:
+        return {}
+    parts: dict[str, Any] = {"head_width": spec.width, "head_norm": spec.norm, "head_activation": spec.activation}
+    parts |= {"dropout": spec.dropout or None}
+    defaults = {name: TrialConfig.model_fields[name].default for name in parts}
+    return {"head": "mlp"} | {name: value for name, value in parts.items() if value != defaults[name]}
 
 
 def fingerprint(
@@ -89,16 +106,18 @@ def fingerprint(
     num_classes: int,
     channels: int,
     environment: Environment,
+    weights_channels: int | None = None,
 ) -> str:
     """Names everything that decides the result of a seed run but the seed.
 
     Args:
         data: fingerprint of the prepared images.
         weights: identity of the starting weights, from `resnet_tl.model.weights.identity`.
+        weights_channels: see `canonical`.
     """
     return digest(
         {
-            "trial": canonical(trial, num_classes=num_classes, channels=channels),
+            "trial": canonical(trial, num_classes=num_classes, channels=channels, weights_channels=weights_channels),
             "data": data,
             "weights": weights,
             "environment": environment.identity(),

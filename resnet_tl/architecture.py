@@ -7,14 +7,11 @@ Source: He et al. 2016, "Deep Residual Learning for Image Recognition", table 1;
 builds it, which is the order of the forward pass but for the downsample branch, last in its block.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from resnet_tl.errors import ConfigError
-
-STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
+from resnet_tl.head_spec import HeadSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +129,7 @@ def cut_point(backbone: str, num_frozen: int, *, channels: int = 3) -> int:
     """How many leading `pieces` are frozen whole; their outputs cannot change while the rest is trained.
 
     Args:
-        num_frozen: from `freeze_point`.
+        num_frozen: from `freezing.freeze_point`.
     """
     left = num_frozen
     names = [name for name, _ in backbone_parameters(backbone, channels)]
@@ -209,75 +206,26 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
     return tuple(parameters())
 
 
-def freeze_point(backbone: str, freeze: float | str, *, trainable_blocks: int | None = None, channels: int = 3) -> int:
-    """Resolves `freeze` to the number of parameter tensors, in order, that stay fixed.
-
-    Args:
-        freeze: a fraction in [0, 1] of the backbone's parameters by count, a stage up to and including which all is
-            fixed, `none` or `all`. Tensors are frozen in order until the frozen share first reaches the fraction.
-        trainable_blocks: when given, everything before the last that many residual blocks is fixed.
-
-    Raises:
-        ConfigError: `freeze` is neither of these.
-    """
-    parameters = backbone_parameters(backbone, channels)
-    names = [name for name, _ in parameters]
-    if trainable_blocks is not None:
-        blocks = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names if name.startswith("layer")))
-        if trainable_blocks == 0:
-            return len(names)
-        first = blocks[-trainable_blocks] + "."
-        return next(index for index, name in enumerate(names) if name.startswith(first))
-    if freeze == "none":
-        return 0
-    if freeze == "all":
-        return len(names)
-    if isinstance(freeze, str):
-        if freeze not in STAGES:
-            raise ConfigError(
-                f"`freeze` must be a fraction in [0, 1], a stage ({', '.join(STAGES)}), none or all, "
-                f"but got {freeze!r}."
-            )
-        if freeze == "conv1":
-            return 3
-        return 1 + max(index for index, name in enumerate(names) if name.startswith(freeze))
-    if not 0 <= freeze <= 1:
-        raise ConfigError(f"`freeze` must be a fraction in [0, 1], a stage, none or all, but got {freeze!r}.")
-    total = sum(count for _, count in parameters)
-    frozen = 0
-    for index, (_, count) in enumerate(parameters):
-        # counts are integers: compare exactly, with room for the rounding of a fraction like 0.7
-        if frozen >= math.ceil(freeze * total - 1e-6):
-            return index
-        frozen += count
-    return len(names)
-
-
 def num_trainable(
     backbone: str,
     num_frozen: int,
     *,
     bn: str,
-    head: str,
-    head_width: int,
+    head: HeadSpec,
     num_outputs: int,
     channels: int = 3,
 ) -> int:
     """Parameters that train, head included.
 
     Args:
-        num_frozen: from `freeze_point`.
+        num_frozen: from `freezing.freeze_point`.
         num_outputs: logits of the head: 1 with binary cross-entropy, else the number of classes K.
     """
     parameters = backbone_parameters(backbone, channels)
     count = sum(size for _, size in parameters[num_frozen:])
     if bn == "train_affine":
         count += sum(size for name, size in parameters[:num_frozen] if is_norm(name))
-    features = BACKBONES[backbone].num_features
-    if head == "linear":
-        return count + (features + 1) * num_outputs
-    count += (features + 1) * head_width + (head_width + 1) * num_outputs
-    return count + (2 * head_width if head == "mlp_batchnorm" else 0)
+    return count + head.num_parameters(BACKBONES[backbone].num_features, num_outputs)
 
 
 def is_norm(parameter: str) -> bool:

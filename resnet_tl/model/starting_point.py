@@ -6,18 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resnet_tl import checkpoint
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation, measured
 from resnet_tl.data.prepare import Images, Prepared
-from resnet_tl.fingerprint import num_outputs_of
-from resnet_tl.front import num_frozen
+from resnet_tl.freezing import num_frozen
+from resnet_tl.head_spec import num_outputs_of
+from resnet_tl.model import checkpoint
 from resnet_tl.model import weights as starting
-from resnet_tl.model.network import Network, assemble, fit_first_layer
+from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
+from resnet_tl.model.network import Network, assemble
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class StartingPoint:
     """What trials on the same images from the same weights have in common."""
 
     data: Prepared
@@ -74,11 +75,12 @@ class Start:
             epoch=epoch,
             metrics=metrics,
             base=self.base if frozen else None,
+            first_layer=trial.first_layer,
             versions=checkpoint.versions(),
         )
 
 
-def start(trial: TrialConfig, data: Prepared) -> Start:
+def starting_point(trial: TrialConfig, data: Prepared) -> StartingPoint:
     """Loads images and weights.
 
     Raises:
@@ -87,7 +89,7 @@ def start(trial: TrialConfig, data: Prepared) -> Start:
     images = data.load()
     num_outputs = num_outputs_of(trial, len(data.classes))
     if trial.weights == "none":
-        return Start(
+        return StartingPoint(
             data=data,
             images=images,
             normalisation=measured(images),
@@ -96,9 +98,11 @@ def start(trial: TrialConfig, data: Prepared) -> Start:
             num_outputs=num_outputs,
         )
     loaded = starting.load(trial.weights, trial.backbone)
-    mean, std = starting.normalisation_for(data.channels, loaded.mean, loaded.std)
-    state = loaded.state | {"conv1.weight": fit_first_layer(loaded.state["conv1.weight"], data.channels)}
-    return Start(
+    rule = trial.first_layer
+    mean, std = fit_normalisation(data.channels, loaded.mean, loaded.std, rule=rule)
+    conv1 = fit_first_layer(loaded.state["conv1.weight"], data.channels, std=loaded.std, rule=rule)
+    state = loaded.state | {"conv1.weight": conv1}
+    return StartingPoint(
         data=data,
         images=images,
         normalisation=Normalisation(mean=mean, std=std),

@@ -1,0 +1,1 @@
+"""Outputs of the frozen prefix of a network: named, kept, computed, read."""

@@ -1,0 +1,1 @@
+"""Stored networks: predicting with them, and writing them whole."""
