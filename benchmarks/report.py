@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_tl.metrics import METRICS
+
 SEEDS = 10
 N = 200
 """Images of val, and of test."""
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:

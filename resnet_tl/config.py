@@ -3,6 +3,7 @@
 The option names are flat and short and are relied upon by scripts and study files.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import freeze_point
-from resnet_tl.head_spec import HEADS, Activation, Norm, spec_of
+from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
+from resnet_tl.metrics import METRICS, metric_of
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
@@ -23,7 +25,6 @@ else:
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
 FINITE_AUGMENTATIONS = ("five_crop", "hflip", "vflip")
 """Those under which an image has few views, all of which can be computed beforehand."""
-METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
 class _Options(BaseModel):
@@ -183,12 +184,21 @@ class TrialConfig(_Options):
     @property
     def monitor_mode(self) -> Literal["min", "max"]:
         """Whether a lower or a higher value of `monitor` is better."""
-        return better(self.monitor)
+        return metric_of(self.monitor).better
 
 
-def better(metric: str) -> Literal["min", "max"]:
-    """Whether a lower (`min`) or higher (`max`) value of a `split/name` metric is better."""
-    return "min" if metric.endswith("/loss") else "max"
+def has_effect(option: str, values: Mapping[str, Any]) -> bool:
+    """Whether an option says anything beside the others: `momentum` says nothing to Adam, a width nothing to one layer.
+
+    Args:
+        values: of the trial; options that are not among them rule nothing out.
+    """
+    head, optimizer = values.get("head"), values.get("optimizer")
+    if option == "momentum":
+        return optimizer in (None, "sgd")
+    if option in OPTIONS:
+        return head not in HEADS or option in options_of(head)
+    return True
 
 
 class DataConfig(_Options):

@@ -7,9 +7,9 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.freezing import freeze_point
-from resnet_tl.head_spec import OPTIONS, criterion_for, options_of, spec_of
+from resnet_tl.head_spec import criterion_for, spec_of
 
 NUMERICS = 4
 """Raised whenever a change of this package's code changes any number that a run produces."""
@@ -69,14 +69,13 @@ def canonical(trial: TrialConfig, *, num_classes: int, channels: int) -> dict[st
     else:
         values.pop("first_layer", None)
     idle = {
-        "momentum": trial.optimizer != "sgd",
-        **{option: option not in options_of(trial.head) for option in OPTIONS},
         "bn": num_frozen == 0,
         "backbone_lr_factor": all_frozen and trial.bn != "train_affine",
         # heads on fixed features have an optimiser of their own
         "fused_optimizer": all_frozen and trial.bn == "frozen_eval",
     }
-    return {name: value for name, value in values.items() if not idle.get(name)}
+    every = trial.model_dump(mode="json")
+    return {name: value for name, value in values.items() if has_effect(name, every) and not idle.get(name)}
 
 
 def fingerprint(

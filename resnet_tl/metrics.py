@@ -1,10 +1,17 @@
-"""What a network's outputs are worth. Averages over classes are macro: every class counts the same.
+"""What a network's outputs are worth: `METRICS` lists the scores of a split, each with how it is computed and read.
+
+Averages over classes are macro: every class counts the same.
 
 All in float64 and over the last axis of each array, or in whole numbers, so that a network's figures are the same
 bits whether it is scored alone or beside others.
 
 Axes: K classes, M networks, N images.
 """
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +81,111 @@ def reliability_MR3(log_p_MNK: Floats, labels_N: Ints) -> Floats:
     return bins_MR3
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """One split as several networks see it; what every metric is computed from."""
+
+    labels_N: Ints
+    """True classes; each class occurs."""
+    log_p_MNK: Floats
+    """Log probability of each class."""
+    counts_MKK: Ints
+    """Confusion matrices: row = true class, column = predicted class."""
+
+    @property
+    def hits_MK(self) -> Ints:
+        """Images of each class that are predicted as such."""
+        return np.diagonal(self.counts_MKK, axis1=1, axis2=2)
+
+    @property
+    def predicted_MK(self) -> Ints:
+        """Images predicted as each class."""
+        predicted_MK: Ints = self.counts_MKK.sum(1)
+        return predicted_MK
+
+    @property
+    def true_MK(self) -> Ints:
+        """Images of each class."""
+        true_MK: Ints = self.counts_MKK.sum(2)
+        return true_MK
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One score of a split."""
+
+    name: str
+    """Behind the split in `val/accuracy`."""
+    short: str
+    """In the headers of tables."""
+    better: Literal["min", "max"]
+    """Whether a lower or a higher value is better."""
+    unit: Literal["fraction", "nats"]
+    """Tables show a fraction in percent."""
+    bounds: tuple[float, float]
+    """The least and the greatest value that there can be."""
+    of: Callable[[Scored], Floats]
+    """Its value for each network, [M]."""
+
+
+def _loss(scored: Scored) -> Floats:
+    labels_N = scored.labels_N
+    log_p_true_MN = np.ascontiguousarray(scored.log_p_MNK[:, np.arange(len(labels_N)), labels_N])
+    loss_M: Floats = -log_p_true_MN.mean(-1)
+    return loss_M
+
+
+def _accuracy(scored: Scored) -> Floats:
+    accuracy_M: Floats = scored.hits_MK.sum(-1) / len(scored.labels_N)
+    return accuracy_M
+
+
+def _precision(scored: Scored) -> Floats:
+    return _mean(scored.hits_MK / np.maximum(scored.predicted_MK, 1))
+
+
+def _recall(scored: Scored) -> Floats:
+    return _mean(scored.hits_MK / scored.true_MK)
+
+
+def _f1(scored: Scored) -> Floats:
+    return _mean(2 * scored.hits_MK / np.maximum(scored.predicted_MK + scored.true_MK, 1))
+
+
+def _auroc(scored: Scored) -> Floats:
+    return _mean(auroc_MK(np.ascontiguousarray(scored.log_p_MNK.swapaxes(1, 2)), scored.labels_N))
+
+
+def _mean(values_MK: Floats) -> Floats:
+    mean_M: Floats = np.ascontiguousarray(values_MK).mean(-1)
+    return mean_M
+
+
+def _fraction(name: str, short: str, of: Callable[[Scored], Floats]) -> Metric:
+    return Metric(name=name, short=short, better="max", unit="fraction", bounds=(0.0, 1.0), of=of)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        # mean negative log-likelihood, unweighted
+        Metric(name="loss", short="loss", better="min", unit="nats", bounds=(0.0, math.inf), of=_loss),
+        _fraction("accuracy", "acc", _accuracy),
+        # a class that is never predicted has precision 0
+        _fraction("precision", "precision", _precision),
+        _fraction("recall", "recall", _recall),
+        _fraction("f1", "F1", _f1),
+        _fraction("auroc", "AUROC", _auroc),
+    )
+}
+"""Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry."""
+
+
+def metric_of(score: str) -> Metric:
+    """The metric behind `split/name`."""
+    return METRICS[score.rpartition("/")[2]]
+
+
 def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints, Floats]:
     """All metrics of one split, for each of several networks.
 
@@ -82,25 +194,9 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
         labels_N: true classes; each class occurs.
 
     Returns:
-        loss (mean negative log-likelihood, unweighted), accuracy, precision, recall, f1, auroc as fractions, each [M],
-        the confusion matrices [M, K, K], and `reliability_MR3`. A class that is never predicted has precision 0.
+        every one of `METRICS`, each [M], the confusion matrices [M, K, K], and `reliability_MR3`.
     """
-    log_p_MNK = log_softmax(logits_MNK)
     counts_MKK = confusion_MKK(logits_MNK.argmax(-1), labels_N, logits_MNK.shape[-1])
-    hits_MK = np.diagonal(counts_MKK, axis1=1, axis2=2)
-    predicted_MK, true_MK = counts_MKK.sum(1), counts_MKK.sum(2)
-    log_p_true_MN = np.ascontiguousarray(log_p_MNK[:, np.arange(len(labels_N)), labels_N])
-    values = {
-        "loss": -log_p_true_MN.mean(-1),
-        "accuracy": hits_MK.sum(-1) / len(labels_N),
-        "precision": _mean(hits_MK / np.maximum(predicted_MK, 1)),
-        "recall": _mean(hits_MK / true_MK),
-        "f1": _mean(2 * hits_MK / np.maximum(predicted_MK + true_MK, 1)),
-        "auroc": _mean(auroc_MK(np.ascontiguousarray(log_p_MNK.swapaxes(1, 2)), labels_N)),
-    }
-    return values, counts_MKK, reliability_MR3(log_p_MNK, labels_N)
-
-
-def _mean(values_MK: Floats) -> Floats:
-    mean_M: Floats = np.ascontiguousarray(values_MK).mean(-1)
-    return mean_M
+    scored = Scored(labels_N=labels_N, log_p_MNK=log_softmax(logits_MNK), counts_MKK=counts_MKK)
+    values = {name: metric.of(scored) for name, metric in METRICS.items()}
+    return values, counts_MKK, reliability_MR3(scored.log_p_MNK, labels_N)

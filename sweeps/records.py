@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.result import Epoch
@@ -89,6 +89,8 @@ class DataRecord:
     """Images whose very pixels stand in another class too."""
     num_leaked: int = 0
     """Images of val and test that are exact duplicates of training images."""
+    notes: tuple[str, ...] = ()
+    """What was decided while reading the images that a reader may not expect: one sentence each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +152,7 @@ class StudyRecord:
     environment: EnvironmentRecord
     tables: tuple[Any, ...]
     """As written in the study file."""
-    figures: tuple[str, ...]
+    figures: tuple[Any, ...]
     confirm: ConfirmRecord | None
     num_trials: int
     """Planned in all."""
@@ -172,10 +174,66 @@ def study_to_json(record: StudyRecord) -> dict[str, Any]:
 def study_from_json(content: Mapping[str, Any]) -> StudyRecord:
     """A record from JSON content.
 
+    Args:
+        content: from `study_to_json`, of this version or an older one.
+
     Raises:
-        pydantic.ValidationError: it is no record of a study.
+        ValueError: it is no record of a study.
     """
-    return _STUDY.validate_python(dict(content))
+    if "naming" not in content and "identity" in content:
+        content = of_first_version(content)
+    try:
+        return _STUDY.validate_python(dict(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"it is no record of a study: {place} {first['msg'].lower()}") from None
+
+
+def of_first_version(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What version 0.1.0 stored of a study, as `study_from_json` reads it."""
+    identity, description = row["identity"], row["description"]
+    data = dict(identity["data"])
+    name = data.pop("fingerprint")
+    classes, images, source = data.pop("classes"), data.pop("images"), data["source"]
+    environment = dict(identity["environment"])
+    return {
+        "name": row["name"],
+        "created": row["created"],
+        "naming": 1,
+        "question": description["question"],
+        "about": description.get("about") or "",
+        "hypotheses": description["hypotheses"],
+        "hypotheses_changed": description.get("hypotheses_changed"),
+        "method": identity["method"],
+        "metric": identity["metric"],
+        "direction": identity["direction"],
+        "seeds": identity["seeds"],
+        "space": identity["space"],
+        "base": identity["trial"],
+        "base_weights": environment.pop("weights", None),
+        "pretrain": identity["pretrain"],
+        "data": {
+            "source": source,
+            "options": {key: value for key, value in data.items() if value is not None},
+            "classes": classes,
+            "num_images": images,
+            # that version had one name for all three
+            "test_name": name,
+            "images_name": name,
+            "presentation_name": name,
+            "skipped": description["skipped"],
+            "num_contradicting": description["num_contradicting"],
+            "num_leaked": description["num_leaked"],
+        },
+        "environment": environment,
+        "tables": description["tables"],
+        "figures": description.get("figures") or [],
+        "confirm": description.get("confirm"),
+        "num_trials": description["trials"] or 0,
+        "command": description["command"],
+        "out": description.get("out") or ".",
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

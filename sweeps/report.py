@@ -9,11 +9,10 @@ study=NAME        a study of the ledger in run.out (default: the current folder)
                   table
 results=FILE.csv  instead: a CSV with the columns of reports/NAME.csv, written by any program; columns that no table
                   shows may be missing
-table=KIND        flat, lists, pivot, summary, best, imagenet, ablation, importances, slices, confirmed or hypotheses,
-                  or several: table=[flat,summary]; default: those of the study. Options as in a study file:
-                  'table={pivot: {rows: lr, columns: batch_size}}'
-figures=KIND      curves, seeds, heatmap, importances, cost, confusion, reliability, several, or all; default: those of
-                  the study. They go to reports/NAME.KIND.svg, into the HTML page, and onto MLflow
+table=KIND        a kind of table, or several: table=[flat,summary]; default: those of the study. Options as in a study
+                  file: 'table={pivot: {rows: lr, columns: batch_size}}'
+figures=KIND      a kind of picture, several, or all; default: those of the study. They go to reports/NAME.KIND.svg,
+                  into the HTML page, and onto MLflow
 format=FORMAT     html is one page with all tables and interactive pictures; latex has tables for booktabs
 metric=val/loss   with results=: what trials are compared by (default val/accuracy)
 docs=PLACES       markdown files, or folders of them, whose markers are filled:
@@ -26,18 +25,18 @@ The report is printed, and goes to reports/NAME.md under run.out; single tables 
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli import entry, require
-from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.options import expand, nearest, parse_words
-from sweeps.definition.tables import parse_figures, parse_table
-from sweeps.reporting import documents
+from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
 
 if TYPE_CHECKING:
+    from sweeps.reporting.markers import Marker
     from sweeps.reporting.results import Results
 
 ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "check", "run.out", "run.tracking_uri")
@@ -48,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     words = sys.argv[1:] if words is None else words
     if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
+        print(f"{(__doc__ or '').strip()}\n\nKinds of table:\n{TABLES.help()}\n\nKinds of picture:\n{FIGURES.help()}")
         return 0 if words else 2
     values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.tracking_uri", "metric"))
     _check(values)
@@ -57,14 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return _documents(values, out)
     from sweeps.reporting.results import SCORES
 
-    specs = None
-    if "table" in values:
-        asked = values["table"]
-        specs = [parse_table(table) for table in (asked if isinstance(asked, list) else [asked])]
+    specs = parse_tables(values["table"], "table") if "table" in values else None
     metric = values.get("metric")
     if metric is not None and metric not in SCORES:
         raise ConfigError(f"`metric` must be a score, but got {metric!r}; {nearest(metric, SCORES)}")
-    from sweeps.reporting import output
+    from sweeps.reporting.write import write_report
 
     form = values.get("format", "markdown")
     if "results" in values:
@@ -83,8 +79,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if "results" in values:
         _require_free(target, path)
     try:
-        asked = parse_figures(values["figures"]) if "figures" in values else None
-        told = output.write_report(
+        asked = parse_figures(values["figures"], "figures") if "figures" in values else None
+        told = write_report(
             results,
             target,
             form=form,
@@ -115,65 +111,54 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _documents(values: dict[str, Any], out: Path) -> int:
     """Fills marked places, or compares them with their sources."""
-    from sweeps.reporting import markers
+    from sweeps.reporting.documents import difference, fill_all
     from sweeps.reporting.reading import from_csv
-    from sweeps.reporting.results import Results
 
-    places = _several(values["docs"])
     known: dict[str, Results] = {}
     opened = None
 
-    def source(options: Mapping[str, str]) -> "Results":
+    def source(marker: "Marker") -> "Results":
         nonlocal opened
-        key = options.get("study") or options["results"]
+        key = marker.study or marker.results or ""
         if key not in known:
-            if "results" in options:
-                known[key] = from_csv(out / options["results"])
+            if marker.results:
+                known[key] = from_csv(out / marker.results)
             else:
                 opened = opened or _ledger(out)
                 known[key] = _from_ledger(opened, key)
         return known[key]
 
-    before: dict[Path, str] = {}
-    after: dict[Path, str] = {}
-    problems: list[str] = []
     try:
-        for path in markers.markdown_files([expand(place, "docs") for place in places]):
-            try:
-                before[path] = path.read_bytes().decode()  # line ends stay what they are
-                after[path] = markers.fill(before[path], path, source, out / "reports")
-            except UnicodeDecodeError as error:
-                problems.append(f"{path} must be text in UTF-8, but is not: {error}.")
-            except UserError as error:
-                problems += error.problems
+        documents = fill_all([expand(place, "docs") for place in _several(values["docs"])], source, out / "reports")
     finally:
         if opened:
             opened.close()
-    if problems:  # of one document: none is touched
-        raise ConfigError(*problems)
-    changed = [path for path, text in after.items() if text != before[path]]
+    changed = [document for document in documents if document.after != document.before]
     if values.get("check"):
-        for path in changed:
-            print(markers.difference(before[path], after[path], path))
+        for document in changed:
+            print(difference(document))
         if changed:
             print(
-                f"{len(changed)} of {len(after)} documents do not say what their sources say; run without check=true."
+                f"{len(changed)} of {len(documents)} documents do not say what their sources say; run without "
+                "check=true."
             )
             return 1
-        print(f"{len(after)} documents say what their sources say.")
+        print(f"{len(documents)} documents say what their sources say.")
         return 0
-    for path in changed:
-        write_text(path, after[path])
-        print(f"filled {path}")
-    print(f"{len(changed)} of {len(after)} documents changed.")
+    for document in changed:
+        write_text(document.path, document.after)
+        print(f"filled {document.path}")
+    print(f"{len(changed)} of {len(documents)} documents changed.")
     return 0
 
 
 def _require_free(target: Path, source: Path) -> None:
     """A CSV file has the name of the study it came from, and tables from it must not replace that study's report."""
+    from sweeps.reporting.report import MADE_BY
+
     if target.absolute() == source.absolute():
         raise ConfigError(f"The report would overwrite its own source {source}; give another run.out=FOLDER.")
-    if target.exists() and documents.MADE_BY in target.read_text(encoding="utf-8"):
+    if target.exists() and MADE_BY in target.read_text(encoding="utf-8"):
         raise ConfigError(
             f"{target} is the report of a study and is not overwritten; give table=KIND or run.out=FOLDER."
         )

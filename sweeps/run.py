@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from resnet_tl.cli import describe_options, entry
+from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.freezing import num_trained
 from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
-from sweeps.definition.tables import TableSpec
+from sweeps.definition.outputs.registry import TABLES
 from sweeps.planning.plan import describe
 
 if TYPE_CHECKING:
@@ -82,11 +82,12 @@ def _run(definition: Definition, command: str) -> int:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
     from resnet_tl.data.cache import default_cache
-    from sweeps.reporting import documents
     from sweeps.reporting.markdown import table
-    from sweeps.reporting.output import write_report
     from sweeps.reporting.reading import from_ledger
-    from sweeps.reporting.tables.parts import Table
+    from sweeps.reporting.report import own_tables
+    from sweeps.reporting.table import Table
+    from sweeps.reporting.tables import make
+    from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
     from sweeps.tracking.mlflow_database import Place, ui_command
 
@@ -105,9 +106,9 @@ def _run(definition: Definition, command: str) -> int:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
-    tables = [block for block in documents.own_tables(results) if isinstance(block, Table)]
+    tables = [block for block in own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
-    answers = documents.tables_of(results, [TableSpec(kind="hypotheses")]) if asked else []
+    answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
     for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()
@@ -151,8 +152,9 @@ def _dry_run(definition: Definition) -> int:
         f"{len(data.classes)} classes, {data.channels} channel(s), "
         f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
+    print(describe_data(data))
     if data.skipped:
-        print(f"{len(data.skipped)} broken images are left out: {', '.join(sorted(data.skipped))}")
+        print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:
         print(f"warning: {data.num_leaked} images of val and test stand in train too, pixel by pixel")
     if data.num_contradicting:

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from resnet_tl.config import METRICS, DataConfig, TrialConfig, better, check_together
+from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.errors import ConfigError
+from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.options import nearest, validate
 from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
+from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import Params, Space
-from sweeps.definition.tables import TableSpec, parse_figures, parse_table
 
 NOT_BUILT = "is not built yet; leave it out"
 
@@ -60,6 +61,10 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
+    return "minimize" if metric_of(metric).better == "min" else "maximize"
+
+
 class StudyConfig(_Options):
     """One question and how it is put."""
 
@@ -83,16 +88,27 @@ class StudyConfig(_Options):
     """For random and bayes: how many different trials, in total."""
     metric: str = "val/accuracy"
     """What is optimised, as the mean over seeds at the selected epoch."""
-    direction: Literal["maximize", "minimize"]
-    """maximize, or minimize for val/loss."""
-    tables: tuple[Any, ...] = Field(("summary",), validate_default=True)
-    """Of flat, lists, pivot, summary, best, imagenet, ablation, importances, slices, confirmed, hypotheses; with
-    options: {pivot: {rows: lr, columns: batch_size}}."""
-    figures: tuple[str, ...] = ()
-    """Pictures of the report: curves, seeds, heatmap, importances, cost, confusion, reliability; or all."""
+    direction: Literal["maximize", "minimize"] = "maximize"
+    """Follows from the metric; one that is given must agree with it."""
+    tables: tuple[Any, ...] = Field(
+        ("summary",),
+        validate_default=True,
+        description=f"Of {', '.join(TABLES.kinds)}; with options: {{pivot: {{rows: lr, columns: batch_size}}}}.",
+    )
+    figures: tuple[Any, ...] = Field((), description=f"Pictures of the report: {', '.join(FIGURES.kinds)}; or all.")
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
     pruner: None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follows(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("direction") is None:
+            metric = str(values.get("metric", cls.model_fields["metric"].default))
+            if metric.rpartition("/")[2] in METRICS:  # else the metric is refused
+                return values | {"direction": _direction_of(metric)}
+            return {name: value for name, value in values.items() if name != "direction"}
+        return values
 
     @field_validator("name")
     @classmethod
@@ -116,7 +132,7 @@ class StudyConfig(_Options):
 
     @field_validator("figures", mode="before")
     @classmethod
-    def _figures(cls, value: Any) -> tuple[str, ...]:
+    def _figures(cls, value: Any) -> tuple[Spec, ...]:
         return parse_figures(value)
 
     @field_validator("pruner", mode="before")
@@ -141,25 +157,26 @@ class StudyConfig(_Options):
 
     @field_validator("tables", mode="after")
     @classmethod
-    def _tables(cls, value: tuple[Any, ...]) -> tuple[TableSpec, ...]:
-        return tuple(item if isinstance(item, TableSpec) else parse_table(item) for item in value)
+    def _tables(cls, value: tuple[Any, ...]) -> tuple[Spec, ...]:
+        return parse_tables(value)
 
     @model_validator(mode="after")
     def _agree(self) -> "StudyConfig":
-        expected = "minimize" if better(self.metric) == "min" else "maximize"
+        expected = _direction_of(self.metric)
         if self.direction != expected:
             raise ValueError(f"`study.direction` must be {expected} for {self.metric}, but got {self.direction}")
         if self.is_listed and self.trials is not None:
             raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
         if not self.is_listed and self.trials is None:
             raise ValueError(f"`study.trials` must be given for method={self.method}")
-        kinds = {table.kind for table in self.tables}
-        if "confirmed" in kinds and self.confirm is None:
-            raise ValueError("`study.tables`: confirmed needs `study.confirm`, such as {top: 3, seeds: 10}")
-        if "hypotheses" in kinds and not any(item.parameter for item in self.hypotheses):
-            raise ValueError("`study.tables`: hypotheses needs `study.hypotheses` that compare something")
+        for where, specs in (("tables", self.tables), ("figures", self.figures)):
+            for spec in specs:
+                lacking = spec.options.lacks(self)
+                if lacking:
+                    raise ValueError(f"`study.{where}`: {spec.kind} needs {lacking}")
         for item in self.hypotheses:
-            if item.margin is not None and item.margin >= 1 and not (item.metric or self.metric).endswith("loss"):
+            unit = metric_of(item.metric or self.metric).unit
+            if item.margin is not None and item.margin >= 1 and unit == "fraction":
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
         shared = sorted(set(self.seeds) & set(self.confirm.seeds)) if self.confirm else []
         if shared:

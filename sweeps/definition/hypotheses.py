@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from resnet_tl.config import METRICS, TrialConfig
+from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
+from resnet_tl.metrics import METRICS
 from resnet_tl.options import nearest
 
 KEYS = ("says", "compare", "expect", "margin", "metric", "where")

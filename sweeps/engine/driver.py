@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from resnet_tl.cli import describe_data
 from resnet_tl.config import TrialConfig
 from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
@@ -230,6 +231,7 @@ class _Driver:
         for slot in executor.slots:
             executor.submit(WarmUp(), slot)  # loading torch takes seconds, in which there is other work to do
         verify(prepared.data)
+        self._say(describe_data(prepared.data))
         seeds = len(self._study.seeds)
         self._display = Display(
             self._study.name,

@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.grouping import Todo
 from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.statistics.ranking import rank_key
 
 Key = tuple[str, int]
 """Fingerprint of a trial, and seed."""
@@ -84,14 +86,14 @@ class StudyState:
 
     def ranked(self) -> list[Scored]:
         """Trials that have a value, the best first; of equal ones that with the lower number."""
-        sign = 1 if self._study.direction == "maximize" else -1
+        better: Literal["min", "max"] = "max" if self._study.direction == "maximize" else "min"
         found = []
         for trial in self.trials:
             value, values = self.mean(trial), self._of_seeds(trial)
             if value is not None and values is not None:
-                best_seed = max(values, key=lambda seed: (sign * values[seed], -seed))
-                found.append(Scored(trial=trial, value=value, best_seed=best_seed))
-        return sorted(found, key=lambda scored: (-sign * scored.value, scored.trial.number))
+                order = sorted((rank_key(score, seed, better=better), seed) for seed, score in values.items())
+                found.append(Scored(trial=trial, value=value, best_seed=order[0][1]))
+        return sorted(found, key=lambda scored: rank_key(scored.value, scored.trial.number, better=better))
 
     def to_confirm(self) -> list[Todo]:
         """Seed runs on fresh seeds that are still to do; none before the search has ended."""

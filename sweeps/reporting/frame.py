@@ -1,15 +1,11 @@
-"""The tidy frame, one row per trial and seed, and the files that hold it and what the study said of itself."""
+"""The tidy frame, one row per trial and seed, and where the files are that hold it."""
 
 import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from resnet_tl.files import write_text
-from sweeps.records import study_to_json
 from sweeps.reporting.results import PARAMETERS, SCORES, Results
 
 COLUMNS = ("study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint")
@@ -44,25 +40,6 @@ def frame_of(results: Results) -> pd.DataFrame:
         if name in frame:
             frame[name] = frame[name].astype("Float64")
     return frame
-
-
-def to_csv(results: Results) -> str:
-    """The frame as CSV."""
-    return str(frame_of(results).to_csv(index=False, lineterminator="\n"))
-
-
-def write_csv(results: Results, path: Path) -> None:
-    """Writes the frame, and beside it what the study said of itself, so that its report can be made from the two."""
-    text = to_csv(results)
-    write_text(path, text)
-    if results.about:
-        content = {
-            "csv_sha256": sha256(text),
-            "about": study_to_json(results.about),
-            "origin": asdict(results.origin),
-            "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
-        }
-        write_text(about_path(path), json.dumps(content, indent=1) + "\n")
 
 
 def about_path(path: Path) -> Path:

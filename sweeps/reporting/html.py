@@ -1,13 +1,12 @@
 """Blocks as one HTML page that needs no other file: plotly and all pictures are inside."""
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
-from sweeps.reporting.figures.charts import Chart
-from sweeps.reporting.markdown import CAPTIONS
-from sweeps.reporting.tables.parts import Table
+from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.chart import Chart
+from sweeps.reporting.inline import Break, Inline, Span, length, pieces
+from sweeps.reporting.table import Table
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -46,18 +45,26 @@ def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> st
 def _block(block: Block, charts: Mapping[str, Chart]) -> str:
     if isinstance(block, Heading):
         return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
-    if isinstance(block, Text):
-        return "<hr>" if block.lines == ("---",) else f"<p>{'<br>'.join(_inline(line) for line in block.lines)}</p>"
+    if isinstance(block, Paragraph):
+        return _lines(block.lines)
+    if isinstance(block, Prose):
+        return "\n".join(_lines(lines) for lines in block.paragraphs())
+    if isinstance(block, Rule):
+        return "<hr>"
     if isinstance(block, Points):
         return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block.items) + "</ul>"
     if isinstance(block, Picture):
-        from sweeps.reporting.figures.interactive import figure
+        from sweeps.reporting.interactive import figure
 
         drawn = figure(charts[block.kind]).to_html(
             full_html=False, include_plotlyjs=False, div_id=f"figure-{block.kind}", config={"displaylogo": False}
         )
-        return f"<figure>{drawn}<figcaption>{escape(CAPTIONS[block.kind])}</figcaption></figure>"
+        return f"<figure>{drawn}<figcaption>{escape(block.caption)}</figcaption></figure>"
     return _table(block)
+
+
+def _lines(lines: Sequence[Inline]) -> str:
+    return f"<p>{'<br>'.join(_inline(line) for line in lines)}</p>"
 
 
 def _table(table: Table) -> str:
@@ -71,12 +78,19 @@ def _table(table: Table) -> str:
     )
 
 
-def _cell(text: str) -> str:
-    short = ' class="short"' if len(text) <= LONGEST_UNBROKEN else ""
+def _cell(text: Inline) -> str:
+    short = ' class="short"' if length(text) <= LONGEST_UNBROKEN else ""
     return f"<td{short}>{_inline(text)}</td>"
 
 
-def _inline(text: str) -> str:
-    safe = escape(text, quote=False).replace(" &lt;br&gt; ", "<br>")
-    safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+def _inline(text: Inline) -> str:
+    return "".join(_piece(piece) for piece in pieces(text))
+
+
+def _piece(piece: Span | Break) -> str:
+    if isinstance(piece, Break):
+        return "<br>"
+    written = escape(piece.text, quote=False)
+    if piece.code:
+        written = f"<code>{written}</code>"
+    return f"<strong>{written}</strong>" if piece.bold else written

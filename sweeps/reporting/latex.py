@@ -3,16 +3,16 @@
 import re
 from collections.abc import Sequence
 
-from sweeps.reporting.documents import Block, Heading, Picture, Points, Text
-from sweeps.reporting.tables.parts import Table
+from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.inline import Break, Inline, Span, pieces
+from sweeps.reporting.table import Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}", '"': r"\textquotedbl{}",
     "±": r"$\pm$", "−": r"$-$", "–": "--", "×": r"$\times$", "<": r"$<$", ">": r"$>$", "²": r"$^2$",
 }  # fmt: skip
-MARKS = re.compile(r"\*\*(.+?)\*\*|`([^`]+)`")
 
 
 def latex(blocks: Sequence[Block]) -> str:
@@ -23,48 +23,68 @@ def latex(blocks: Sequence[Block]) -> str:
 
 def _block(block: Block) -> str:
     if isinstance(block, Heading):
-        return f"\\{'sub' * (block.level - 1)}section*{{{escape(block.text)}}}"
-    if isinstance(block, Text):
-        return "" if block.lines == ("---",) else " \\\\\n".join(escape(line) for line in block.lines)
+        return f"\\{'sub' * (block.level - 1)}section*{{{inline(block.text)}}}"
+    if isinstance(block, Paragraph):
+        return _lines(block.lines)
     if isinstance(block, Points):
-        items = "\n".join(f"  \\item {escape(item)}" for item in block.items)
+        items = "\n".join(f"  \\item {_shielded(item)}" for item in block.items)
         return f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
+    if isinstance(block, Prose):
+        return "\n\n".join(_lines(lines) for lines in block.paragraphs())
+    if isinstance(block, Rule):
+        return ""
     if isinstance(block, Picture):
         raise AssertionError("LaTeX reports hold tables only")
     return table(block)
+
+
+def _lines(lines: Sequence[Inline]) -> str:
+    return " \\\\\n".join(_shielded(line) for line in lines)
 
 
 def table(block: Table) -> str:
     """One table, its notes below it; text left, as cells are not padded."""
     lines = ["\\begin{table}[htbp]", "\\centering"]
     if block.title:
-        lines.append(f"\\caption{{{escape(block.title)}}}")
+        lines.append(f"\\caption{{{inline(block.title)}}}")
     lines += [f"\\begin{{tabular}}{{{'l' * len(block.header)}}}", "\\toprule"]
-    lines += [" & ".join(escape(cell) for cell in block.header) + " \\\\", "\\midrule"]
-    lines += [" & ".join(_cell(cell) for cell in row) + " \\\\" for row in block.rows]
+    lines += [_row(block.header), "\\midrule", *(_row(row) for row in block.rows)]
     lines += ["\\bottomrule", "\\end{tabular}"]
-    lines += [f"\\par\\smallskip\\footnotesize {escape(note)}" for note in block.notes]
+    lines += [f"\\par\\smallskip\\footnotesize {inline(note)}" for note in block.notes]
     return "\n".join([*lines, "\\end{table}"])
 
 
-def _cell(text: str) -> str:
-    if " <br> " not in text:
-        return escape(text)
-    return (
-        "\\begin{tabular}[t]{@{}l@{}}" + " \\\\ ".join(escape(part) for part in text.split(" <br> ")) + "\\end{tabular}"
-    )
+def _row(cells: Sequence[Inline]) -> str:
+    first, *rest = (_cell(cell) for cell in cells)
+    return " & ".join([_shield(first), *rest]) + " \\\\"
 
 
-def escape(text: str) -> str:
-    """Text of a cell or paragraph, with **bold** and `code`."""
-    parts = []
-    last = 0
-    for match in MARKS.finditer(text):
-        parts.append(_plain(text[last : match.start()]))
-        parts.append(f"\\textbf{{{_plain(match[1])}}}" if match[1] is not None else f"\\texttt{{{_plain(match[2])}}}")
-        last = match.end()
-    return "".join([*parts, _plain(text[last:])])
+def _cell(cell: Inline) -> str:
+    written = inline(cell)
+    if any(isinstance(piece, Break) for piece in pieces(cell)):
+        return f"\\begin{{tabular}}[t]{{@{{}}l@{{}}}}{written}\\end{{tabular}}"
+    return written
 
 
-def _plain(text: str) -> str:
-    return "".join(SPECIAL.get(letter, letter) for letter in text)
+def _shielded(text: Inline) -> str:
+    return _shield(inline(text))
+
+
+def _shield(written: str) -> str:
+    """After a line's end or an item, a bracket would begin its options, and a star change its meaning."""
+    return "{}" + written if written.startswith(("[", "*")) else written
+
+
+def inline(text: Inline) -> str:
+    """A text whose words stay words."""
+    return "".join(_piece(piece) for piece in pieces(text))
+
+
+def _piece(piece: Span | Break) -> str:
+    if isinstance(piece, Break):
+        return " \\\\ "
+    hyphens = re.sub("-(?=-)", "\0", piece.text)  # two of them would become a dash
+    written = "".join("-{}" if letter == "\0" else SPECIAL.get(letter, letter) for letter in hyphens)
+    if piece.code:
+        written = f"\\texttt{{{written}}}"
+    return f"\\textbf{{{written}}}" if piece.bold else written

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from resnet_tl.errors import ConfigError, DataError, shown
+from resnet_tl.metrics import metric_of
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
-from sweeps.definition.tables import parse_table
+from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial
@@ -55,7 +56,6 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
         study=name,
         trials=tuple(trials),
         metric=about.metric,
-        direction=about.direction,
         columns=COLUMNS,
         seeds=seeds,
     )
@@ -85,8 +85,8 @@ def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:
     return replace(
         results,
         seeds=about.seeds,
-        tables=tuple(parse_table(table) for table in about.tables),
-        figures=about.figures,
+        tables=parse_tables(about.tables),
+        figures=parse_figures(about.figures),
         hypotheses=tuple(parse_hypothesis(item) for item in about.hypotheses),
         about=about,
         origin=origin,
@@ -127,7 +127,6 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         study=study,
         trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
         metric=metric,
-        direction="minimize" if metric.endswith("loss") else "maximize",
         columns=tuple(name for name in COLUMNS if name in frame.columns),
         seeds=None,
     )
@@ -188,8 +187,11 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[float | None, str | No
         problem = f"{text} must be a whole number"
     elif name in ("trial", "seed") and value is None:
         problem = "must not be empty where the column is there"
-    elif name in SCORES and not name.endswith("loss") and value is not None and not 0 <= value <= 1:
-        problem = f"{text} must be a fraction in [0, 1], not percent"
+    elif name in SCORES and value is not None:
+        low, high = metric_of(name).bounds
+        if not low <= value <= high:
+            fraction = metric_of(name).unit == "fraction"
+            problem = f"{text} must be " + ("a fraction in [0, 1], not percent" if fraction else f"at least {low:g}")
     return value, problem
 
 
@@ -204,7 +206,7 @@ def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
         written = content["csv_sha256"]
         waiting = [Trial(number=number, values=values) for number, values in content["planned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read: {error!r}; remove it.") from None
+        raise DataError(f"{place} must be what `sweeps.run` wrote, but cannot be read ({error}); remove it.") from None
     if written != sha256(path.read_text(encoding="utf-8")):
         raise DataError(
             f"{place} describes another {path.name}, which was changed since; write both again with "

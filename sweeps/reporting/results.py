@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from resnet_tl.config import METRICS, TrialConfig, better
+from resnet_tl.config import TrialConfig, has_effect
+from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis
-from sweeps.definition.tables import TableSpec
+from sweeps.definition.outputs.registry import Spec
 from sweeps.records import StudyRecord
+from sweeps.statistics.ranking import rank_key
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
+
+
+NONE_HERE = ""
+"""In place of a value that a trial does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,10 @@ class Trial:
     fingerprint: str | None = None
     fresh: "Trial | None" = None
     """The same on the fresh seeds of a confirmation."""
+
+    def value(self, name: str) -> Any:
+        """A parameter as tables show it: `NONE_HERE` where it says nothing, such as the width of a linear head."""
+        return self.values.get(name) if has_effect(name, self.values) else NONE_HERE
 
     @property
     def state(self) -> str:
@@ -73,13 +83,12 @@ class Results:
     trials: tuple[Trial, ...]
     """All trials, planned ones included, by number."""
     metric: str
-    direction: str
     columns: tuple[str, ...]
     """Of the CSV file, those that there are."""
     seeds: tuple[int, ...] | None
     """The seeds planned, where known."""
-    tables: tuple[TableSpec, ...] = ()
-    figures: tuple[str, ...] = ()
+    tables: tuple[Spec, ...] = ()
+    figures: tuple[Spec, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
     about: StudyRecord | None = None
     """None for a CSV file that nothing is known about."""
@@ -88,7 +97,7 @@ class Results:
     @property
     def higher_is_better(self) -> bool:
         """Of the study's metric."""
-        return self.direction == "maximize"
+        return metric_of(self.metric).better == "max"
 
     @property
     def on_test(self) -> str:
@@ -120,12 +129,10 @@ class Results:
         """Whether a column is to be shown: it has values, or the study has nothing yet."""
         return not any(trial.states for trial in self.trials) or self.has(column)
 
-    def sort_key(self, trial: Trial) -> tuple[int, float, int]:
+    def sort_key(self, trial: Trial) -> tuple[bool, float, int]:
         """Best mean of the study's metric first, then trials without one."""
         mean = trial.mean(self.metric) if trial.state == "complete" else None
-        if mean is None:
-            return (1, 0.0, trial.number)
-        return (0, -mean if self.higher_is_better else mean, trial.number)
+        return rank_key(mean, trial.number, better=metric_of(self.metric).better)
 
 
 def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
@@ -137,9 +144,14 @@ def comparable(trials: Iterable[Trial], *metrics: str) -> list[Trial]:
     return [trial for trial in whole if trial.seeds == seeds]
 
 
+def ranking(results: Results) -> list[Trial]:
+    """Complete trials, the best mean of the study's metric first."""
+    return sorted(comparable(results.trials, results.metric), key=results.sort_key)
+
+
 def sign(metric: str) -> float:
     """1 where higher is better, else -1."""
-    return 1.0 if better(metric) == "max" else -1.0
+    return 1.0 if metric_of(metric).better == "max" else -1.0
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

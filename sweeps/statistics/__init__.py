@@ -1,1 +1,1 @@
-"""What can be claimed from repeated runs: pure functions over arrays."""
+"""What can be claimed from numbers: pure functions over arrays and plain values, which know nothing of studies."""

@@ -30,6 +30,9 @@ NUM_FLIPS = 9_999
 LEAST_PAIRS = 3
 """Of a planned comparison: scores are counts of images, so two differences are equal, or nearly so, by chance alone."""
 
+ROUNDING = 1e-9
+"""Values that differ by less, relative to their mean, are the same."""
+
 Array = NDArray[np.float64]
 
 
@@ -43,7 +46,7 @@ class Summary:
     sd: float | None
     """Sample standard deviation (ddof = 1); None for a single value."""
     low: float | None
-    """Student-t interval of the mean; None for a single value."""
+    """Student-t interval of the mean; None for a single value, and where all are the same."""
     high: float | None
 
 
@@ -62,6 +65,9 @@ def summarise(values_S: Sequence[float], level: float = LEVEL) -> Summary:
     if n == 1:
         return Summary(n=1, mean=mean, median=median, sd=None, low=None, high=None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values_S) / (n - 1))
+    if max(values_S) - min(values_S) <= ROUNDING * max(abs(mean), 1e-6):
+        # no spread was seen, from which none could be judged: an interval of width 0 would claim certainty
+        return Summary(n=n, mean=mean, median=median, sd=sd, low=None, high=None)
     half = _t_quantile(n - 1, 1 - level / 2) * sd / math.sqrt(n)
     return Summary(n=n, mean=mean, median=median, sd=sd, low=mean - half, high=mean + half)
 
@@ -111,7 +117,7 @@ class Paired:
     mean: float
     sd: float | None
     low: float | None
-    """Student-t interval of the mean difference; None for a single pair."""
+    """Student-t interval of the mean difference; None for a single pair, and where all differences are the same."""
     high: float | None
     p: float | None
     """Two-sided p-value of the paired t test; None below `LEAST_PAIRS`."""
@@ -145,7 +151,7 @@ def paired(a_S: Sequence[float], b_S: Sequence[float], level: float = LEVEL) -> 
 
 def _no_spread(told: Summary) -> bool:
     """Whether all values are the same, but for rounding."""
-    return told.sd is not None and told.sd <= 1e-9 * max(abs(told.mean), 1e-6)
+    return told.sd is not None and told.sd <= ROUNDING * max(abs(told.mean), 1e-6)
 
 
 def t_test(differences_S: Sequence[float], against: float = 0.0, side: str = "both") -> float:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from resnet_tl.metrics import evaluate_many, log_softmax
+from resnet_tl.metrics import METRICS, evaluate_many, log_softmax
 
 
 @settings(deadline=None, max_examples=60)
@@ -40,3 +40,24 @@ def test_a_class_that_is_never_predicted_has_precision_zero() -> None:
     got, *_ = evaluate_many(np.array([[[1.0, 0.0], [1.0, 0.0]]]), np.array([0, 1]))
     assert got["precision"] == 0.25
     assert got["auroc"] == 0.5
+
+
+def test_whatever_is_listed_is_computed_within_its_bounds() -> None:
+    draws = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    values, *_ = evaluate_many(draws.normal(size=(4, 30, 3)), labels)
+    assert list(values) == list(METRICS)
+    for name, metric in METRICS.items():
+        low, high = metric.bounds
+        assert metric.name == name
+        assert values[name].shape == (4,)
+        assert ((low <= values[name]) & (values[name] <= high)).all()
+
+
+def test_a_better_prediction_scores_better_by_every_metric() -> None:
+    labels = np.arange(30) % 3
+    right = np.eye(3)[labels]
+    values, *_ = evaluate_many(np.stack([right, -right]), labels)
+    for name, metric in METRICS.items():
+        sign = 1 if metric.better == "max" else -1
+        assert sign * values[name][0] > sign * values[name][1], name

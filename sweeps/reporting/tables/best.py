@@ -1,19 +1,19 @@
-"""`best`: one row for each value of a parameter. `imagenet`: what is published of the starting weights."""
+"""`best`: one row for each value of a parameter."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
-from sweeps.definition.tables import TableSpec
+from sweeps.definition.outputs.tables.best import Options
+from sweeps.reporting.cells import MISSING, name_of, number, show
 from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.tables.cells import MISSING, name_of, number, show
-from sweeps.reporting.tables.parts import Column, Table, assemble, mean_column, notes, test_scores
+from sweeps.reporting.table import Column, Table, assemble, mean_column, notes, test_scores
 
 
-def best(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Table]:
+def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
     """The trial with the best mean on `val`, and what it scored on `test`."""
-    group = spec.group or next(iter(results.varying()), None)
+    group = options.group or next(iter(results.varying()), None)
     if group is None:
         raise ConfigError("`best` needs a parameter with several values: {best: {group: backbone}}.")
     chosen = []
@@ -26,7 +26,7 @@ def best(results: Results, trials: Sequence[Trial], spec: TableSpec) -> list[Tab
     varying = [name for name in results.varying() if name not in (group, "epochs", "weights")]
     columns = [first]
     for name in varying:
-        cells = [show(name, t.values.get(name)) if t.state == "complete" else MISSING for t in chosen]
+        cells = [show(name, t.value(name)) if t.state == "complete" else MISSING for t in chosen]
         columns.append(Column(header=name_of(name), cells=cells))
     if results.expects("best_epoch"):
         cells = [number(t.mean("best_epoch")) if t.state == "complete" else MISSING for t in chosen]
@@ -46,32 +46,3 @@ def _resnet(values: dict[str, Any]) -> str:
     if weights == "imagenet":
         weights = BACKBONES[backbone].imagenet_version
     return f"{depth} v.{weights[-1]}" if weights.startswith("IMAGENET1K_V") else depth
-
-
-def imagenet(results: Results) -> Table:
-    """Read from torchvision's weight metadata."""
-    import torchvision.models
-
-    rows = []
-    if not all(trial.values.get("backbone") in BACKBONES for trial in results.trials):
-        raise ConfigError(f"The table imagenet needs a column `backbone` with values of {', '.join(BACKBONES)}.")
-    for backbone in distinct(trial.values["backbone"] for trial in results.trials):
-        for version in torchvision.models.get_model_weights(backbone):
-            meta = version.meta
-            scores = meta["_metrics"]["ImageNet-1K"]
-            rows.append(
-                (
-                    backbone.removeprefix("resnet"),
-                    f"v.{version.name[-1]}",
-                    f"{scores['acc@1']:.2f}%",
-                    f"{scores['acc@5']:.2f}%",
-                    f"{meta['num_params'] / 1e6:.1f}M",
-                    f"{meta['_file_size']:#.3g} Mo".replace(". ", " "),
-                )
-            )
-    return Table(
-        title="Published ImageNet results of the starting weights",
-        header=("ResNet", "Weights", "Acc @1", "Acc @5", "#Params", "Size"),
-        rows=tuple(rows),
-        notes=("From torchvision's weight metadata.",),
-    )

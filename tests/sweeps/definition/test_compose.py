@@ -173,3 +173,8 @@ def test_broken_and_duplicated_yaml_is_refused_with_its_line(tmp_path: Path) -> 
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         compose([f"study={path}"])
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("val/accuracy", "maximize"), ("val/loss", "minimize")])
+def test_the_direction_follows_from_the_metric(study: str, metric: str, direction: str) -> None:
+    assert compose([study, f"study.metric={metric}", "study.direction=null"]).study.direction == direction

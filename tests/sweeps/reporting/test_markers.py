@@ -140,3 +140,19 @@ def test_a_picture_must_have_been_drawn(home: Path) -> None:
 def test_words_that_make_no_sense_are_refused(home: Path, words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         main(words)
+
+
+def test_options_of_a_table_do_not_go_with_a_picture() -> None:
+    with pytest.raises(DataError, match="`rows` is an option of tables"):
+        markers.find("<!-- sweeps: study=a figure=heatmap rows=lr -->\n<!-- /sweeps -->", "doc.md")
+
+
+def test_a_value_that_looks_like_a_marker_can_be_filled_in_again(home: Path) -> None:
+    rows = "lr,weights,val/accuracy,test/accuracy\n1e-3,<!-- /sweeps -->,0.7,0.71\n1e-2,a|b --> `c`,0.8,0.81\n"
+    (home / "reports" / "r.csv").write_text(rows)
+    (home / "README.md").write_text(f"{OPEN}\n{CLOSE}\nmine\n")
+    assert main(["docs=README.md"]) == 0
+    filled = (home / "README.md").read_text()
+    assert main(["docs=README.md", "check=true"]) == 0
+    assert filled.endswith(f"\n{CLOSE}\nmine\n")
+    assert filled.count("/sweeps --") == 2

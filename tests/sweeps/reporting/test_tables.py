@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 
 from resnet_tl.errors import ConfigError, DataError
-from sweeps.definition.tables import parse_table
-from sweeps.ledger import StudyRow
+from sweeps.definition.outputs.registry import TABLES
+from sweeps.reporting.cells import scientific, show
 from sweeps.reporting.combine import combine
-from sweeps.reporting.documents import tables_of
 from sweeps.reporting.frame import frame_of
 from sweeps.reporting.html import html
+from sweeps.reporting.inline import Break, bold, code
 from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.reading import from_csv
+from sweeps.reporting.report import tables_of
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
-from sweeps.reporting.tables.cells import scientific, show
-from sweeps.reporting.tables.parts import Table
+from tests.sweeps.reporting.studies import study as study_record
 
 HEADER = (
     "trial,seed,state,optimizer,lr,momentum,epochs,batch_size,max_epoch,best_epoch,val/accuracy,test/loss,test/accuracy"
@@ -28,7 +29,7 @@ HEADER = (
 def markdown(tmp_path: Path, rows: str, kind: object, header: str = HEADER) -> str:
     path = tmp_path / "r.csv"
     path.write_text(header + "\n" + rows.strip().replace(" ", "") + "\n")
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [parse_table(kind)]))
+    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
 
 
 def test_flat(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_summary_is_sorted_by_val_and_shows_test_beside_it(tmp_path: Path) -> No
     assert got == (
         "| Learning rate | n | Val acc | Test acc | Test acc 95% CI | Test acc against the best (95% CI) | p |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
-        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | 85.00–85.00% | best |  |\n"
+        "| 1e-2 | 2 | **90.00 ± 0.00%** | 85.00 ± 0.00% | / | best |  |\n"
         "| 1e-3 | 2 | 81.00 ± 1.41% | **91.00 ± 1.41%** | 78.29–100.00% | +6.00 [-6.71, +18.71] | "
         "too few seeds (6) |\n"
         "| 1e-1 | 2 | diverged | diverged | diverged | / | / |\n"
@@ -247,7 +248,7 @@ def rows_of(scores: dict[str, list[float]], switched: str = "lr", fresh: dict[st
 def written(tmp_path: Path, content: str, kind: object) -> str:
     path = tmp_path / "r.csv"
     path.write_text(content)
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [parse_table(kind)]))
+    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
 
 
 BASE = [0.70, 0.72, 0.71, 0.73, 0.69, 0.71, 0.72]
@@ -356,12 +357,9 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
         one = {"values": {"lr": value}, "seeds": (0, 1, 2), "states": ("complete",) * 3, "columns": columns}
         fresh = Trial(number=0, **one | {"seeds": (7, 8, 9)})  # type: ignore[arg-type]
         trial = Trial(number=0, fingerprint=name, fresh=fresh, **one)  # type: ignore[arg-type]
-        about = StudyRow(
-            name=name, created="", identity={"data": {"fingerprint": "d"}, "space": ["lr"]}, description={},
-            threads=1, device="cpu",
-        )  # fmt: skip
+        about = study_record(name=name, space={"lr": {}}, seeds=(0, 1, 2))
         return Results(
-            study=name, trials=(trial,), metric="val/accuracy", direction="maximize", seeds=(0, 1, 2), about=about,
+            study=name, trials=(trial,), metric="val/accuracy", seeds=(0, 1, 2), about=about,
             columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),
         )  # fmt: skip
 
@@ -370,13 +368,15 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
     assert list(frame.drop_duplicates(["study", "trial"])[["study", "trial"]].itertuples(index=False, name=None)) == [
         ("a", 0), ("b", 1), ("a/confirm", 0), ("b/confirm", 1),
     ]  # fmt: skip
-    (table,) = make(both, parse_table("confirmed"))
+    (table,) = make(both, TABLES.spec("confirmed", "table"))
     against = table.header.index("Test acc against it (95% CI)")
     assert [row[against].split(" ")[0] for row in table.rows] == ["led", "-30.00"]
 
 
 def test_latex_and_html_keep_what_is_special() -> None:
-    block = Table(title="50% & more", header=("a_b", "<i>"), rows=(("**x_1**", "`c` <br> 5 < 6"),), notes=("±",))
+    block = Table(
+        title="50% & more", header=("a_b", "<i>"), rows=((bold("x_1"), (code("c"), Break(), "5 < 6")),), notes=("±",)
+    )
     tex = latex([block])
     assert r"\caption{50\% \& more}" in tex
     assert r"a\_b & $<$i$>$ \\" in tex
@@ -397,3 +397,38 @@ def test_importances_of_a_complete_grid_are_exact(tmp_path: Path) -> None:
     assert "| Head | 7% |" in got
     assert "| together only | 29% |" in got
     assert "forest" not in got
+
+
+def test_equal_scores_have_no_interval_and_neither_have_equal_differences(tmp_path: Path) -> None:
+    got = written(tmp_path, rows_of({"1e-3": [0.80, 0.82, 0.84], "1e-2": [0.70, 0.72, 0.74]}), "summary")
+    assert "| -10.00 [/] |" in got
+    got = written(tmp_path, rows_of({"1e-3": [0.8, 0.8], "1e-2": [0.7, 0.7]}), "slices")
+    assert "| Learning rate | 1e-3 | 1 | 70.00% | / | 80.00% | / |" in got
+
+
+def test_a_value_that_says_nothing_is_no_value(tmp_path: Path) -> None:
+    lines = ["trial,seed,head,head_width,dropout,val/accuracy,test/accuracy"]
+    trials = [("linear", 256, 0.5), ("mlp_relu", 128, 0.1), ("mlp_relu", 256, 0.5), ("mlp_leaky_dropout", 256, 0.1)]
+    lines += [f"{n},0,{head},{width},{p},{0.5 + n / 10},0.5" for n, (head, width, p) in enumerate(trials)]
+    text = "\n".join(lines) + "\n"
+    got = written(tmp_path, text, "lists")
+    assert "| linear |  |  | [50.00] |" in got.replace("**", "")
+    assert "| mlp_relu | 128 |  | [50.00] |" in got.replace("**", "")
+    assert "| mlp_leaky_dropout | 256 | 0.1 | [50.00] |" in got.replace("**", "")
+    got = written(tmp_path, text, "slices")
+    assert "| Head width | 256 | 2 |" in got, "the linear head has no width"
+    assert "| Dropout | 0.1 | 1 |" in got
+    assert "| Dropout | 0.5 |" not in got, "no head has this dropout"
+    got = written(tmp_path, text, {"pivot": {"rows": "head", "columns": "head_width"}})
+    assert "**Dropout: 0.1**" in got
+    assert "**Dropout: 0.5**" not in got
+
+
+def test_imagenet_lists_the_weights_that_trials_start_from(tmp_path: Path) -> None:
+    header = "trial,backbone,weights,test/accuracy"
+    got = markdown(tmp_path, "0,resnet50,IMAGENET1K_V1,0.5\n1,resnet18,none,0.6", "imagenet", header=header)
+    assert "| 50 | v.1 |" in got
+    assert "v.2" not in got
+    assert "| 18 |" not in got
+    with pytest.raises(ConfigError, match="that start from ImageNet weights, but none does"):
+        markdown(tmp_path, "0,resnet50,none,0.5", "imagenet", header=header)

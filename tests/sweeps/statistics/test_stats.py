@@ -269,3 +269,12 @@ def test_planned_comparisons_keep_the_level_all_together(num_seeds: int) -> None
         p = [paired(test[0], test[t]).p for t in (1, 2, 3)]
         false += min(holm([value for value in p if value is not None])) <= LEVEL
     assert false / 2000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+@pytest.mark.parametrize("values", [[0.8, 0.8], [0.7] * 5, [0.1 + 0.2, 0.3, 0.3]])
+def test_values_without_spread_have_no_interval(values: list[float]) -> None:
+    told = summarise(values)
+    assert told.low is None
+    assert told.high is None
+    assert paired(values, [value - 0.25 for value in values]).low is None
+    assert paired(values, [*values[1:], values[0] - 0.1]).low is not None

@@ -1,9 +1,9 @@
 """Typed records of studies; addresses of networks relative to `run.out`; predictions in place of matrices."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
+
+from sweeps.records import of_first_version
 
 revision = "0002"
 down_revision = "0001"
@@ -23,7 +23,7 @@ def upgrade() -> None:
         *(sa.column(name, sa.JSON) for name in ("identity", "description", "record")),
     )
     for row in connection.execute(sa.select(studies)).mappings().all():
-        query = sa.update(studies).where(studies.c.name == row["name"]).values(record=_record(dict(row)))
+        query = sa.update(studies).where(studies.c.name == row["name"]).values(record=of_first_version(dict(row)))
         connection.execute(query)
     with op.batch_alter_table("sweeps_studies") as batch:
         batch.alter_column("record", existing_type=sa.JSON, nullable=False)
@@ -45,49 +45,3 @@ def upgrade() -> None:
                 & (runs.c.seed == row["seed"])
             )
             connection.execute(sa.update(runs).where(key).values(network=f"mlruns/{below}"))
-
-
-def _record(row: dict[str, Any]) -> dict[str, Any]:
-    """A study of version 0.1.0 as `sweeps.records.StudyRecord` is stored."""
-    identity, description = row["identity"], row["description"]
-    data = dict(identity["data"])
-    name = data.pop("fingerprint")
-    classes, images, source = data.pop("classes"), data.pop("images"), data["source"]
-    environment = dict(identity["environment"])
-    return {
-        "name": row["name"],
-        "created": row["created"],
-        "naming": 1,
-        "question": description["question"],
-        "about": description.get("about") or "",
-        "hypotheses": description["hypotheses"],
-        "hypotheses_changed": description.get("hypotheses_changed"),
-        "method": identity["method"],
-        "metric": identity["metric"],
-        "direction": identity["direction"],
-        "seeds": identity["seeds"],
-        "space": identity["space"],
-        "base": identity["trial"],
-        "base_weights": environment.pop("weights", None),
-        "pretrain": identity["pretrain"],
-        "data": {
-            "source": source,
-            "options": {key: value for key, value in data.items() if value is not None},
-            "classes": classes,
-            "num_images": images,
-            # that version had one name for all three
-            "test_name": name,
-            "images_name": name,
-            "presentation_name": name,
-            "skipped": description["skipped"],
-            "num_contradicting": description["num_contradicting"],
-            "num_leaked": description["num_leaked"],
-        },
-        "environment": environment,
-        "tables": description["tables"],
-        "figures": description.get("figures") or [],
-        "confirm": description.get("confirm"),
-        "num_trials": description["trials"] or 0,
-        "command": description["command"],
-        "out": description.get("out") or ".",
-    }

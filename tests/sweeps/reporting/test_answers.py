@@ -9,7 +9,7 @@ import pytest
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import parse_hypothesis
-from sweeps.reporting.hypotheses import Answer, answers
+from sweeps.reporting.answers import Answer, answers
 from sweeps.reporting.results import Results, Trial
 
 HEADS = {"expect": "no_difference", "margin": 0.02, "compare": {"head": ["linear", "mlp_relu"]}}
@@ -35,7 +35,7 @@ def results(
                     columns={"val/accuracy": scores, "test/accuracy": scores, "test/loss": tuple(-s for s in scores)},
                 )
             )
-    return Results(study="s", trials=tuple(trials), metric="val/accuracy", direction="maximize", columns=(), seeds=None)
+    return Results(study="s", trials=tuple(trials), metric="val/accuracy", columns=(), seeds=None)
 
 
 def ask(found: Results, *written: Any) -> list[Answer]:

@@ -4,21 +4,23 @@ from collections.abc import Sequence
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE
-from sweeps.reporting.hypotheses import Answer, answers
-from sweeps.reporting.results import Results
-from sweeps.reporting.tables.cells import gap_interval, label, name_of, p_value, score, show, unit
-from sweeps.reporting.tables.parts import Table
+from sweeps.definition.outputs.tables.hypotheses import Options
+from sweeps.reporting.answers import Answer, answers
+from sweeps.reporting.cells import gap_interval, label, name_of, p_value, score, show, unit
+from sweeps.reporting.inline import Inline, bold
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.table import Table
 from sweeps.statistics.stats import LEVEL, effect_interval
 
 
-def hypotheses(results: Results) -> list[Table]:
+def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
     """One row for each hypothesis that compares something."""
     found = answers(results, results.hypotheses)
     if not found:
         raise ConfigError("The table hypotheses needs a study whose `hypotheses` compare something.")
-    rows = tuple((_expected(a), f"**{a.verdict}**", *_figures(a)) for a in found)
+    rows = tuple((_expected(a), bold(a.verdict), *_figures(a)) for a in found)
     kinds = [a.hypothesis.expect for a in found]
-    notes = [
+    notes: list[Inline] = [
         f"Differences are paired by seed{_units(found)}; for each seed the mean over trials that are "
         f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
     ]
@@ -31,7 +33,7 @@ def hypotheses(results: Results) -> list[Table]:
         notes.append("The seeds are those of the search; the confirmation has others.")
     changed = results.about.hypotheses_changed if results.about else None
     if changed:
-        notes.append(f"**Written or changed on {changed}, when seed runs had been seen already.**")
+        notes.append(bold(f"Written or changed on {changed}, when seed runs had been seen already."))
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(
@@ -76,4 +78,4 @@ def _figures(answer: Answer) -> tuple[str, ...]:
     if around is not None:
         effect += f" [{around[0]:.2f}, {around[1]:.2f}]"
     p = "/" if answer.p is None else p_value(answer.p)
-    return (compared, gap_interval(answer.metric, told.mean, told.low, told.high), effect, p, str(told.n))
+    return (compared, gap_interval(answer.metric, told), effect, p, str(told.n))

@@ -1,9 +1,11 @@
 """Charts as plotly figures, for pages that are read in a browser."""
 
+from collections.abc import Iterable
+from html import escape
 from typing import Any
 
-from sweeps.reporting.figures.charts import Bars, Chart, Grid, Plot, Series
-from sweeps.reporting.figures.static import COLOURS
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.svg import COLOURS
 
 HEIGHT_PX = 440
 
@@ -16,17 +18,17 @@ def figure(chart: Chart) -> Any:
     if isinstance(chart, Plot):
         for number, series in enumerate(chart.series):
             _series(made, chart, series, "#777777" if series.dashed else COLOURS[number % len(COLOURS)])
-        made.update_xaxes(title=chart.x_label, type="log" if chart.log_x else "linear")
-        made.update_yaxes(title=chart.y_label)
+        made.update_xaxes(title=_word(chart.x_label), type="log" if chart.log_x else "linear")
+        made.update_yaxes(title=_word(chart.y_label))
         if chart.categories:
             made.update_yaxes(
                 tickvals=list(range(len(chart.categories))),
-                ticktext=list(chart.categories),
+                ticktext=_words(chart.categories),
                 range=[len(chart.categories) - 0.5, -0.5],
             )
     elif isinstance(chart, Bars):
-        made.add_bar(x=list(chart.values), y=list(chart.names), orientation="h", marker_color=COLOURS[0])
-        made.update_xaxes(title=chart.x_label)
+        made.add_bar(x=list(chart.values), y=_words(chart.names), orientation="h", marker_color=COLOURS[0])
+        made.update_xaxes(title=_word(chart.x_label))
         made.update_yaxes(autorange="reversed")
     else:
         _grid(made, chart)
@@ -40,8 +42,17 @@ def figure(chart: Chart) -> Any:
     return made
 
 
+def _words(texts: Iterable[str]) -> list[str]:
+    """Texts as plotly takes them: it reads tags and entities in whatever it draws."""
+    return [_word(text) for text in texts]
+
+
+def _word(text: str) -> str:
+    return escape(text, quote=False)
+
+
 def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
-    edges = series.edges
+    edges, name = series.edges, _word(series.name)
     if edges and series.line and not chart.square:
         made.add_scatter(
             x=[*series.x, *reversed(series.x)],
@@ -51,7 +62,7 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
-            legendgroup=series.name,
+            legendgroup=name,
         )
     error: dict[str, Any] = {}
     if edges and (not series.line or chart.square):
@@ -67,12 +78,12 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
     made.add_scatter(
         x=list(series.x),
         y=[y + shift for y in series.y],
-        name=series.name,
-        legendgroup=series.name,
+        name=name,
+        legendgroup=name,
         mode="lines" if series.dashed else ("lines+markers" if series.line else "markers"),
         line={"color": colour, "dash": "dash" if series.dashed else "solid"},
         marker={"color": colour, "symbol": "line-ns-open" if chart.categories and edges else "circle"},
-        text=list(series.hover) if series.hover else None,
+        text=_words(series.hover) if series.hover else None,
         **error,
     )
 
@@ -85,13 +96,13 @@ def _pale(colour: str) -> str:
 def _grid(made: Any, chart: Grid) -> None:
     made.add_heatmap(
         z=[list(line) for line in chart.values],
-        x=list(chart.columns),
-        y=list(chart.rows),
-        text=[list(line) for line in chart.texts],
+        x=_words(chart.columns),
+        y=_words(chart.rows),
+        text=[_words(line) for line in chart.texts],
         texttemplate="%{text}",
         colorscale="Cividis",
-        colorbar={"title": {"text": chart.scale, "side": "right"}},
+        colorbar={"title": {"text": _word(chart.scale), "side": "right"}},
     )
     # names that look like numbers are names still
-    made.update_xaxes(title=chart.x_label, type="category")
-    made.update_yaxes(title=chart.y_label, type="category", autorange="reversed")
+    made.update_xaxes(title=_word(chart.x_label), type="category")
+    made.update_yaxes(title=_word(chart.y_label), type="category", autorange="reversed")

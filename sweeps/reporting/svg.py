@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.reporting.figures.charts import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "svg.hashsalt": "sweeps",  # the same picture is the same file
     "svg.fonttype": "none",
+    "text.parse_math": False,  # $ in somebody's name is a dollar
 }
 
 
@@ -55,6 +56,8 @@ def _height(chart: Chart) -> float:
 
 
 def _short(text: str) -> str:
+    # matplotlib leaves out of its legends what begins with an underscore
+    text = "\u200b" + text if text.startswith("_") else text
     return text if len(text) <= LONG_NAME else text[: LONG_NAME - 1] + "…"
 
 
@@ -89,12 +92,18 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
         if edges:
             errors = [np.subtract(series.x, edges[0]), np.subtract(edges[1], series.x)]
             axes.errorbar(
-                series.x, np.add(series.y, 0.18), xerr=errors, fmt="|", markersize=9, color=colour, label=series.name
+                series.x,
+                np.add(series.y, 0.18),
+                xerr=errors,
+                fmt="|",
+                markersize=9,
+                color=colour,
+                label=_short(series.name),
             )
         else:
-            axes.plot(series.x, np.subtract(series.y, 0.1), ".", color=colour, alpha=0.7, label=series.name)
+            axes.plot(series.x, np.subtract(series.y, 0.1), ".", color=colour, alpha=0.7, label=_short(series.name))
     elif series.line and series.dashed:
-        axes.plot(series.x, series.y, "--", color=colour, label=series.name)
+        axes.plot(series.x, series.y, "--", color=colour, label=_short(series.name))
     elif series.line:
         few = marker if len(series.x) <= 30 else ""
         axes.plot(series.x, series.y, marker=few, markersize=4, color=colour, label=_short(series.name))
@@ -104,7 +113,7 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
         if edges:
             errors = [np.subtract(series.y, edges[0]), np.subtract(edges[1], series.y)]
             axes.errorbar(series.x, series.y, yerr=errors, fmt="none", color="#bbbbbb", zorder=1)
-        axes.plot(series.x, series.y, marker, markersize=5, color=colour, label=series.name)
+        axes.plot(series.x, series.y, marker, markersize=5, color=colour, label=_short(series.name))
 
 
 def _bars(axes: Any, chart: Bars) -> None:

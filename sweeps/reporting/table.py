@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from sweeps.reporting.results import Results, Trial, distinct
-from sweeps.reporting.tables.cells import MISSING, interval, label, momentum, name_of, rounded, score, show
+from resnet_tl.metrics import metric_of
+from sweeps.reporting.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
+from sweeps.reporting.inline import Inline, bold, code, joined
+from sweeps.reporting.results import Results, Trial, comparable, distinct
 from sweeps.statistics.stats import summarise
+
+EXTREME = {"min": min, "max": max}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text; `**…**` marks bold ones, for whatever writes them out."""
+    """Cells, and what must be known of them."""
 
     title: str | None
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+    header: tuple[Inline, ...]
+    rows: tuple[tuple[Inline, ...], ...]
+    notes: tuple[Inline, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,20 +28,20 @@ class Column:
     """One column of a table of trials."""
 
     header: str
-    cells: list[str]
+    cells: Sequence[Inline]
     keys: list[float | None] = field(default_factory=list)
     """What the cells are compared by, rounded as shown; empty for columns without a best."""
-    lower_is_better: bool = False
+    better: Literal["min", "max"] = "max"
 
 
-def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[str]) -> Table:
+def assemble(columns: Sequence[Column], title: str | None, notes: Sequence[Inline]) -> Table:
     """Columns side by side, the best cells bold."""
     marked = []
     for column in columns:
         present = [key for key in column.keys if key is not None]
-        best = (min if column.lower_is_better else max)(present) if present else None
+        best = EXTREME[column.better](present) if present else None
         cells = [
-            f"**{cell}**" if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
+            bold(cell) if column.keys and column.keys[index] is not None and column.keys[index] == best else cell
             for index, cell in enumerate(column.cells)
         ]
         marked.append(cells)
@@ -63,7 +68,7 @@ def parameters(
     for name in names:
         if name in without:
             continue
-        cells = [momentum(t.values) if name == "momentum" else show(name, t.values.get(name)) for t in trials]
+        cells = [momentum(t.values) if name == "momentum" else show(name, t.value(name)) for t in trials]
         columns.append(Column(header=name_of(name), cells=cells))
     return columns
 
@@ -78,12 +83,12 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
             keys.append(None)
             continue
         summary = summarise(trial.scores(metric))
-        text = score(metric, summary.mean, percent_sign=False)
+        text = score(metric, summary.mean, sign=False)
         if spread and summary.sd is not None:
-            text += f" ± {score(metric, summary.sd, percent_sign=False)}"
-        cells.append(text + ("" if metric.endswith("loss") else "%"))
+            text += f" ± {score(metric, summary.sd, sign=False)}"
+        cells.append(text + unit_of(metric).sign)
         keys.append(rounded(metric, summary.mean))
-    return Column(header=header or label(metric), cells=cells, keys=keys, lower_is_better=metric.endswith("loss"))
+    return Column(header=header or label(metric), cells=cells, keys=keys, better=metric_of(metric).better)
 
 
 def interval_column(trials: Sequence[Trial], metric: str) -> Column:
@@ -94,8 +99,7 @@ def interval_column(trials: Sequence[Trial], metric: str) -> Column:
             cells.append(MISSING if trial.state == "planned" else trial.state)
             continue
         summary = summarise(trial.scores(metric))
-        one = summary.low is None or summary.high is None
-        cells.append("one seed" if one else interval(metric, summary.low or 0.0, summary.high or 0.0))
+        cells.append(interval(metric, summary))
     return Column(header=f"{label(metric)} 95% CI", cells=cells)
 
 
@@ -116,14 +120,16 @@ def entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tup
     return found
 
 
-def list_cells(several: Sequence[Sequence[tuple[str, float | None]]], *, lower: bool | None) -> list[str]:
+def list_cells(
+    several: Sequence[Sequence[tuple[str, float | None]]], *, better: Literal["min", "max"] | None
+) -> list[Inline]:
     """Lists as text, the best single entry of all bold."""
     values = [value for cell in several for _, value in cell if value is not None]
-    best = None if lower is None or not values else (min if lower else max)(values)
-    cells = []
+    best = None if better is None or not values else EXTREME[better](values)
+    cells: list[Inline] = []
     for cell in several:
-        words = [f"**{text}**" if value is not None and value == best else text for text, value in cell]
-        cells.append(f"[{', '.join(words)}]" if words else MISSING)
+        words = [bold(text) if value is not None and value == best else text for text, value in cell]
+        cells.append(("[", joined(", ", words), "]") if words else MISSING)
     return cells
 
 
@@ -132,9 +138,9 @@ def plain(value: float) -> str:
     return f"{value:g}"
 
 
-def notes(results: Results, trials: Sequence[Trial]) -> list[str]:
+def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
     """What a reader must know of trials without all their results."""
-    told_of = []
+    told_of: list[Inline] = []
     for state in ("failed", "diverged", "pruned"):
         those = [trial for trial in trials if state in trial.states]
         if those:
@@ -152,7 +158,7 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[str]:
             told_of.append(f"Planned are {planned} seeds for each trial; {', '.join(told)}.")
     waiting = sum(trial.state == "planned" for trial in trials)
     if waiting:
-        told_of.append(f"{waiting} of {len(trials)} trials have no result yet (`{MISSING}`).")
+        told_of.append((f"{waiting} of {len(trials)} trials have no result yet (", code(MISSING), ")."))
     return told_of
 
 
@@ -160,3 +166,12 @@ def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:
     named = (results.origin.reasons.get(f"{trial.number}/{seed}") for seed in seeds)
     reasons = [reason for reason in named if reason]
     return f": {reasons[0].splitlines()[-1]}" if reasons else ""
+
+
+def left_out(results: Results) -> list[Inline]:
+    """What a mean over trials does not contain."""
+    missing = len(results.trials) - len(comparable(results.trials, results.metric))
+    if not missing:
+        return []
+    said = f"{missing} of {len(results.trials)} trials have no score on all seeds and are in no mean."
+    return [said, *notes(results, results.trials)]

@@ -1,0 +1,54 @@
+"""What the options of all kinds of output have in common."""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from resnet_tl.config import TrialConfig
+from resnet_tl.options import nearest
+
+if TYPE_CHECKING:
+    from sweeps.definition.config import StudyConfig
+
+
+class OutputOptions(BaseModel):
+    """Options of one kind; the first line of its docstring says what the kind shows."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        use_attribute_docstrings=True,  # --help shows them
+    )
+
+    def lacks(self, study: "StudyConfig") -> str | None:
+        """What a study must have for this output, where it has not."""
+        return None
+
+    def written(self) -> dict[str, Any]:
+        """Those that were given, as they stand in a study file."""
+        return self.model_dump(exclude_defaults=True)
+
+
+def _parameter(value: str) -> str:
+    if value not in TrialConfig.model_fields and value != "study":
+        raise ValueError(f"must be a parameter, but got {value!r}; {nearest(value, TrialConfig.model_fields)}")
+    return value
+
+
+Parameter = Annotated[str, AfterValidator(_parameter)]
+"""A name of `trial.*`, or `study` where several are compared."""
+
+
+class PerValueOptions(OutputOptions):
+    """Of a table that can be made once for each value of a parameter."""
+
+    by: Parameter | None = None
+    """One table for each value of this parameter."""
+
+
+class FigureOptions(OutputOptions):
+    """Of a picture."""
+
+    place: ClassVar[int] = 100
+    """Where it stands among `all` pictures; those of one number by name."""

@@ -1,0 +1,7 @@
+"""`ablation`."""
+
+from sweeps.definition.outputs.options import OutputOptions
+
+
+class Options(OutputOptions):
+    """Each option that is switched alone, against the study's first trial."""

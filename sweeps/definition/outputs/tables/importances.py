@@ -1,0 +1,7 @@
+"""`importances`."""
+
+from sweeps.definition.outputs.options import OutputOptions
+
+
+class Options(OutputOptions):
+    """How much of the spread between trials each parameter explains."""

@@ -1,0 +1,7 @@
+"""`slices`."""
+
+from sweeps.definition.outputs.options import OutputOptions
+
+
+class Options(OutputOptions):
+    """Each value of each parameter, averaged over all else."""

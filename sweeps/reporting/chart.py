@@ -1,0 +1,116 @@
+"""What pictures show, free of any drawing library; `svg` and `interactive` draw it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_tl.errors import ConfigError
+from sweeps.records import SeedRun
+from sweeps.reporting.cells import label, name_of, show, unit_of
+from sweeps.reporting.results import NONE_HERE, Results, Trial, ranking
+
+MOST_NAMED = 3
+"""Parameters that the name of a trial holds."""
+
+Details = Callable[[Trial], Sequence[SeedRun]]
+"""The seed runs of a trial with learning curves and confusion matrices; none of a CSV file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Points that belong together, perhaps joined by a line."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    edges: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Lower and upper edges of a band or of error bars; along x where y holds categories, else along y."""
+    hover: tuple[str, ...] | None = None
+    line: bool = False
+    dashed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Lines or points over two axes."""
+
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    whole_x: bool = False
+    """Whether x counts something."""
+    categories: tuple[str, ...] | None = None
+    """Names along y, from the top; y of the points are their numbers."""
+    square: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """One horizontal bar for each name, from the top."""
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+    x_label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A matrix of colours with numbers in it; None where there is nothing."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    texts: tuple[tuple[str, ...], ...]
+    x_label: str
+    y_label: str
+    scale: str
+    """What the colours mean, with its unit."""
+
+
+Chart = Plot | Bars | Grid
+
+
+def title_of(results: Results, trial: Trial) -> str:
+    """A trial by what sets it apart; of many parameters those that the study's first trial has otherwise."""
+    names = results.varying()
+    if len(names) > MOST_NAMED:
+        first = results.trials[0].values
+        names = [name for name in names if repr(first.get(name)) != repr(trial.values.get(name))]
+        if not names:
+            return "base"
+    parts = []
+    for name in names:
+        if trial.value(name) == NONE_HERE:
+            continue
+        value = show(name, trial.values.get(name))
+        plain = isinstance(trial.values.get(name), int | float | bool) or value in ("none", "off", "all", "/")
+        parts.append(f"{'lr' if name == 'lr' else name_of(name).lower()} {value}" if plain else value)
+    return ", ".join(parts) or f"trial {trial.number}"
+
+
+def scale_of(metric: str) -> tuple[float, str]:
+    """Factor and axis label of a score."""
+    unit = unit_of(metric)
+    return unit.factor, f"{label(metric)} ({unit.sign})" if unit.sign else label(metric)
+
+
+def require(trials: Sequence[Any], what: str) -> None:
+    """Refuses a picture of nothing."""
+    if not trials:
+        raise ConfigError(f"The picture {what} needs complete trials.")
+
+
+def best_runs(results: Results, details: Details, what: str) -> list[SeedRun]:
+    """The planned seed runs of the best trial, with their details."""
+    ranked = ranking(results)
+    require(ranked, what)
+    return [run for run in details(ranked[0]) if run.seed in ranked[0].seeds]
+
+
+def floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """As charts hold them."""
+    return tuple(float(value) for value in values)

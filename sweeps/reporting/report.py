@@ -1,0 +1,177 @@
+"""The report of a study as a sequence of blocks: its question, what was done, answers, tables, pictures.
+
+`markdown`, `latex` and `html` write blocks out.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.hypotheses import canonical, same
+from sweeps.definition.outputs.registry import TABLES, Spec
+from sweeps.records import StudyRecord
+from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.cells import count
+from sweeps.reporting.figures import caption
+from sweeps.reporting.inline import Inline, code, joined
+from sweeps.reporting.results import NONE_HERE, Results, distinct
+from sweeps.reporting.table import Table
+from sweeps.reporting.tables import make
+
+MADE_BY = "Made by "
+"""Stands before the command in the report of a study."""
+
+
+OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "summary")}
+"""Tables that a report has without being asked."""
+
+
+def tables_of(results: Results, specs: Sequence[Spec]) -> list[Table]:
+    """The given tables.
+
+    Raises:
+        ConfigError: one of them cannot be made.
+    """
+    return [table for spec in specs for table in make(results, spec)]
+
+
+def report(results: Results, specs: Sequence[Spec] | None = None, figures: Sequence[Spec] = ()) -> list[Block]:
+    """The whole report.
+
+    Args:
+        specs: in place of the study's tables.
+        figures: those that have been drawn.
+    """
+    blocks: list[Block] = [Heading(text=results.study, level=1)]
+    if results.about:
+        blocks += _about(results)
+    asked = {spec.kind for spec in (specs if specs is not None else results.tables)}
+    if specs is None and any(item.parameter for item in results.hypotheses) and "hypotheses" not in asked:
+        blocks += [Heading(text="Answers", level=2), *make(results, OWN["hypotheses"])]
+    if specs is None and any(trial.fresh for trial in results.trials) and "confirmed" not in asked:
+        blocks += [Heading(text="Confirmation", level=2), *make(results, OWN["confirmed"])]
+    if len(blocks) > 3 and any(isinstance(block, Table) for block in blocks):
+        blocks.append(Heading(text="Results", level=2))
+    blocks += own_tables(results) if specs is None else tables_of(results, specs)
+    if figures:
+        blocks.append(Heading(text="Pictures", level=2))
+        blocks += [Picture(kind=spec.kind, caption=caption(results, spec)) for spec in figures]
+    if results.about:
+        blocks += [Rule(), Paragraph(lines=tuple(footer(results)))]
+    return blocks
+
+
+@lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
+def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
+    """The tables that the study names; one that cannot be made says why, since nobody typed its name just now."""
+    blocks: list[Table | Paragraph] = []
+    for spec in results.tables or (OWN["summary"],):
+        try:
+            blocks += make(results, spec)
+        except ConfigError as error:
+            blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f": {error}"),)))
+    return tuple(blocks)
+
+
+def _about(results: Results) -> list[Block]:
+    assert results.about
+    about = results.about
+    data = about.data
+    images = data.num_images
+    blocks: list[Block] = [Paragraph(lines=(about.question,))]
+    prose = about.about.strip()
+    blocks += [Prose(text=prose)] if prose else []
+    said = [item.says for item in results.hypotheses if item.says and item.parameter is None]
+    if said:
+        blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
+    facts: list[Inline] = [
+        (
+            "Images: ",
+            code(data.source),
+            f", {images['train']} for training, {images['val']} for selection (val), "
+            f"{images['test']} for the final score (test); {len(data.classes)} classes.",
+        )
+    ]
+    settings = _settings(results, about)
+    if settings:
+        facts.append(("All trials: ", joined(", ", settings), "."))
+    facts += data.notes
+    if data.skipped:
+        facts.append(
+            f"{len(data.skipped)} broken images were left out: "
+            f"{', '.join(Path(name).name for name in sorted(data.skipped))}."
+        )
+    if data.num_leaked:
+        facts.append(f"{data.num_leaked} images of val and test stand in train too, pixel by pixel.")
+    if data.num_contradicting:
+        facts.append(f"{data.num_contradicting} images stand in two classes, pixel by pixel.")
+    planned = about.num_trials
+    total = planned * len(about.seeds)
+    done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
+    facts.append(
+        f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}; "
+        f"{done} of {total} seed runs done. {_selection(results)}; test is scored once per seed run."
+    )
+    facts.append((MADE_BY, code(about.command), "."))
+    return [*blocks, Paragraph(lines=tuple(facts))]
+
+
+def _settings(results: Results, about: StudyRecord) -> list[Inline]:
+    """What the study says of all trials and is true of each; what is left at its default stands in the CSV."""
+    told: list[Inline] = []
+    for name, given in about.base.items():
+        values = distinct(trial.value(name) for trial in results.trials) or [given]
+        if len(values) == 1 and values[0] != NONE_HERE:
+            told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
+    told += [f"{name} {about.data.options[name]}" for name in ("size", "crop") if about.data.options.get(name)]
+    used = {trial.values.get("weights") for trial in results.trials}
+    for name, stage in about.pretrain.items():
+        if name not in used:
+            continue
+        inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage.trial.items())
+        told.append((code(name), f" pretrained on {stage.data['source']} ({inside})"))
+    return told
+
+
+def _selection(results: Results) -> str:
+    """By what epochs and trials are chosen."""
+    monitors = distinct(trial.values.get("monitor", results.metric) for trial in results.trials)
+    if all(monitor == results.metric for monitor in monitors):
+        return f"Epochs, trials and networks are selected by mean {results.metric}"
+    return f"Trials and networks are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"
+
+
+def footer(results: Results) -> list[Inline]:
+    """Where the numbers come from: data, seeds, dates and commits of the runs, versions."""
+    if not results.about:
+        return [f"Study {results.study}, seeds {spans({s for trial in results.trials for s in trial.seeds})}."]
+    about = results.about
+    environment, images = about.environment, about.data.images_name
+    lines: list[Inline] = [(f"Study {results.study}, images ", code(images), f", seeds {spans(about.seeds)}.")]
+    fresh = sorted({seed for trial in results.trials if trial.fresh for seed in trial.fresh.seeds})
+    if fresh:
+        lines.append(f"Fresh seeds {spans(fresh)}.")
+    if results.origin.dates:
+        dates = results.origin.dates
+        span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        commits = ", ".join(results.origin.commits)
+        lines.append(f"Runs of {span}" + (f", commit {commits}." if commits else "."))
+    if results.origin.reused_from:
+        lines.append(f"Some seed runs were taken over from: {', '.join(results.origin.reused_from)}.")
+    lines.append(
+        f"torch {environment.torch}, torchvision {environment.torchvision}, {environment.device}, "
+        f"{count(environment.threads, 'thread')} per fit."
+    )
+    return lines
+
+
+def spans(seeds: Iterable[int]) -> str:
+    """`0, 3, 10 to 19`: sorted, with three or more in a row drawn together."""
+    rows: list[list[int]] = []
+    for seed in sorted(seeds):
+        if rows and seed == rows[-1][-1] + 1:
+            rows[-1].append(seed)
+        else:
+            rows.append([seed])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)

@@ -1,0 +1,181 @@
+"""Writes results to files: reports in all formats with their pictures, the CSV of seed runs, JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_tl.errors import ConfigError
+from resnet_tl.files import write_text
+from sweeps.definition.outputs.registry import Spec
+from sweeps.records import SeedRun, study_to_json
+from sweeps.reporting.answers import answers
+from sweeps.reporting.blocks import Paragraph
+from sweeps.reporting.frame import about_path, frame_of, sha256
+from sweeps.reporting.inline import Inline, code
+from sweeps.reporting.report import report
+from sweeps.reporting.results import Results, Trial
+from sweeps.statistics.stats import bootstrap_interval, summarise
+from sweeps.storage.ledger import Ledger
+from sweeps.storage.networks import NetworkStore
+
+if TYPE_CHECKING:
+    from sweeps.reporting.chart import Chart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written."""
+
+    text: str
+    """Of the report."""
+    pictures: tuple[Path, ...]
+
+
+def write_report(
+    results: Results,
+    target: Path,
+    *,
+    form: str = "markdown",
+    specs: Sequence[Spec] | None = None,
+    figures: Sequence[Spec] | None = None,
+    every: bool = False,
+    ledger: Ledger | None = None,
+    out: Path | None = None,
+) -> Written:
+    """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
+
+    Args:
+        target: the file.
+        form: `markdown`, `csv`, `json`, `latex` or `html`.
+        specs: tables in place of the study's own.
+        figures: pictures in place of the study's own; None for those, if no table was asked for.
+        every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
+        ledger: has learning curves; None for a CSV file.
+        out: of the study, with its predictions.
+
+    Raises:
+        ConfigError: a table or picture that was asked for cannot be made.
+    """
+    if form in ("csv", "json"):
+        text = to_csv(results) if form == "csv" else to_json(results)
+        write_text(target, text)
+        return Written(text=text, pictures=())
+    own = results.figures if specs is None and form != "latex" else ()
+    asked = tuple(own if figures is None else figures)
+    charts, missing = _charts(results, asked, ledger, out, lenient=figures is None or every)
+    blocks = report(results, specs, tuple(charts))
+    if missing:
+        blocks.append(Paragraph(lines=tuple(missing)))
+    addresses = {spec.kind: f"{results.study}.{spec.kind}.svg" for spec in charts}
+    pictures = tuple(target.with_name(name) for name in addresses.values())
+    for place, chart in zip(pictures, charts.values(), strict=True):
+        from sweeps.reporting.svg import svg
+
+        write_text(place, svg(chart))
+    if form == "html":
+        from sweeps.reporting.html import html
+
+        text = html(results.study, blocks, {spec.kind: chart for spec, chart in charts.items()})
+    elif form == "latex":
+        from sweeps.reporting.latex import latex
+
+        text = latex(blocks)
+    else:
+        from sweeps.reporting.markdown import markdown
+
+        text = markdown(blocks, addresses)
+    write_text(target, text)
+    if results.about and form == "markdown" and specs is None and ledger is not None:
+        write_csv(results, target.with_suffix(".csv"))
+    return Written(text=text, pictures=pictures)
+
+
+def _charts(
+    results: Results, specs: Sequence[Spec], ledger: Ledger | None, out: Path | None, *, lenient: bool
+) -> tuple[dict[Spec, "Chart"], list[Inline]]:
+    if not specs:
+        return {}, []
+    from sweeps.reporting.figures import draw
+
+    networks = NetworkStore(out, results.study) if out is not None else None
+
+    @cache
+    def details(fingerprint: str | None) -> list[SeedRun]:
+        if ledger is None or results.about is None:
+            return []
+        runs = ledger.seed_runs(results.study, fingerprint=fingerprint, heavy=True)
+        return [networks.with_matrices(run) for run in runs] if networks else runs
+
+    charts: dict[Spec, Chart] = {}
+    missing: list[Inline] = []
+    for spec in specs:
+        try:
+            charts[spec] = draw(results, spec, lambda trial: details(trial.fingerprint))
+        except ConfigError as error:
+            if not lenient:
+                raise
+            missing.append(("No picture ", code(spec.kind), f": {error}"))
+    return charts, missing
+
+
+def to_csv(results: Results) -> str:
+    """The frame as CSV."""
+    return str(frame_of(results).to_csv(index=False, lineterminator="\n"))
+
+
+def write_csv(results: Results, path: Path) -> None:
+    """Writes the frame, and beside it what the study said of itself, so that its report can be made from the two."""
+    text = to_csv(results)
+    write_text(path, text)
+    if results.about:
+        content = {
+            "csv_sha256": sha256(text),
+            "about": study_to_json(results.about),
+            "origin": asdict(results.origin),
+            "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
+        }
+        write_text(about_path(path), json.dumps(content, indent=1) + "\n")
+
+
+def to_json(results: Results) -> str:
+    """Everything that a report is made from, as numbers."""
+    frame = frame_of(results).astype(object)
+    rows = frame.where(frame.notna(), None).to_dict(orient="records")
+    content: dict[str, Any] = {
+        "study": results.study,
+        "metric": results.metric,
+        "direction": "maximize" if results.higher_is_better else "minimize",
+    }
+    if results.about:
+        content |= {"about": study_to_json(results.about)}
+        content |= {"origin": asdict(results.origin)}
+    metrics = [metric for metric in dict.fromkeys([results.metric, results.on_test]) if results.has(metric)]
+    content["trials"] = [_trial_as_json(trial, metrics) for trial in results.trials]
+    content["answers"] = [
+        asdict(answer) | {"hypothesis": answer.hypothesis.written()} for answer in answers(results, results.hypotheses)
+    ]
+    return json.dumps(content | {"seed_runs": rows}, indent=1, allow_nan=False) + "\n"
+
+
+def _trial_as_json(trial: Trial, metrics: list[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"trial": trial.number, "state": trial.state, "seeds": list(trial.seeds)}
+    if trial.state == "complete":
+        told["scores"] = {metric: _scores(trial.scores(metric)) for metric in metrics if trial.mean(metric) is not None}
+    if trial.fresh:
+        told["fresh"] = _trial_as_json(trial.fresh, metrics)
+    return told
+
+
+def _scores(values: list[float]) -> dict[str, Any]:
+    told = summarise(values)
+    return {
+        "n": told.n,
+        "mean": told.mean,
+        "median": told.median,
+        "sd": told.sd,
+        "t_interval": None if told.low is None else [told.low, told.high],
+        "bca_interval": bootstrap_interval(values),
+    }

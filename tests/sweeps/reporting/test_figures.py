@@ -1,0 +1,50 @@
+"""What pictures show."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.outputs.registry import FIGURES
+from sweeps.reporting.chart import Grid, Plot
+from sweeps.reporting.figures import caption, draw
+from sweeps.reporting.reading import from_csv
+from sweeps.reporting.results import Results
+
+
+def of(tmp_path: Path, text: str) -> Results:
+    path = tmp_path / "r.csv"
+    path.write_text(text)
+    return from_csv(path)
+
+
+def test_a_heatmap_has_the_parameters_that_were_asked_for(tmp_path: Path) -> None:
+    lines = ["trial,seed,head,lr,batch_size,val/accuracy"]
+    for number, (head, lr, size) in enumerate(itertools.product(["linear", "mlp_relu"], [1e-3, 1e-2], [8, 16])):
+        lines.append(f"{number},0,{head},{lr},{size},{0.5 + 0.05 * number}")
+    results = of(tmp_path, "\n".join(lines) + "\n")
+    for options, expected in (
+        ({}, ("Head", "Learning rate")),
+        ({"rows": "batch_size"}, ("Batch size", "Head")),
+        ({"columns": "head"}, ("Learning rate", "Head")),
+        ({"rows": "lr", "columns": "batch_size"}, ("Learning rate", "Batch size")),
+    ):
+        chart = draw(results, FIGURES.spec({"heatmap": options}, "figures"), lambda trial: ())
+        assert isinstance(chart, Grid)
+        assert (chart.y_label, chart.x_label) == expected
+    with pytest.raises(ConfigError, match="two parameters"):
+        draw(results, FIGURES.spec({"heatmap": {"rows": "lr", "columns": "lr"}}, "figures"), lambda trial: ())
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(3, "Every seed run, trials by rank"), (18, "Seed runs of 16 of 18 trials, by rank")]
+)
+def test_every_seed_run_is_said_where_it_is_true(tmp_path: Path, count: int, said: str) -> None:
+    rows = "".join(f"{n},0,{n + 1},{0.5 + n / 100}\n" for n in range(count))
+    results = of(tmp_path, "trial,seed,lr,val/accuracy\n" + rows)
+    spec = FIGURES.spec("seeds", "figures")
+    assert caption(results, spec) == said
+    chart = draw(results, spec, lambda trial: ())
+    assert isinstance(chart, Plot)
+    assert len(chart.categories or ()) == min(count, 16)

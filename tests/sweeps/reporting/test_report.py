@@ -1,0 +1,62 @@
+"""What the head of a report says is true of every row below it."""
+
+from typing import Any
+
+from sweeps.records import StageRecord
+from sweeps.reporting.markdown import markdown
+from sweeps.reporting.report import report
+from sweeps.reporting.results import Results, Trial
+from tests.sweeps.reporting.studies import study
+
+BASE = {"head": "linear", "head_width": 256, "dropout": 0.5, "epochs": 3, "monitor": "val/accuracy"}
+
+STAGE = {"stage": StageRecord(trial={"lr": 1}, seed=0, data={"source": "x"})}
+
+
+def said(*trials: dict[str, Any], base: dict[str, Any], seeds: tuple[int, ...] = (0, 1), about: str = "") -> str:
+    """The report of a study with these trials, none of which has run."""
+    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials), pretrain=STAGE)
+    return markdown(
+        report(
+            Results(
+                study="s", metric="val/accuracy", columns=(), seeds=seeds, about=record,
+                trials=tuple(Trial(number=n, values=BASE | values) for n, values in enumerate(trials)),
+            )
+        )
+    )  # fmt: skip
+
+
+def test_what_is_said_of_all_trials_is_true_of_each() -> None:
+    text = said({"epochs": 3}, {"epochs": 2}, {"epochs": 1}, base={"epochs": 3, "head": "linear"})
+    assert "All trials: head linear.  \n" in text
+    text = said({"epochs": 5}, {"epochs": 5}, base={"epochs": 3})
+    assert "All trials: epochs 5.  \n" in text, "values that set it win over the file"
+    assert "All trials" not in said({"epochs": 1}, {"epochs": 2}, base={"epochs": 3})
+
+
+def test_what_has_no_effect_is_not_said() -> None:
+    base = {"dropout": 0.5, "head_width": 256}
+    assert "All trials" not in said({"head": "linear"}, {"head": "mlp_relu"}, base=base)
+    assert "All trials: head_width 256.  \n" in said({"head": "mlp_relu"}, base=base)
+    assert "All trials: dropout 0.5, head_width 256.  \n" in said({"head": "mlp_leaky_dropout"}, base=base)
+
+
+def test_what_selects_the_epochs_is_said_where_it_is_something_else() -> None:
+    assert "Epochs, trials and networks are selected by mean val/accuracy" in said({}, base={})
+    text = said({"monitor": "val/loss"}, base={})
+    assert "Trials and networks are selected by mean val/accuracy, epochs by val/loss" in text
+
+
+def test_one_is_no_plural_and_questions_are_text() -> None:
+    text = said({}, base={}, seeds=(0,))
+    assert "1 trial (grid) × 1 seed; 0 of 1 seed runs done" in text
+    assert "\n\nIs 1 < 2\\_?\n\n" in text
+
+
+def test_prose_keeps_its_markup() -> None:
+    assert "\n\n- *a*\n- `b`\n\n" in said({}, base={}, about="- *a*\n- `b`\n")
+
+
+def test_a_pretrained_network_is_named_where_a_trial_starts_from_it() -> None:
+    assert "All trials: `stage` pretrained on x (lr 1).  \n" in said({"weights": "stage"}, {"weights": "none"}, base={})
+    assert "pretrained" not in said({"weights": "none"}, base={})
