@@ -186,7 +186,7 @@ def metric_of(score: str) -> Metric:
     return METRICS[score.rpartition("/")[2]]
 
 
-def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats], Ints, Floats]:
+def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> dict[str, Floats]:
     """All metrics of one split, for each of several networks.
 
     Args:
@@ -194,9 +194,8 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> tuple[dict[str, Floats]
         labels_N: true classes; each class occurs.
 
     Returns:
-        every one of `METRICS`, each [M], the confusion matrices [M, K, K], and `reliability_MR3`.
+        every one of `METRICS`, each [M].
     """
     counts_MKK = confusion_MKK(logits_MNK.argmax(-1), labels_N, logits_MNK.shape[-1])
     scored = Scored(labels_N=labels_N, log_p_MNK=log_softmax(logits_MNK), counts_MKK=counts_MKK)
-    values = {name: metric.of(scored) for name, metric in METRICS.items()}
-    return values, counts_MKK, reliability_MR3(scored.log_p_MNK, labels_N)
+    return {name: metric.of(scored) for name, metric in METRICS.items()}

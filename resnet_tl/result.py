@@ -29,11 +29,6 @@ class FitResult:
     """The epoch whose network was selected on `val`; None when diverged."""
     metrics: dict[str, float]
     """`split/name` for val and test with the selected network; empty when diverged. For train see `history`."""
-    confusion: dict[str, list[list[int]]]
-    """For val and test counts [K, K]: row = true class, column = predicted class."""
-    reliability: list[list[float]]
-    """On test, for ten bins of predicted probability: images, sum of probabilities, images that are right; empty when
-    diverged."""
     compact: dict[str, bytes]
     """For val and test what the selected network said of each image: `predictions.unpack` reads it; empty when
     diverged."""

@@ -198,9 +198,9 @@ def _shared(prepared: "PreparedStudy") -> list[str]:
     reuse = prepared.decide_reuse(todo, plan.to_ask)
     lines = [f"shared: {decision.describe()}" for decision in reuse.decisions]
     if not lines:
-        lines = ["shared: nothing; no trial has a frozen front whose outputs could be foreseen"]
+        lines = ["shared: nothing; no trial has a frozen prefix whose outputs could be foreseen"]
     device = prepared.environment.device
-    most = max(worker_bytes(c, data, reuse.of(prepared.front(c)), device=device) for c in configs)
+    most = max(worker_bytes(c, data, reuse.of(prepared.prefix(c)), device=device) for c in configs)
     lines.append(f"memory: at most {most / 1e9:.1f} GB a worker")
     runs = [*todo, *((config, len(study.seeds)) for config in prepared.probes()[: plan.to_ask])]
     if study.confirm:

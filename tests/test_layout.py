@@ -1,6 +1,6 @@
-"""Imports go one way, and heavy libraries are imported only where they are used."""
+"""What is imported when, and whether the map of the architecture is the tree. Directions are held by import-linter."""
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,67 +9,47 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# library -> the only modules that may import it
-ONLY_IN = {
-    "optuna": ["sweeps/definition/space.py", "sweeps/engine/study.py"],
-    "mlflow": [
-        "sweeps/engine/bulk.py",
-        "sweeps/engine/publish.py",
-        "sweeps/engine/record.py",
-        "sweeps/engine/tracker.py",
-    ],
-    "sqlalchemy": ["sweeps/ledger.py"],
-    "hydra": ["sweeps/definition/compose.py"],
-    "pebble": ["sweeps/engine/execute.py"],
-}
-
-
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-MODULES = sorted([*(ROOT / "resnet_tl").rglob("*.py"), *(ROOT / "sweeps").rglob("*.py")])
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_keep_their_direction(path: Path) -> None:
-    name, found = path.relative_to(ROOT).as_posix(), imports(path)
-    for library, allowed in ONLY_IN.items():
-        if name not in allowed:
-            assert not {m for m in found if m.split(".")[0] == library}, f"{library} belongs to {allowed}"
-    if name.startswith("resnet_tl/"):
-        assert not {m for m in found if m.split(".")[0] == "sweeps"}
-    if name.startswith("sweeps/reporting/"):
-        assert not {m for m in found if m.startswith(("sweeps.engine", "torch."))} - {"torchvision.models"}
-        assert "sweeps.definition.plan" not in found
-        assert "torch" not in found
-    if name.startswith("sweeps/statistics/"):
-        assert not {m for m in found if m.startswith("sweeps.") and not m.startswith("sweeps.statistics")}
-        assert not {m for m in found if m.startswith("resnet_tl")}
-    if name.startswith("sweeps/definition/"):
-        assert not {m for m in found if m.startswith(("sweeps.engine", "sweeps.reporting", "sweeps.ledger"))}
-
 
 @pytest.mark.parametrize(
     "module",
     [
+        "resnet_tl",
         "resnet_tl.config",
         "resnet_tl.training.stage",
         "sweeps.run",
         "sweeps.report",
-        "sweeps.reporting.report",
         "sweeps.status",
-        "sweeps.engine.session",
+        "sweeps.planning.plan",
+        "sweeps.reporting.report",
+        "sweeps.engine.prepared_study",
     ],
 )
 def test_importing_does_not_load_what_is_not_needed(module: str) -> None:
-    heavy = "{'torch', 'torchvision', 'mlflow', 'sklearn', 'optuna'}"
+    heavy = "{'torch', 'torchvision', 'mlflow', 'sklearn', 'optuna', 'alembic', 'hydra', 'matplotlib', 'plotly'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_map_of_the_architecture_is_the_tree() -> None:
+    """Every folder and module of the packages stands in docs/architecture.md, and nothing else does."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    (block,) = re.findall(r"```tree\n(.*?)```", text, flags=re.DOTALL)
+    mapped: set[str] = set()
+    folder = ""
+    for line in block.splitlines():
+        place, _, names = line.partition("  ")
+        if place.strip():
+            folder = place.strip().rstrip("/")
+            mapped.add(folder)
+        mapped |= {f"{folder}/{name}" for name in re.findall(r"[a-z][a-z0-9_]*", names.split("--")[0])}
+    tree = set()
+    for package in ("resnet_tl", "sweeps"):
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT)
+            if path.name == "__init__.py":
+                tree.add(parts.parent.as_posix())
+            elif "migrations" not in parts.parts:
+                tree.add(parts.with_suffix("").as_posix())
+    tree -= {place for place in tree if "/migrations" in place}
+    assert mapped == tree

@@ -73,7 +73,7 @@ def _corner(place: str, room_h: int, room_w: int) -> tuple[int, int]:
 
 
 def views_B(samples_B: NDArray[np.int64], *, key: int, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Which of `finite_views(names)` each sample gets: the face that `augment_BCHW` would give it."""
+    """Which of `finite_views(names)` each sample gets: the one that `augment_BCHW` would give it."""
     draws_BW = uniforms_BW(key, samples_B, _WIDTH)
     number_B = _place(draws_BW) if "five_crop" in names else np.zeros(len(samples_B), dtype=np.int64)
     for name, column in (("hflip", _HFLIP), ("vflip", _VFLIP)):
@@ -83,7 +83,7 @@ def views_B(samples_B: NDArray[np.int64], *, key: int, names: tuple[str, ...]) -
 
 
 def render(images_BCHW: Tensor, view: View, crop: int | None) -> Tensor:
-    """The same face of every image."""
+    """Every image under the same view."""
     if crop is not None:
         top, left = _corner(view.place, images_BCHW.shape[2] - crop, images_BCHW.shape[3] - crop)
         images_BCHW = images_BCHW[:, :, top : top + crop, left : left + crop]

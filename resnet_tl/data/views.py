@@ -1,4 +1,4 @@
-"""The finite augmentations: those under which an image has few faces, all of which can be computed beforehand."""
+"""The finite augmentations: those under which an image has few views, all of which can be computed beforehand."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -11,7 +11,7 @@ PLACES = ("centre", "top_left", "top_right", "bottom_left", "bottom_right")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """One face of an image."""
+    """One deterministic presentation of an image."""
 
     place: str = "centre"
     hflip: bool = False
@@ -28,7 +28,7 @@ PLAIN = View()
 
 
 def finite_views(augment: tuple[str, ...]) -> tuple[View, ...] | None:
-    """All faces of an image under these augmentations, `PLAIN` first; None when there is no end of them."""
+    """All views of an image under these augmentations, `PLAIN` first; None when there is no end of them."""
     if set(augment) - set(FINITE_AUGMENTATIONS):
         return None
     places = PLACES if "five_crop" in augment else PLACES[:1]

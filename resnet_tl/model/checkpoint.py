@@ -25,6 +25,9 @@ from resnet_tl.identity import version_of
 
 FORMAT = 1
 
+BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16}
+"""What held for networks whose card does not say it, since it was written before there was a choice."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -83,7 +86,7 @@ def read_card(folder: Path) -> Card:
             raise CheckpointError(f"{path} must have format {FORMAT}; another version of this program wrote it.")
         for name in ("classes", "size", "mean", "std"):
             content[name] = tuple(content[name])
-        content.setdefault("first_layer", "luma")
+        content = BEFORE | content
         return Card(**content)
     except FileNotFoundError:
         inner = folder / "checkpoint"

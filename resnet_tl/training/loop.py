@@ -206,7 +206,7 @@ class Loop:
     def _scores(self, split: str, logits_MNK: NDArray[np.float64]) -> list[dict[str, float] | None]:
         """Every metric of each member on a split; None where an output is not finite."""
         finite_M = np.array([bool(np.isfinite(logits_NK).all()) for logits_NK in logits_MNK])
-        values, *_ = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), self._labels[split])
+        values = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), self._labels[split])
         return [
             {f"{split}/{name}": float(value_M[place]) for name, value_M in values.items()} if finite else None
             for place, finite in enumerate(finite_M)
@@ -260,8 +260,6 @@ class Loop:
             max_epoch=member.trial.epochs,
             best_epoch=history.best_epoch,
             metrics=metrics,
-            confusion={s: predictions.confusion_KK(logits_NK, labels[s]).tolist() for s, logits_NK in logits.items()},
-            reliability=predictions.reliability_R3(logits["test"], labels["test"]).tolist(),
             compact={s: predictions.pack(logits_NK, labels[s]) for s, logits_NK in logits.items()},
             history=history.epochs,
             num_trainable=self._num_trained(member.trial),
@@ -281,8 +279,6 @@ class Loop:
             max_epoch=member.trial.epochs,
             best_epoch=None,
             metrics={},
-            confusion={},
-            reliability=[],
             compact={},
             history=self._histories[n].epochs,
             num_trainable=self._num_trained(member.trial),

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.errors import ConfigError
+from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
+from resnet_tl.head_spec import idle_head_options, options_of
 from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.options import nearest, validate
 from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
@@ -363,10 +365,22 @@ def _check_whole(definition: Definition, narrowed: bool) -> None:
                 definition.stage_trial(trial.weights, trial.backbone)
         except ConfigError as error:
             problems += error.problems
+    problems += _idle_options(definition)
     if not narrowed:
         problems += _unknown_values(definition)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
+
+
+def _idle_options(definition: Definition) -> list[str]:
+    """An option of heads that is given must have an effect on some head of the study."""
+    space = definition.space
+    given = {*definition.base, *(dimension.name for dimension in space.dimensions)}
+    given |= {other for dimension in space.dimensions for _, others in dimension.sets for other in others}
+    trials = [definition.trial(params) for params in space.probes()]
+    idle = [option for option in HEAD_OPTIONS if option in given]
+    idle = [option for option in idle if not any(option in options_of(trial.head) for trial in trials)]
+    return idle_head_options(trials[0], idle)
 
 
 def _unknown_values(definition: Definition) -> list[str]:

@@ -245,7 +245,7 @@ class _Driver:
             configs += prepared.probes()
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
         self._warn(configs)
-        if self._study.method == "random" and any(prepared.front(config) for config in configs):
+        if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._interrupt.check()
         if self._todo or self._state.to_ask:
@@ -264,7 +264,7 @@ class _Driver:
         decided = prepared.decide_reuse(self._todo_counts(), self._state.to_ask)
         with contextlib.ExitStack() as held:
             held.enter_context(cache.hold(prepared.in_use()))  # what was pretrained just now, too
-            held.enter_context(cache.hold(prepared.present([d.front for d in decided.decisions if d.reuse])))
+            held.enter_context(cache.hold(prepared.present([d.prefix for d in decided.decisions if d.reuse])))
             self._reuse = provide_features(
                 prepared, decided, executor=executor, interrupt=self._interrupt, say=self._say
             )
@@ -430,11 +430,11 @@ class _Driver:
         self._ledger.put_trials(self._study.name, [trial])
         self._state.trials.append(trial)
         self._state.to_ask -= 1
-        front = self._prepared.front(config)
-        foreseen = front is None or not self._reuse.decisions or self._reuse.of(front) is not None
-        if front is not None and not foreseen and front not in self._unforeseen:
-            self._unforeseen.add(front)
-            self._say(f"{front.describe()} is computed each time: no planned trial was known to need it.")
+        prefix = self._prepared.prefix(config)
+        foreseen = prefix is None or not self._reuse.decisions or self._reuse.of(prefix) is not None
+        if prefix is not None and not foreseen and prefix not in self._unforeseen:
+            self._unforeseen.add(prefix)
+            self._say(f"{prefix.describe()} is computed each time: no planned trial was known to need it.")
         for seed in self._study.seeds:
             row = self._ledger.find(trial.fingerprint, seed) if self._others else None
             if row is not None:

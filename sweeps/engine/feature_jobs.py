@@ -1,4 +1,4 @@
-"""Outputs of frozen fronts, computed before the seed runs that need them, by all workers together."""
+"""Outputs of frozen prefixes, computed before the seed runs that need them, by all workers together."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from sweeps.planning.reuse import Decision, Reuse
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pass:
-    """One view of the images, through the front once, for all cuts at which its outputs are missing."""
+    """One view of the images, through the prefix once, for all cuts at which its outputs are missing."""
 
     view: View
     decisions: tuple[Decision, ...]
@@ -58,12 +58,12 @@ def provide_features(
             say(f"{len(gone)} entries ({size:.1f} GB) that were not used lately made room in the cache")
     for one in _passes(checked):
         rows = num_rows(one.view, study.data.num_images)
-        names = "; ".join(decision.front.describe() for decision in one.decisions)
+        names = "; ".join(decision.prefix.describe() for decision in one.decisions)
         say(f"computing once, for {rows:,} images ({one.view.name}): {names}")
-        making = begin([decision.front for decision in one.decisions], one.view, rows, study.cache)
+        making = begin([decision.prefix for decision in one.decisions], one.view, rows, study.cache)
         try:
             # the trial with the deepest cut has everything before it frozen
-            deepest = max(one.decisions, key=lambda decision: decision.front.cut)
+            deepest = max(one.decisions, key=lambda decision: decision.prefix.cut)
             shares = _Shares(study, making, deepest.trial, len(executor.slots))
             run_all(executor, shares, interrupt.check)
             assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
@@ -81,12 +81,12 @@ def _without_damaged(study: PreparedStudy, decision: Decision, say: Callable[[st
     for view in decision.views:
         if view not in missing:
             try:
-                verify(stored(decision.front, [view], study.cache))
+                verify(stored(decision.prefix, [view], study.cache))
             except DataError as error:
                 say(f"{error} They are computed anew.")
                 missing.append(view)
     rows = sum(num_rows(view, study.data.num_images) for view in missing)
-    return replace(decision, missing=tuple(missing), num_bytes=rows * decision.front.num_bytes)
+    return replace(decision, missing=tuple(missing), num_bytes=rows * decision.prefix.num_bytes)
 
 
 def _passes(decisions: Sequence[Decision]) -> Iterator[_Pass]:
@@ -94,7 +94,7 @@ def _passes(decisions: Sequence[Decision]) -> Iterator[_Pass]:
     for decision in decisions:
         if decision.reuse:
             for view in decision.missing:
-                together.setdefault((replace(decision.front, cut=0), view), []).append(decision)
+                together.setdefault((replace(decision.prefix, cut=0), view), []).append(decision)
     for (_, view), group in together.items():
         yield _Pass(view=view, decisions=tuple(group))
 
@@ -146,7 +146,7 @@ class _Shares:
 def folders(study: PreparedStudy, reuse: Reuse) -> list[Path]:
     """What must stay in the cache while a study runs."""
     return [
-        decision.front.folder(view, study.cache)
+        decision.prefix.folder(view, study.cache)
         for decision in reuse.decisions
         if decision.reuse
         for view in decision.views

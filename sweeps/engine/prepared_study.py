@@ -185,8 +185,8 @@ class PreparedStudy:
         """Parameter tensors that stay fixed."""
         return num_frozen(trial, self.data.channels)
 
-    def front(self, trial: TrialConfig) -> FrozenPrefix | None:
-        """The frozen front whose outputs a trial can share with others."""
+    def prefix(self, trial: TrialConfig) -> FrozenPrefix | None:
+        """The frozen prefix whose outputs a trial can share with others."""
         return frozen_prefix_of(trial, self.data, self.weights_identity(trial), self.environment)
 
     def in_use(self) -> list[Path]:
@@ -212,13 +212,13 @@ class PreparedStudy:
             probes = self.probes()
             share = to_ask * len(self.study.seeds) / len(probes)
             runs += [(config, share) for config in probes]
-        fronts = [(config, self.front(config), count) for config, count in runs]
-        return decide(fronts, self._conditions([front for _, front, _ in fronts if front is not None]))
+        prefixes = [(config, self.prefix(config), count) for config, count in runs]
+        return decide(prefixes, self._conditions([prefix for _, prefix, _ in prefixes if prefix is not None]))
 
-    def _conditions(self, fronts: Sequence[FrozenPrefix]) -> Conditions:
+    def _conditions(self, prefixes: Sequence[FrozenPrefix]) -> Conditions:
         run = self.definition.run
         # neither the images of this study nor what is stored of them already is to make room for more
-        with hold([Path(self.data.folder), *self.present(fronts)]):
+        with hold([Path(self.data.folder), *self.present(prefixes)]):
             free_bytes = room(self.cache, run.cache_gb)
         return Conditions(
             num_images=self.data.num_images,
@@ -232,13 +232,13 @@ class PreparedStudy:
             is_stored=self._is_stored,
         )
 
-    def _is_stored(self, front: FrozenPrefix, view: View) -> bool:
-        return (front.folder(view, self.cache) / "features.json").exists()
+    def _is_stored(self, prefix: FrozenPrefix, view: View) -> bool:
+        return (prefix.folder(view, self.cache) / "features.json").exists()
 
-    def present(self, fronts: Iterable[FrozenPrefix]) -> list[Path]:
-        """Folders of what is stored of fronts already, under any view."""
+    def present(self, prefixes: Iterable[FrozenPrefix]) -> list[Path]:
+        """Folders of what is stored of prefixes already, under any view."""
         views = finite_views(FINITE_AUGMENTATIONS) or ()
-        folders = dict.fromkeys(front.folder(view, self.cache) for front in fronts for view in views)
+        folders = dict.fromkeys(prefix.folder(view, self.cache) for prefix in prefixes for view in views)
         return [folder for folder in folders if folder.exists()]
 
     # -- the record -------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class Scheduler:
     """Hands out seed runs and takes in what they say; `Callbacks` of `run_all`.
 
     Args:
-        reuse: what is stored of frozen fronts.
+        reuse: what is stored of frozen prefixes.
         num_slots: workers.
         work: folder for what runs keep while they go on.
         todo: seed runs that wait; more may be added while it runs.
@@ -138,13 +138,13 @@ class Scheduler:
         )
 
     def _features(self, config: TrialConfig) -> Stored | None:
-        decision = self._reuse.of(self._study.front(config))
+        decision = self._reuse.of(self._study.prefix(config))
         if decision is None or not decision.reuse:
             return None
         views = finite_views(config.augment)
         if views is None or not set(views) <= set(decision.views):
             return None
-        return stored(decision.front, views, self._study.cache)
+        return stored(decision.prefix, views, self._study.cache)
 
     def _group_of(self, config: TrialConfig) -> str | None:
         """Heads on the same stored features are trained side by side."""

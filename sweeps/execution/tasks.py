@@ -25,7 +25,7 @@ class Train:
     data: Prepared
     environment: Environment
     features: Stored | None
-    """Outputs of the frozen front; None computes them as they are needed."""
+    """Outputs of the frozen prefix; None computes them as they are needed."""
 
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
@@ -84,7 +84,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComputeFeatures:
-    """Fills a part of the stored outputs of a frozen front."""
+    """Fills a part of the stored outputs of a frozen prefix."""
 
     trial: TrialConfig
     """Whose backbone is frozen at least up to the last cut."""
@@ -96,7 +96,7 @@ class ComputeFeatures:
     """Rows to fill."""
 
     def __call__(self, device: str, report: Report) -> int:
-        """Returns how many images passed through the front."""
+        """Returns how many images passed through the prefix."""
         import torch
 
         from resnet_tl.features.compute import compute

@@ -1,6 +1,6 @@
 """What is computed once for many seed runs, and whether that pays. Decides; computes nothing.
 
-A front's outputs are stored when that saves more than it costs: forward passes against passes, reading against
+A prefix's outputs are stored when that saves more than it costs: forward passes against passes, reading against
 computing, and room on the disk. The answer changes no number, only the time.
 """
 
@@ -28,18 +28,18 @@ READ_PER_S = 5e8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What is done about one front."""
+    """What is done about one prefix."""
 
-    front: FrozenPrefix
+    prefix: FrozenPrefix
     views: tuple[View, ...]
     trial: TrialConfig
-    """One that has this front."""
+    """One that has this prefix."""
     missing: tuple[View, ...]
     """Faces of the images whose outputs are not there yet."""
     seed_runs: float
     """Expected, where trials are yet to be proposed."""
     passes: int
-    """Images through the front without reuse: every epoch of every seed run, and the final scores."""
+    """Images through the prefix without reuse: every epoch of every seed run, and the final scores."""
     passes_once: int
     """The same with reuse."""
     num_bytes: int
@@ -49,7 +49,7 @@ class Decision:
 
     def describe(self) -> str:
         """One line for a dry run."""
-        what = f"{self.front.describe()}: {self.seed_runs:.3g} seed runs need {self.passes:,} passes through it"
+        what = f"{self.prefix.describe()}: {self.seed_runs:.3g} seed runs need {self.passes:,} passes through it"
         if not self.reuse:
             return f"{what}; computed each time, since {self.why}"
         if not self.missing:
@@ -63,13 +63,13 @@ class Reuse:
 
     decisions: tuple[Decision, ...]
 
-    def of(self, front: FrozenPrefix | None) -> Decision | None:
-        """What is done about a front; None where nothing was decided."""
-        return next((d for d in self.decisions if d.front == front), None)
+    def of(self, prefix: FrozenPrefix | None) -> Decision | None:
+        """What is done about a prefix; None where nothing was decided."""
+        return next((d for d in self.decisions if d.prefix == prefix), None)
 
-    def without(self, front: FrozenPrefix) -> "Reuse":
-        """The same, but with nothing stored of one front."""
-        changed = (replace(d, reuse=False, why="its check failed") if d.front == front else d for d in self.decisions)
+    def without(self, prefix: FrozenPrefix) -> "Reuse":
+        """The same, but with nothing stored of one prefix."""
+        changed = (replace(d, reuse=False, why="its check failed") if d.prefix == prefix else d for d in self.decisions)
         return Reuse(decisions=tuple(changed))
 
 
@@ -96,18 +96,18 @@ class Conditions:
 
 
 def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
-    """Decides about the fronts of planned trials.
+    """Decides about the prefixes of planned trials.
 
     Args:
-        runs: configurations, each with its front and its number of seed runs still to do.
+        runs: configurations, each with its prefix and its number of seed runs still to do.
     """
     counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
-    for config, front, seed_runs in runs:
-        if front is not None and seed_runs:
-            counts.setdefault(front, []).append((config, seed_runs))
-    found = [_decide(front, trials, conditions) for front, trials in counts.items()]
+    for config, prefix, seed_runs in runs:
+        if prefix is not None and seed_runs:
+            counts.setdefault(prefix, []).append((config, seed_runs))
+    found = [_decide(prefix, trials, conditions) for prefix, trials in counts.items()]
     # where room is short, what saves most work for each byte comes first
-    found.sort(key=lambda d: -(d.passes - d.passes_once) * d.front.macs / max(d.num_bytes, 1))
+    found.sort(key=lambda d: -(d.passes - d.passes_once) * d.prefix.macs / max(d.num_bytes, 1))
     free = conditions.free_bytes
     decisions = []
     for decision in found:
@@ -122,7 +122,7 @@ def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], condi
     return Reuse(decisions=tuple(decisions))
 
 
-def _decide(front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
+def _decide(prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
     images = conditions.num_images
     seen: dict[View, None] = {}
     expected = 0.0
@@ -132,13 +132,13 @@ def _decide(front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], co
         expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + final)
     passes = round(expected)
     views = tuple(seen)
-    missing = tuple(view for view in views if not conditions.is_stored(front, view))
+    missing = tuple(view for view in views if not conditions.is_stored(prefix, view))
     once = sum(num_rows(view, images) for view in missing)
-    num_bytes = once * front.num_bytes
-    compute_s = (passes - once) * front.macs / MACS_PER_S[conditions.device]
-    read_s = passes * front.num_bytes / READ_PER_S
+    num_bytes = once * prefix.num_bytes
+    compute_s = (passes - once) * prefix.macs / MACS_PER_S[conditions.device]
+    read_s = passes * prefix.num_bytes / READ_PER_S
     decision = Decision(
-        front=front,
+        prefix=prefix,
         views=views,
         trial=trials[0][0],
         missing=missing,
@@ -154,7 +154,7 @@ def _decide(front: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], co
     if conditions.off:
         return replace(decision, reuse=False, why="run.reuse is off")
     if is_head_only(trials[0][0], conditions.channels):
-        held = conditions.num_workers * sum(num_rows(view, images) for view in views) * front.num_bytes
+        held = conditions.num_workers * sum(num_rows(view, images) for view in views) * prefix.num_bytes
         if held > MOST_OF_MEMORY * conditions.memory_bytes:
             return replace(decision, reuse=False, why=f"{size_text(held)} of them would not fit into memory")
     if passes <= once:
@@ -194,7 +194,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
     rows = sum(data.num_images.values())
     if decision is not None and decision.reuse:
         # mapped, and for heads in memory once more
-        stored = sum(num_rows(view, data.num_images) for view in decision.views) * decision.front.num_bytes
+        stored = sum(num_rows(view, data.num_images) for view in decision.views) * decision.prefix.num_bytes
         total += 2 * stored if is_head_only(trial, data.channels) else stored
     if is_head_only(trial, data.channels):
         features = BACKBONES[trial.backbone].num_features
@@ -203,7 +203,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
         most = MOST_HEADS[device]
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
         total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
-    cut = decision.front.cut if decision is not None and decision.reuse else 0
+    cut = decision.prefix.cut if decision is not None and decision.reuse else 0
     costs = piece_costs(trial.backbone, data.channels, data.input_size)
     after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
     shapes = [cost.shape for name, cost in after if ".conv" not in name]

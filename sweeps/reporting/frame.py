@@ -6,9 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.reporting.results import PARAMETERS, SCORES, Results
+from resnet_tl.config import has_effect
+from sweeps.records import state_of_trial
+from sweeps.reporting.results import PARAMETERS, SCORES, Results, Trial
 
-COLUMNS = ("study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint")
+COLUMNS = (
+    "study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint",
+    "trial_state",
+)  # fmt: skip
 WHOLE = ("trial", "seed", "max_epoch", "best_epoch")
 """Columns of whole numbers."""
 
@@ -31,7 +36,10 @@ def frame_of(results: Results) -> pd.DataFrame:
                 side = FRESH if study.endswith(FRESH) else ""
                 named = f"{trial.values['study']}{side}" if "study" in trial.values else study
                 single = {"study": named, "trial": trial.number, "fingerprint": trial.fingerprint}
-                cells.extend([single[name] if name in single else trial.values.get(name)] * count)
+                single["trial_state"] = state_of_trial(trial.states, _num_planned(results, trial, study)).value
+                # what has no effect on this trial is empty: the width of a linear head, say
+                value = trial.values.get(name) if has_effect(name, trial.values) else None
+                cells.extend([single.get(name, value)] * count)
     frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in found.items()})
     for name in WHOLE:
         if name in frame:
@@ -40,6 +48,14 @@ def frame_of(results: Results) -> pd.DataFrame:
         if name in frame:
             frame[name] = frame[name].astype("Float64")
     return frame
+
+
+def _num_planned(results: Results, trial: Trial, study: str) -> int:
+    """Seed runs that a trial is to have, in the search or in the confirmation."""
+    confirm = results.about.confirm if results.about else None
+    if study.endswith(FRESH):
+        return len(confirm.seeds) if confirm else len(trial.states)
+    return len(trial.states) if results.seeds is None else len(results.seeds)
 
 
 def about_path(path: Path) -> Path:

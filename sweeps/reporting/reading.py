@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError, DataError, shown
+from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
 from resnet_tl.options import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
@@ -71,13 +73,19 @@ def _trial(row: TrialRecord, runs: Sequence[SeedRun], fresh: Trial | None) -> Tr
     columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in SCORES}
     return Trial(
         number=row.number,
-        values={name: canonical(value) for name, value in row.config.model_dump(mode="json").items()},
+        values=_values(row.config),
         seeds=tuple(run.seed for run in runs),
         states=tuple(run.state for run in runs),
         columns=columns,
         fingerprint=row.fingerprint,
         fresh=fresh,
     )
+
+
+def _values(config: TrialConfig) -> dict[str, Any]:
+    """Every parameter as it works: a dropout that the head decides is that of the head."""
+    values = {name: canonical(value) for name, value in config.model_dump(mode="json").items()}
+    return values | ({"dropout": spec_of(config).dropout} if "dropout" in options_of(config.head) else {})
 
 
 def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:

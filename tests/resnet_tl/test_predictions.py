@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl import predictions
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError
-from resnet_tl.metrics import evaluate_many
+from resnet_tl.metrics import evaluate_many, log_softmax
 from resnet_tl.training.seed_run import fit
 from tests.conftest import CPU, trial
 
@@ -25,12 +26,15 @@ def test_the_compact_form_has_the_accuracy_and_the_loss_of_the_metrics(
     draws = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(num_classes), draws.integers(0, num_classes, count)])
     logits = (scale * draws.normal(size=(len(labels), num_classes))).astype(np.float32).astype(np.float64)
-    values, counts_MKK, bins_MR3 = evaluate_many(logits[None], labels)
+    values = evaluate_many(logits[None], labels)
     found = predictions.unpack(predictions.pack(logits, labels))
     assert found.right_N.mean() == values["accuracy"][0]
     assert found.loss_N.mean() == pytest.approx(float(values["loss"][0]), rel=1e-3, abs=1e-7)
-    assert (predictions.confusion_KK(logits, labels) == counts_MKK[0]).all()
-    assert (predictions.reliability_R3(logits, labels) == bins_MR3[0]).all()
+    counts_KK, bins_R3 = predictions.confusion_KK(logits, labels), predictions.reliability_R3(logits, labels)
+    assert counts_KK.tolist() == reference.confusion_matrix(labels, logits.argmax(1)).tolist()
+    assert bins_R3[:, 0].sum() == len(labels)
+    assert bins_R3[:, 2].sum() == np.trace(counts_KK)
+    assert bins_R3[:, 1].sum() == pytest.approx(np.exp(log_softmax(logits).max(1)).sum())
 
 
 def test_a_sure_mistake_keeps_its_relative_size() -> None:
@@ -50,13 +54,11 @@ def test_a_complete_run_keeps_what_its_scores_are_made_of(
     for split in ("val", "test"):
         labels = images.labels_N[images.splits[split]]
         logits = stored[split].astype(np.float64)
-        values, *_ = evaluate_many(logits[None], labels)
+        values = evaluate_many(logits[None], labels)
         assert {f"{split}/{name}": float(value_M[0]) for name, value_M in values.items()}.items() <= (
             result.metrics.items()
         )
-        assert predictions.confusion_KK(stored[split], labels).tolist() == result.confusion[split]
         assert predictions.pack(logits, labels) == result.compact[split]
-    assert result.reliability == predictions.reliability_R3(logits, labels).tolist()
 
 
 def test_a_run_that_diverged_keeps_none(prepared: Prepared, tmp_path: Path) -> None:

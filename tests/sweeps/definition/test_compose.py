@@ -178,3 +178,10 @@ def test_broken_and_duplicated_yaml_is_refused_with_its_line(tmp_path: Path) -> 
 @pytest.mark.parametrize(("metric", "direction"), [("val/accuracy", "maximize"), ("val/loss", "minimize")])
 def test_the_direction_follows_from_the_metric(study: str, metric: str, direction: str) -> None:
     assert compose([study, f"study.metric={metric}", "study.direction=null"]).study.direction == direction
+
+
+def test_an_option_of_heads_without_effect_on_any_head_of_the_study_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`dropout` must be left out with `head: mlp_relu`, on which it has no eff"):
+        compose(["study=resnet18_lr_batch", "data.root=x", "trial.head=mlp_relu", "trial.dropout=0.3"])
+    # one that works on some of the heads is fine
+    compose(["study=resnet18_heads", "data.root=x", "trial.head_width=64"])

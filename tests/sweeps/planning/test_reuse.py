@@ -57,7 +57,7 @@ def test_passes_are_counted_exactly(root: Path) -> None:
 def test_trials_with_the_same_front_share_it_and_others_have_their_own(root: Path) -> None:
     space = {"freeze": {"values": ["none", "layer2", 0.7, 0.8, 0.9, "all"]}}
     found = decisions(study_of(root, space))
-    names = {pieces("resnet18")[d.front.cut - 1]: d.seed_runs for d in found}
+    names = {pieces("resnet18")[d.prefix.cut - 1]: d.seed_runs for d in found}
     # 0.8 and 0.9 are one network
     assert names == {"layer2.1": 2, "layer4.1.conv1": 2, "layer4.1.conv2": 2, "pool": 2}
 
@@ -93,11 +93,11 @@ def test_trials_that_are_yet_to_be_proposed_are_counted(root: Path) -> None:
 
 def test_where_room_is_short_what_saves_most_for_its_bytes_comes_first(root: Path) -> None:
     space = {"freeze": {"values": ["layer1", "all"]}}
-    sizes = {d.front.cut: d.num_bytes for d in decisions(study_of(root, space))}
+    sizes = {d.prefix.cut: d.num_bytes for d in decisions(study_of(root, space))}
     need = min(sizes.values()) + 1000
     there = sum(entry.num_bytes for entry in entries(root.parent / "cache"))
     found = decisions(study_of(root, space, run={"cache_gb": (there + need) / 1e9}))
-    assert {pieces("resnet18")[d.front.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
+    assert {pieces("resnet18")[d.prefix.cut - 1]: d.reuse for d in found} == {"pool": True, "layer1.1": False}
 
 
 def test_features_that_would_not_fit_into_memory_are_not_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

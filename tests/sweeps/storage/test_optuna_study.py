@@ -22,6 +22,7 @@ def database(tmp_path: Path) -> Database:
 
 def definition(space: dict[str, Any], method: str = "random") -> Definition:
     base = {"backbone": "resnet18", "weights": "none", "optimizer": "sgd", "epochs": 2, "batch_size": 4, "lr": 0.1}
+    base |= {"head": "mlp_leaky_dropout"} if "dropout" in space else {}
     study = {"name": "s", "question": "?", "method": method, "direction": "maximize", "seeds": [0], "trials": 9}
     base = {name: value for name, value in base.items() if name not in space}
     return build({"study": study | {"space": space}, "trial": base, "data": {"source": "digits"}})
