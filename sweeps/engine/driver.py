@@ -5,7 +5,6 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,21 +17,21 @@ from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import remove_leftovers
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
-from sweeps.engine.best_network import BestNetwork
 from sweeps.engine.code_version import git_commit
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
+from sweeps.engine.networks import KeptNetworks
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
 from sweeps.execution.ahead import load_ahead
 from sweeps.execution.executor import Executor, run_all
-from sweeps.execution.local import LocalExecutor
+from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
 from sweeps.planning.grouping import Todo
 from sweeps.planning.reuse import Reuse
-from sweeps.planning.study_state import Outcome, Scored, StudyState
+from sweeps.planning.study_state import Outcome, StudyState
 from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
@@ -80,7 +79,7 @@ class _Driver:
         self._todo = deque(Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo)
         self._work = study.out / "mlruns" / ".work" / "studies" / self._study.name
         self._networks = NetworkStore(study.out, self._study.name)
-        self._best = BestNetwork(study.out / "mlruns" / "best" / self._study.name)
+        self._kept = KeptNetworks(study, self._state, ledger, self._networks)
         self._commit = git_commit()
         self._others = ledger.has_others(self._study.name)
         self._reuse = Reuse(decisions=())
@@ -99,7 +98,7 @@ class _Driver:
         self._record()
         untracked = any(not row.tracked for row in self._ledger.seed_runs(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
-        if not to_do and not untracked and self._is_best_stored() and self._nothing_to_drop():
+        if not to_do and not untracked and self._kept.is_settled():
             return self._outcome()
         interrupted = True
         with self._interrupt:
@@ -115,8 +114,7 @@ class _Driver:
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
                 self._outbox.flush()
-                self._store_best()
-                self._drop_networks(final=True)
+                self._kept.settle(lambda: self._workers(1), self._say)
                 interrupted = False
             finally:
                 self._close(interrupted)
@@ -150,7 +148,7 @@ class _Driver:
             self._study.name,
             name=f"MLflow at {place.uri}",
             seeds=self._study.seeds,
-            network_of=self._network_to_show,
+            network_of=self._kept.to_show,
             confusion_of=self._confusion_of,
             warn=self._say,
         )
@@ -179,7 +177,7 @@ class _Driver:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _outcome(self) -> Outcome:
-        return self._state.outcome(ran=self._ran, best=self._best.stored())
+        return self._state.outcome(ran=self._ran, best=self._kept.best.stored())
 
     # -- what the tracker is told --------------------------------------------------------------------------------------
 
@@ -189,9 +187,6 @@ class _Driver:
             for row in rows:
                 if not row.tracked:
                     yield Ended(trial=trial, seed=row.seed, completes=self._state.is_whole(trial))
-
-    def _network_to_show(self, run: SeedRun) -> Path | None:
-        return self._networks.network_of(run) if self._prepared.definition.run.keep == "all" else None
 
     def _confusion_of(self, run: SeedRun) -> Mapping[str, list[list[int]]] | None:
         return self._networks.with_matrices(run).confusion
@@ -315,62 +310,16 @@ class _Driver:
             Ended(trial=trial, seed=row.seed, completes=(trial.number, row.seed) in ends) for trial, row in pairs
         )
         if whole:
-            self._drop_networks(final=False)
+            self._kept.drop_losers()
         if self._study.method != "bayes":  # which hears of trials in order; see `_ask`
             for trial in whole.values():
                 self._settle(trial)
 
     def _workers(self, slots: int | None = None) -> Executor:
         if self._executor is None:
-            self._executor = LocalExecutor(self._prepared.slots()[:slots], self._work)
+            name = self._prepared.definition.run.executor
+            self._executor = make_executor(name, self._prepared.slots()[:slots], self._work)
         return self._executor
-
-    # -- networks -----------------------------------------------------------------------------------------------------
-
-    def _is_best_stored(self) -> bool:
-        return self._prepared.definition.run.keep == "none" or self._best.is_stored(self._state.ranked())
-
-    def _store_best(self) -> None:
-        """Completes the best network, which is derived from the ledger."""
-        if not self._is_best_stored():
-            self._best.store(
-                self._state.ranked(), self._network_of_best, self._workers(1), self._prepared.data, self._say
-            )
-
-    def _network_of_best(self, scored: Scored) -> Path | None:
-        row = self._ledger.seed_run(self._study.name, scored.trial.fingerprint, scored.best_seed)
-        if row.network is not None and row.network.startswith("runs:/"):
-            return self._prepared.mlflow_checkpoint(row.network)  # of a version that left networks to the tracker
-        return self._networks.network_of(row)
-
-    def _droppable(self, *, final: bool) -> list[tuple[str, int]]:
-        """Seed runs whose networks need not be kept: all, or while the study runs those of trials that do not lead."""
-        keep = self._prepared.definition.run.keep
-        if keep == "all":
-            return []
-        ranked = self._state.ranked()
-        leads = {ranked[0].trial.fingerprint} if ranked and keep == "best" and not final else set()
-        whole = {trial.fingerprint for trial in self._state.trials if self._state.is_whole(trial)}
-        return [
-            (row.fingerprint, row.seed)
-            for row in self._ledger.seed_runs(self._study.name)
-            if row.network is not None
-            and not row.reused_from
-            and row.fingerprint not in leads
-            and (final or keep == "none" or row.fingerprint in whole)
-        ]
-
-    def _nothing_to_drop(self) -> bool:
-        return not self._droppable(final=True)
-
-    def _drop_networks(self, *, final: bool) -> None:
-        """Removes what `run.keep` does not keep; what a kill leaves undone is done at the next start."""
-        if final and not self._is_best_stored():
-            return  # the best one could not be exported, so its network stays where it is
-        gone = self._droppable(final=final)
-        for fingerprint, seed in gone:
-            self._networks.drop(fingerprint, seed)
-        self._ledger.drop_networks(self._study.name, gone)
 
     # -- confirmation ------------------------------------------------------------------------------------------------
 

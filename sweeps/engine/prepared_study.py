@@ -19,6 +19,7 @@ from resnet_tl.training.stage import place, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import allot, cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
+from sweeps.execution.executors import require_executor
 from sweeps.planning.identity import require_same
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.planning.reuse import Conditions, Reuse, decide
@@ -315,6 +316,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
         ConfigError: the ledger holds this study with another definition.
         UserError: data or weights cannot be used.
     """
+    require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
     prepared.data = prepare(definition.data, prepared.cache)
     for trial in prepared.probes():

@@ -135,7 +135,6 @@ def test_off_is_a_word(study: str) -> None:
             "head is never mlp_batchnorm",
         ),
         ("run.storage=postgresql://x", "is not built yet"),
-        ("run.executor=ray", "is not built yet"),
         ("data.shifted=x", "is not built yet"),
         ("run.workers=0", "greater than or equal to 1"),
         ("study.name=../x", "study.name"),

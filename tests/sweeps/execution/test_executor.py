@@ -1,4 +1,4 @@
-"""What every executor must do. A second one is added to `make`, and passes the same tests."""
+"""What every executor must do, those of the registry one by one."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from resnet_tl.errors import DataError
+from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.result import Epoch
 from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all
-from sweeps.execution.local import LocalExecutor
+from sweeps.execution.executors import EXECUTORS, make_executor, require_executor
 
 CPU = Slot(device="cpu")
 Make = Callable[[int], Executor]
@@ -65,12 +65,12 @@ class Reports:
         return "done"
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=sorted(EXECUTORS))
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     made: list[Executor] = []
 
     def build(slots: int) -> Executor:
-        made.append({"local": LocalExecutor}[request.param]([CPU] * slots, tmp_path / "scratch"))
+        made.append(make_executor(request.param, [CPU] * slots, tmp_path / "scratch"))
         return made[-1]
 
     yield build
@@ -164,3 +164,8 @@ def test_run_all_can_be_ended_from_outside(make: Make) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_all(make(1), Calls([OwnPid(60.0)]), check)
+
+
+def test_an_executor_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="`run.executor` must name an executor, but got 'rey'; valid: local"):
+        require_executor("rey")
