@@ -1,15 +1,11 @@
 """What the entry points of this package share: `key=value` words in, exit status out."""
 
-import atexit
-import os
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
@@ -42,18 +38,7 @@ def entry(main: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    _leave(status)
-
-
-def _leave(status: int) -> NoReturn:
-    """Ends the process, handlers at exit included, but without taking all modules apart: with torch, MLflow or
-    matplotlib loaded that takes half a second to a second and is of no use."""
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at every end
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # the reader has gone
-            stream.flush()
-    os._exit(status)
+    sys.exit(status)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

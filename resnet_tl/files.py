@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+LEFT_OVER_S = 3600.0
+"""Age after which a file or folder that is being written is taken for that of a killed process."""
+
 
 def sha256_of(path: Path) -> str:
     """Hash of a file's content, hexadecimal."""
@@ -52,6 +55,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Its files are made durable before it gets its name. What an error leaves behind is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in (f".{folder.name}.*.part", f".gone-*-{folder.name}"):
+        remove_leftovers(folder.parent, left, older_than_s=LEFT_OVER_S)  # of processes that were killed
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -66,6 +71,16 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def link_folder(source: Path, destination: Path) -> None:
+    """Shows a folder of files that never change in a second place: by hard links, or copies where there are none."""
+    with replacing_folder(destination) as making:
+        for path in source.iterdir():
+            try:
+                os.link(path, making / path.name)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(path, making / path.name)
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from sweeps.execution.tasks import WarmUp
 from sweeps.planning.grouping import Todo
 from sweeps.planning.reuse import Reuse
 from sweeps.planning.study_state import Outcome, StudyState
-from sweeps.records import SeedRun, TrialRecord
+from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.networks import NetworkStore
@@ -99,6 +99,7 @@ class _Driver:
         untracked = any(not row.tracked for row in self._ledger.seed_runs(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not untracked and self._kept.is_settled():
+            self._prepared.tracked().relocate()  # after a move, also of a study that has nothing else to do
             return self._outcome()
         interrupted = True
         with self._interrupt:
@@ -111,10 +112,11 @@ class _Driver:
                     self._execute()
                 self._settle_all()
                 assert self._outbox
+                self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
+                self._outbox.drop_networks(self._kept.settle(lambda: self._workers(1), self._say))
                 self._outbox.flush()
-                self._kept.settle(lambda: self._workers(1), self._say)
                 interrupted = False
             finally:
                 self._close(interrupted)
@@ -135,7 +137,7 @@ class _Driver:
     def _open(self) -> None:
         definition, prepared = self._prepared.definition, self._prepared
         self._clear_work()
-        self._networks.clear_leftovers()
+        self._networks.clear_leftovers(self._ledger.seed_runs(self._study.name))
         self._networks.describe_images(prepared.data)
         self._optuna = OptunaStudy(
             self._database.optuna(), self._study, definition.space, fresh=not prepared.known.trials
@@ -149,7 +151,7 @@ class _Driver:
             name=f"MLflow at {place.uri}",
             seeds=self._study.seeds,
             network_of=self._kept.to_show,
-            confusion_of=self._confusion_of,
+            confusion_of=self._networks.confusion_of,
             warn=self._say,
         )
 
@@ -177,7 +179,7 @@ class _Driver:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _outcome(self) -> Outcome:
-        return self._state.outcome(ran=self._ran, best=self._kept.best.stored())
+        return self._state.outcome(ran=self._ran, best=self._kept.best_folder())
 
     # -- what the tracker is told --------------------------------------------------------------------------------------
 
@@ -188,9 +190,6 @@ class _Driver:
                 if not row.tracked:
                     yield Ended(trial=trial, seed=row.seed, completes=self._state.is_whole(trial))
 
-    def _confusion_of(self, run: SeedRun) -> Mapping[str, list[list[int]]] | None:
-        return self._networks.with_matrices(run).confusion
-
     # -- results that exist already ------------------------------------------------------------------------------------
 
     def _take_over_known(self) -> None:
@@ -199,7 +198,7 @@ class _Driver:
             return
         rest: deque[Todo] = deque()
         for item in self._todo:
-            row = self._ledger.find(item.trial.fingerprint, item.seed)
+            row = self._known_elsewhere(item.trial, item.seed)
             if row is None:
                 rest.append(item)
             else:
@@ -210,9 +209,18 @@ class _Driver:
         if taken:
             self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
 
+    def _known_elsewhere(self, trial: TrialRecord, seed: int) -> SeedRun | None:
+        """The same seed run of another study, if it says what this one asks."""
+        row = self._ledger.find(trial.fingerprint, seed) if self._others else None
+        if row is None or (row.state == RunState.COMPLETE and self._study.metric not in row.metrics):
+            return None
+        return row
+
     def _take_over(self, trial: TrialRecord, row: SeedRun) -> None:
         origin = row.reused_from or row.study
-        self._write([(trial, replace(row, study=self._study.name, reused_from=origin, tracked=False))])
+        network = self._networks.take_over(row)
+        own = replace(row, study=self._study.name, reused_from=origin, tracked=False, network=network)
+        self._write([(trial, own)])
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -310,7 +318,7 @@ class _Driver:
             Ended(trial=trial, seed=row.seed, completes=(trial.number, row.seed) in ends) for trial, row in pairs
         )
         if whole:
-            self._kept.drop_losers()
+            self._kept.drop_losers(trial for trial in whole.values() if self._state.has_results(trial))
         if self._study.method != "bayes":  # which hears of trials in order; see `_ask`
             for trial in whole.values():
                 self._settle(trial)
@@ -385,7 +393,7 @@ class _Driver:
             self._unforeseen.add(prefix)
             self._say(f"{prefix.describe()} is computed each time: no planned trial was known to need it.")
         for seed in self._study.seeds:
-            row = self._ledger.find(trial.fingerprint, seed) if self._others else None
+            row = self._known_elsewhere(trial, seed)
             if row is not None:
                 self._take_over(trial, row)
             else:

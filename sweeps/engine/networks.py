@@ -1,17 +1,16 @@
 """Which networks outlive a study: the best one, stored as one that needs no other file, and what `run.keep` says."""
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import UserError
-from resnet_tl.files import discard, write_text
+from resnet_tl.files import discard, replacing_folder
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, WorkerDied
 from sweeps.execution.tasks import Export
 from sweeps.planning.study_state import Scored, StudyState
-from sweeps.records import SeedRun
+from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.networks import NetworkStore
 
@@ -38,39 +37,35 @@ class BestNetwork:
         return self.stored() is not None and mark.exists() and mark.read_text() == _origin(ranked[0])
 
     def store(
-        self,
-        ranked: Sequence[Scored],
-        network_of: Callable[[Scored], Path | None],
-        executor: Executor,
-        data: Prepared,
-        say: Callable[[str], None],
-    ) -> None:
-        """Exports the best of these trials; what goes wrong is said, since no result depends on it.
+        self, scored: Scored, checkpoint: Path, executor: Executor, data: Prepared, say: Callable[[str], None]
+    ) -> bool:
+        """Exports a network; what goes wrong is said, since no result depends on it.
 
         Args:
-            ranked: the best first.
-            network_of: the folder of a network.
+            checkpoint: the network of the trial's best seed.
+
+        Returns:
+            Whether it is stored.
         """
-        if self.is_stored(ranked):
-            return
         try:
-            checkpoint = network_of(ranked[0])
-            if checkpoint is None:
-                say(
-                    f"The best network cannot be stored: that of trial {ranked[0].trial.number}, seed "
-                    f"{ranked[0].best_seed}, was not kept (run.keep) or is gone. Its results are in the ledger."
-                )
-                return
-            making = self._folder.with_name(f".{self._folder.name}.making")
-            shutil.rmtree(making, ignore_errors=True)
-            executor.submit(Export(checkpoint=checkpoint, destination=making, data=data), executor.slots[0]).result()
-            # the mark goes in before the folder gets its name: a kill leaves the old one or the new one, whole
-            write_text(making / "origin.txt", _origin(ranked[0]))
-            if self._folder.exists():
-                discard(self._folder)
-            making.rename(self._folder)
+            with replacing_folder(self._folder) as making:
+                inside = making / "network"
+                executor.submit(
+                    Export(checkpoint=checkpoint, destination=inside, data=data), executor.slots[0]
+                ).result()
+                for path in inside.iterdir():
+                    path.rename(making / path.name)
+                inside.rmdir()
+                (making / "origin.txt").write_text(_origin(scored))
         except (UserError, WorkerDied, OSError) as error:
             say(f"The best network could not be stored in {self._folder}: {error}")
+            return False
+        return True
+
+    def forget(self) -> None:
+        """Removes a network that is no longer the best."""
+        if self._folder.exists():
+            discard(self._folder)
 
 
 def _origin(scored: Scored) -> str:
@@ -88,57 +83,93 @@ class KeptNetworks:
         self._prepared, self._state, self._ledger, self._store = prepared, state, ledger, store
         self._keep = prepared.definition.run.keep
         self._name = prepared.study.name
-        self.best = BestNetwork(prepared.out / "mlruns" / "best" / self._name)
+        self._leader: TrialRecord | None = None
+        self._best = BestNetwork(prepared.out / "mlruns" / "best" / self._name)
+
+    def best_folder(self) -> Path | None:
+        """Where the best network is; None where it is not kept, or could not be stored."""
+        ranked = self._state.ranked()
+        return self._best.stored() if ranked and self._best.is_stored(ranked) else None
 
     def is_settled(self) -> bool:
-        """Whether nothing is left to do."""
-        return self._is_best_stored() and not self._droppable(final=True)
+        """Whether nothing is left that could be done."""
+        return (self._is_best_stored() or self._checkpoint() is None) and not self._droppable()
 
-    def settle(self, executor: Callable[[], Executor], say: Callable[[str], None]) -> None:
+    def settle(self, executor: Callable[[], Executor], say: Callable[[str], None]) -> list[tuple[str, int]]:
         """Stores the best network, and removes those that are not to outlive the study.
 
         Args:
             executor: starts workers, where there is something to export.
+
+        Returns:
+            Seed runs whose networks were removed.
         """
         if not self._is_best_stored():
-            self.best.store(self._state.ranked(), self._network_of, executor(), self._prepared.data, say)
-        if self._is_best_stored():  # else the networks stay, so that a later start can export one of them
-            self._drop(self._droppable(final=True))
+            ranked, checkpoint = self._state.ranked(), self._checkpoint()
+            if checkpoint is None:
+                say(
+                    f"The best network cannot be stored: that of trial {ranked[0].trial.number}, seed "
+                    f"{ranked[0].best_seed}, was not kept (run.keep) or is gone. Its results are in the ledger."
+                )
+                self._best.forget()
+            elif not self._best.store(ranked[0], checkpoint, executor(), self._prepared.data, say):
+                return []  # the networks stay, so that a later start can export one of them
+        elif self._keep == "none":
+            self._best.forget()
+        return self._drop(self._droppable())
 
-    def drop_losers(self) -> None:
-        """While the study runs, removes the networks of whole trials that do not lead."""
-        self._drop(self._droppable(final=False))
+    def drop_losers(self, ended: Iterable[TrialRecord]) -> None:
+        """While the study runs, removes networks of trials that have ended and do not lead.
+
+        Args:
+            ended: all of whose seed runs have a result by now, since the last call.
+        """
+        if self._keep == "all":
+            return
+        trials = [*ended, *([self._leader] if self._leader else [])]
+        leader = self._state.best_of(trials) if self._keep == "best" else None
+        self._leader = leader
+        for trial in trials:
+            if leader is None or trial.number != leader.number:
+                rows = self._ledger.seed_runs(self._name, fingerprint=trial.fingerprint)
+                seeds = self._prepared.study.seeds
+                self._drop([(row.fingerprint, row.seed) for row in rows if _is_own(row) and row.seed in seeds])
 
     def to_show(self, run: SeedRun) -> Path | None:
         """The network of a seed run, where it stays and a tracker may have it too."""
         return self._store.network_of(run) if self._keep == "all" else None
 
     def _is_best_stored(self) -> bool:
-        return self._keep == "none" or self.best.is_stored(self._state.ranked())
+        return self._keep == "none" or self._best.is_stored(self._state.ranked())
 
-    def _network_of(self, scored: Scored) -> Path | None:
+    def _checkpoint(self) -> Path | None:
+        """The network that is to be stored as the best."""
+        scored = self._state.ranked()[0]
         row = self._ledger.seed_run(self._name, scored.trial.fingerprint, scored.best_seed)
         if row.network is not None and row.network.startswith("runs:/"):
             return self._prepared.mlflow_checkpoint(row.network)  # of a version that left networks to the tracker
         return self._store.network_of(row)
 
-    def _droppable(self, *, final: bool) -> list[tuple[str, int]]:
+    def _droppable(self) -> list[tuple[str, int]]:
+        """Seed runs whose networks do not outlive the study; of a trial that may still win, none."""
         if self._keep == "all":
             return []
-        ranked = self._state.ranked()
-        leads = {ranked[0].trial.fingerprint} if ranked and self._keep == "best" and not final else set()
-        whole = {trial.fingerprint for trial in self._state.trials if self._state.is_whole(trial)}
+        open_trials = {trial.fingerprint for trial in self._state.trials if not self._state.has_results(trial)}
+        rows = self._ledger.seed_runs(self._name)
         return [
             (row.fingerprint, row.seed)
-            for row in self._ledger.seed_runs(self._name)
-            if row.network is not None
-            and not row.reused_from
-            and row.fingerprint not in leads
-            and (final or self._keep == "none" or row.fingerprint in whole)
+            for row in rows
+            if _is_own(row) and (self._keep == "none" or row.fingerprint not in open_trials)
         ]
 
-    def _drop(self, runs: Sequence[tuple[str, int]]) -> None:
+    def _drop(self, runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         # files first: what a kill leaves half done is still named by the ledger, and done at the next start
         for fingerprint, seed in runs:
             self._store.drop(fingerprint, seed)
         self._ledger.drop_networks(self._name, runs)
+        return list(runs)
+
+
+def _is_own(row: SeedRun) -> bool:
+    """Whether the store has a network of it."""
+    return row.network is not None and not row.network.startswith("runs:/")

@@ -5,7 +5,7 @@ import os
 from multiprocessing import forkserver
 from typing import Any
 
-PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.loaded"]
+PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet"]
 
 
 def load_ahead() -> Any:

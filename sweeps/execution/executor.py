@@ -128,16 +128,26 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
         if not running:
             return
         finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        stopped: Exception | None = None
         for future in finished:
             ended = running.pop(future)
             free.append(ended.slot)
             try:
-                result = future.result()
-            except WorkerDied as error:
-                callbacks.lost(ended, error)
-            except Exception as error:  # whatever a task raises is the caller's to judge
-                callbacks.failed(ended, error)
-            else:
-                callbacks.done(ended, result)
+                _settle(callbacks, ended, future)
+            except Exception as error:  # after those that came at the same moment
+                stopped = stopped or error
+        if stopped:
+            raise stopped
         for future, still in running.items():
             callbacks.follow(still, executor.epochs(future))
+
+
+def _settle(callbacks: Callbacks[Item], ended: Running[Item], future: "Future[Any]") -> None:
+    try:
+        result = future.result()
+    except WorkerDied as error:
+        callbacks.lost(ended, error)
+    except Exception as error:  # whatever a task raises is the caller's to judge
+        callbacks.failed(ended, error)
+    else:
+        callbacks.done(ended, result)

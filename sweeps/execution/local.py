@@ -123,7 +123,8 @@ class _Writer:
 
     def __call__(self, run: int, epoch: Epoch) -> None:
         self._lines.append(json.dumps([run, asdict(epoch)]) + "\n")
-        if time.monotonic() - self._written >= POLL_S:
+        # epochs that come slowly are written at once, also after those that a restart has restored in a moment
+        if time.monotonic() - self._written >= POLL_S or epoch.wall_s >= POLL_S:
             with contextlib.suppress(OSError):  # a full disk, say; the result holds all epochs again
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a") as stream:
@@ -150,8 +151,9 @@ class _Reader:
         self._place += len(whole)
         found = []
         for line in whole.splitlines():
-            run, epoch = json.loads(line)
-            found.append((int(run), Epoch(**epoch)))
+            with contextlib.suppress(ValueError, TypeError):  # half a line, from a disk that was full for a moment
+                run, epoch = json.loads(line)
+                found.append((int(run), Epoch(**epoch)))
         return found
 
 

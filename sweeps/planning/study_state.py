@@ -72,6 +72,20 @@ class StudyState:
         """Whether every seed run of the search has ended."""
         return all((trial.fingerprint, seed) in self.states for seed in self._study.seeds)
 
+    def has_results(self, trial: TrialRecord) -> bool:
+        """Whether every seed run of the search has a result: none failed, or is still to come."""
+        return all(self._is_done(trial, seed) for seed in self._study.seeds)
+
+    def best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        """The best of some trials, or None when none of them has a value."""
+        scored = [(value, trial) for trial in trials if (value := self.mean(trial)) is not None]
+        order = sorted(scored, key=lambda pair: rank_key(pair[0], pair[1].number, better=self._better))
+        return order[0][1] if order else None
+
+    @property
+    def _better(self) -> Literal["min", "max"]:
+        return "max" if self._study.direction == "maximize" else "min"
+
     def mean(self, trial: TrialRecord) -> float | None:
         """The study's metric over all seeds, or None when one of them is no number: never a mean of what is left."""
         values = self._of_seeds(trial)
@@ -86,7 +100,7 @@ class StudyState:
 
     def ranked(self) -> list[Scored]:
         """Trials that have a value, the best first; of equal ones that with the lower number."""
-        better: Literal["min", "max"] = "max" if self._study.direction == "maximize" else "min"
+        better = self._better
         found = []
         for trial in self.trials:
             value, values = self.mean(trial), self._of_seeds(trial)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import UserError
 from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import Spec
 from sweeps.records import SeedRun, study_to_json
@@ -114,7 +114,7 @@ def _charts(
     for spec in specs:
         try:
             charts[spec] = draw(results, spec, lambda trial: details(trial.fingerprint))
-        except ConfigError as error:
+        except UserError as error:
             if not lenient:
                 raise
             missing.append(("No picture ", code(spec.kind), f": {error}"))

@@ -84,7 +84,11 @@ class SqliteDatabase:
         with engine.connect() as source:
             source.exec_driver_sql("VACUUM INTO ?", (str(copy),))
         engine.dispose()
-        schema.upgrade(sqlite_engine(copy, write=True), str(self._path))
+        writer = sqlite_engine(copy, write=True)
+        try:
+            schema.upgrade(writer, str(self._path))
+        finally:
+            writer.dispose()
         return Ledger(sqlite_engine(copy), on_close=folder.cleanup)
 
     def open(self) -> Ledger:
@@ -172,6 +176,15 @@ def sqlite_engine(path: Path, *, write: bool = False) -> sa.Engine:
     """
     url = sa.URL.create("sqlite", database=str(path.absolute()))
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+
+    def explain(context: sa.engine.ExceptionContext) -> None:
+        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
+            raise LedgerError(
+                f"{path} cannot be read or written: {context.original_exception}. Is the disk full, the file "
+                "read-only, or another program holding it? What is in it is whole; start again when that is mended."
+            ) from None
+
+    sa.event.listen(engine, "handle_error", explain)
     if write:
 
         def take_over(connection: Any, _: Any) -> None:

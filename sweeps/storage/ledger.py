@@ -181,7 +181,8 @@ class Ledger:
             & (_seed_runs.c.seed == seed)
             & _seed_runs.c.state.in_([RunState.COMPLETE, RunState.DIVERGED])
         )
-        return next(iter(self._select(where, heavy=True)), None)
+        found = self._select(where, heavy=True)
+        return next((run for run in found if run.network is not None), found[0] if found else None)
 
     def put(self, rows: Iterable[SeedRun]) -> None:
         """Adds seed runs that have ended, all or none; those that are no result are replaced."""

@@ -9,6 +9,7 @@ tracker gets are links or copies: losing it loses nothing here.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.files import discard, remove_leftovers, write_text
+from resnet_tl.errors import UserError
+from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import confusion_KK, read, reliability_R3
 from sweeps.records import SeedRun
@@ -58,6 +60,8 @@ class NetworkStore:
             The network's address, relative to `run.out`; None when there is none.
         """
         place = self._place(fingerprint, seed)
+        if not (work / PREDICTIONS).exists() and not (work / CHECKPOINT).exists():
+            return None
         place.mkdir(parents=True, exist_ok=True)
         if (work / PREDICTIONS).exists():
             (work / PREDICTIONS).replace(place / PREDICTIONS)
@@ -68,11 +72,38 @@ class NetworkStore:
             (work / CHECKPOINT).rename(network)
         return network.relative_to(self._out).as_posix() if network.exists() else None
 
+    def take_over(self, run: SeedRun) -> str | None:
+        """Links what another study keeps of a seed run, so that this one has it whatever becomes of the other.
+
+        Returns:
+            The network's address here; None when there is none.
+        """
+        other = NetworkStore(self._out, run.study)
+        place = self._place(run.fingerprint, run.seed)
+        predictions, network = other.predictions_of(run), other.network_of(run)
+        if predictions is not None and not (place / PREDICTIONS).exists():
+            with replacing(place / PREDICTIONS) as stream:
+                stream.write(predictions.read_bytes())
+        if network is None:
+            return None
+        link_folder(network, place / CHECKPOINT)
+        return (place / CHECKPOINT).relative_to(self._out).as_posix()
+
     def predictions_of(self, run: SeedRun) -> Path | None:
-        """The predictions of a seed run, of this study or another one; None where none are kept."""
-        study = run.reused_from or run.study
-        path = self._folder.with_name(study) / f"{run.fingerprint}-{run.seed}" / PREDICTIONS
+        """The predictions of a seed run; None where none are kept."""
+        path = self._place(run.fingerprint, run.seed) / PREDICTIONS
         return path if path.exists() else None
+
+    def confusion_of(self, run: SeedRun) -> Mapping[str, list[list[int]]] | None:
+        """The confusion matrices of a seed run, derived from its predictions; None where they cannot be had."""
+        path = self.predictions_of(run)
+        if path is None:
+            return run.confusion
+        try:
+            labels, logits = self._labels(), read(path.parent)
+        except (UserError, OSError, ValueError):
+            return None
+        return {split: confusion_KK(logits[split], labels[split]).tolist() for split in ("val", "test")}
 
     def with_matrices(self, run: SeedRun) -> SeedRun:
         """A seed run with its confusion matrices, and its reliability on test, derived from its predictions.
@@ -82,7 +113,7 @@ class NetworkStore:
         path = self.predictions_of(run)
         if path is None:
             return run
-        labels = self._labels(run.reused_from or run.study)
+        labels = self._labels()
         logits = read(path.parent)
         return replace(
             run,
@@ -90,8 +121,8 @@ class NetworkStore:
             reliability=reliability_R3(logits["test"], labels["test"]).tolist(),
         )
 
-    def _labels(self, study: str) -> dict[str, NDArray[np.int64]]:
-        return _labels_in(self._folder.with_name(study) / "images.json")
+    def _labels(self) -> dict[str, NDArray[np.int64]]:
+        return _labels_in(self._folder / "images.json")
 
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
@@ -106,9 +137,18 @@ class NetworkStore:
         if network.exists():
             discard(network)
 
-    def clear_leftovers(self) -> None:
-        """Removes what killed drivers left half removed."""
-        remove_leftovers(self._folder, "*/.gone-*", older_than_s=0)
+    def clear_leftovers(self, runs: Iterable[SeedRun]) -> None:
+        """Removes what killed drivers left: half removed or half written things, and what no seed run is known of.
+
+        Args:
+            runs: all that the ledger has of this study.
+        """
+        for pattern in (".*.part", "*/.*.part", "*/.gone-*", ".gone-*"):
+            remove_leftovers(self._folder, pattern, older_than_s=0)
+        known = {f"{run.fingerprint}-{run.seed}" for run in runs}
+        for folder in self._folder.glob("*-*"):
+            if folder.is_dir() and folder.name not in known:
+                discard(folder)
 
     def _place(self, fingerprint: str, seed: int) -> Path:
         return self._folder / f"{fingerprint}-{seed}"

@@ -56,6 +56,8 @@ seed_runs = sa.Table(
     sa.Column("history", sa.JSON, nullable=False),
     sa.Column("confusion", sa.JSON),
     sa.Column("reliability", sa.JSON),
+    # by which a seed run is found in any study
+    sa.Index("sweeps_seed_runs_by_name", "fingerprint", "seed"),
 )
 
 

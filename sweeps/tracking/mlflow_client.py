@@ -9,17 +9,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_tl.files import discard, link_folder
 from resnet_tl.result import Epoch
 from sweeps.planning.plan import describe
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.statistics.stats import summarise
 from sweeps.tracking.mlflow_bulk import BulkWriter, FinishedRun, run_id_of
 from sweeps.tracking.mlflow_database import Place
-from sweeps.tracking.mlflow_files import link_folder, local_path
+from sweeps.tracking.mlflow_files import local_path
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key
 
 MOST_METRICS = 1000
 """MLflow takes no more in one batch."""
+
+MOST_SEARCHES = 100
+"""Seed runs that are looked up one by one; of more, all of the study are read."""
 
 
 @dataclass(slots=True)
@@ -85,8 +89,11 @@ class MlflowTracker:
         self._parents, self._children = {}, {}
         found = self._search(client, "tags.kind = 'trial'")
         found += self._search(client, "tags.kind = 'seed run' and attributes.status != 'FINISHED'")
-        for fingerprint, seed in sorted(unsent):
-            found += self._search(client, f"tags.fingerprint = '{fingerprint}' and tags.seed = '{seed}'")
+        if len(unsent) > MOST_SEARCHES:
+            every = self._search(client, "tags.kind = 'seed run'")
+            found += [run for run in every if (run.data.tags["fingerprint"], int(run.data.tags["seed"])) in unsent]
+        else:
+            found += [run for key in sorted(unsent) for run in self._search(client, _query(key))]
         for run in found:
             tags, metrics = run.data.tags, run.data.metrics
             known = _Run(
@@ -286,6 +293,14 @@ class MlflowTracker:
         run.status = "FINISHED" if ok else "FAILED"
         self._client.set_terminated(run.run_id, run.status)
 
+    def drop_networks(self, runs: AbstractSet[Key]) -> None:
+        """See `Tracker`."""
+        for key in sorted(runs):
+            for run in self._search(self._client, _query(key)):
+                local = local_path(run.info.artifact_uri)
+                if local is not None and (local / "checkpoint").exists():
+                    discard(local / "checkpoint")
+
     def end_open(self, *, killed: bool) -> None:
         """See `Tracker`."""
         for run in self._search(self._client, "attributes.status = 'RUNNING'"):
@@ -296,6 +311,10 @@ class MlflowTracker:
         if self._bulk:
             self._bulk.close()
         self._client = self._bulk = None
+
+
+def _query(key: Key) -> str:
+    return f"tags.fingerprint = '{key[0]}' and tags.seed = '{key[1]}'"
 
 
 def _milliseconds(stamp: str) -> int:

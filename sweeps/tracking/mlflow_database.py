@@ -80,6 +80,11 @@ class Place:
                 _migrate(making)
             making.replace(self.path)
 
+    def relocate(self) -> None:
+        """Puts the addresses of our own database right, if it is there."""
+        if self.is_ours and self.path.exists():
+            self.make()
+
     def _relocate(self) -> None:
         """MLflow stores addresses of files absolute; those of another place become those of here."""
         connection = sqlite3.connect(self.path, timeout=60)

@@ -1,7 +1,6 @@
 """Files that MLflow keeps beside its runs: links to our own store, the report of a study, networks of others."""
 
 import logging
-import os
 import shutil
 import tempfile
 import urllib.parse
@@ -9,7 +8,6 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_tl.files import discard
 from sweeps.tracking.mlflow_database import Place
 
 
@@ -19,21 +17,6 @@ def local_path(uri: str) -> Path | None:
     if parsed.scheme not in ("file", ""):
         return None
     return Path(urllib.request.url2pathname(parsed.path))
-
-
-def link_folder(source: Path, destination: Path) -> None:
-    """Shows a folder of files that never change in a second place: by hard links, or copies where there are none."""
-    if destination.exists():
-        discard(destination)
-    making = destination.with_name(f".{destination.name}.{os.getpid()}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    for path in source.iterdir():
-        try:
-            os.link(path, making / path.name)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(path, making / path.name)
-    making.rename(destination)
 
 
 def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
@@ -50,6 +33,7 @@ def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
     from mlflow.tracking import MlflowClient
 
     try:
+        place.make()  # which puts the addresses of files right
         client = MlflowClient(place.uri)
         experiment = client.get_experiment_by_name(study)
         if experiment is None:

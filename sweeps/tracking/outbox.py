@@ -62,6 +62,7 @@ class Outbox:
         self._network_of, self._confusion_of = network_of, confusion_of
         self._events: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._waiting: deque[Ended] = deque()
+        self._shown: dict[Key, tuple[TrialRecord, Sequence[Epoch]]] = {}
         self._always: set[Callable[[], object]] = set()
         self._connected = False
         self._down_until = 0.0
@@ -77,12 +78,17 @@ class Outbox:
     def epochs(self, trial: TrialRecord, seed: int, epochs: Sequence[Epoch]) -> None:
         """A running seed run has finished these epochs so far; none yet says that it has begun."""
 
-        def show() -> None:
-            self._tracker.begin(trial, seed)
-            if epochs:
-                self._tracker.epochs(trial, seed, epochs)
+        key = trial.fingerprint, seed
+        waiting = key in self._shown
+        self._shown[key] = trial, tuple(epochs)  # the newest say all that the older ones said
+        if not waiting:
+            self._events.put(lambda: self._show(key))
 
-        self._events.put(show)
+    def drop_networks(self, runs: Iterable[Key]) -> None:
+        """Networks do not outlive the study."""
+        gone = set(runs)
+        if gone:
+            self._events.put(lambda: self._tracker.drop_networks(gone))
 
     def finished(self, ended: Iterable[Ended]) -> None:
         """Seed runs are in the ledger."""
@@ -109,6 +115,8 @@ class Outbox:
             self._tracker.end_open(killed=interrupted)
 
         self._down_until = 0.0
+        if interrupted:
+            self._shown.clear()  # the next start shows them again
         self._events.put(catch_up)
         self._events.put(None)
         self._thread.join()
@@ -141,6 +149,13 @@ class Outbox:
                         "in the ledger and sent later."
                     )
 
+    def _show(self, key: Key) -> None:
+        trial, epochs = self._shown.pop(key, (None, ()))
+        if trial is not None:
+            self._tracker.begin(trial, key[1])
+            if epochs:
+                self._tracker.epochs(trial, key[1], epochs)
+
     def _unsent(self) -> set[Key]:
         return {(run.fingerprint, run.seed) for run in self._ledger.seed_runs(self._study) if not run.tracked}
 
@@ -152,10 +167,17 @@ class Outbox:
         self._send(several)
 
     def _send(self, several: Sequence[Ended]) -> None:
-        for first in range(0, len(several), SENT_TOGETHER):
-            part = several[first : first + SENT_TOGETHER]
-            runs = [self._ended_run(ended) for ended in part]
-            trials = [self._ended_trial(ended.trial) for ended in part if ended.completes]
+        # a seed run may have been named twice, and sent since
+        unsent = self._unsent()
+        once = {(ended.trial.fingerprint, ended.seed): ended for ended in several}
+        completed = {ended.trial.number for ended in several if ended.completes}
+        left = [ended for key, ended in once.items() if key in unsent or ended.trial.number in completed]
+        for first in range(0, len(left), SENT_TOGETHER):
+            part = left[first : first + SENT_TOGETHER]
+            runs = [self._ended_run(ended) for ended in part if (ended.trial.fingerprint, ended.seed) in unsent]
+            last = {ended.trial.number: ended.trial for ended in part if ended.trial.number in completed}
+            later = {ended.trial.number for ended in left[first + SENT_TOGETHER :]}
+            trials = [self._ended_trial(trial) for number, trial in last.items() if number not in later]
             self._tracker.finish(runs, trials)
             # whatever a kill leaves unmarked is sent again
             self._ledger.mark_tracked(self._study, [(ended.run.fingerprint, ended.run.seed) for ended in runs])

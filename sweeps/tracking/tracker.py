@@ -60,6 +60,9 @@ class Tracker(Protocol):
     def finish(self, runs: Sequence[EndedRun], trials: Sequence[EndedTrial]) -> None:
         """Seed runs have ended, and with them perhaps trials. Everything of them is shown when this returns."""
 
+    def drop_networks(self, runs: AbstractSet[Key]) -> None:
+        """Networks that do not outlive the study: links to them in folders of this machine are removed."""
+
     def end_open(self, *, killed: bool) -> None:
         """Ends all runs that are shown as going on; killed ones are taken up again at the next start."""
 

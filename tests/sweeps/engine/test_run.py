@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -389,3 +390,55 @@ def test_help_and_list_answer_quickly(home: Path, run: Run) -> None:
         done = run(module, "--help")
         assert done.returncode == 0, (module, done.stderr)
         assert f"python -m {module}" in done.stdout
+
+
+def test_what_outlives_a_study_is_what_run_keep_says(home: Path, run: Run) -> None:
+    def networks(out: Path) -> int:
+        return len(list((out / "mlruns" / "networks").rglob("model.json")))
+
+    words = ["study=small.yaml", "trial.weights=none", "trial.epochs=1", "run.keep=best"]
+    dry = run("sweeps.run", *words, "run.dry_run=true")
+    assert "disk: the best network alone; predictions are kept always" in dry.stdout, dry.stdout + dry.stderr
+    done = run("sweeps.run", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert networks(home) == 0
+    assert not list((home / "mlruns" / "artifacts").rglob("model.json"))
+    assert (home / "mlruns" / "best" / "small" / "model.json").exists()
+    assert len(list((home / "mlruns" / "networks").rglob("predictions.safetensors"))) == 4
+    assert "all 4 seed runs are done" in run("sweeps.run", *words).stdout
+
+    # a better trial replaces it, and where none is kept the loser is not shown as the best
+    space = "study.space={lr: {values: [1e-3, 1e-2, 1e-1]}}"
+    more = run("sweeps.run", *words[:-1], space, "run.keep=none")
+    assert more.returncode == 0, more.stdout + more.stderr
+    means = frame(home).groupby("trial")["val/accuracy"].mean()
+    assert ("Best network" in more.stdout) == (means.idxmax() < 2)
+    assert networks(home) == 0
+
+    # a study that takes runs over has networks of its own
+    all_kept = run("sweeps.run", *words[:-1], "study.name=whole", "run.out=other")
+    assert all_kept.returncode == 0, all_kept.stderr
+    taken = run("sweeps.run", *words[:-1], "study.name=fork", "run.out=other")
+    assert "4 seed runs are taken over" in taken.stdout
+    assert networks(home / "other") == 8
+    assert run("sweeps.run", *words[:-1], "study.name=whole", "run.out=other", "run.keep=best").returncode == 0
+    assert networks(home / "other") == 4
+
+
+@pytest.mark.slow
+def test_a_moved_and_a_copied_folder_go_on_on_their_own_files(home: Path, run: Run) -> None:
+    words = ["study=small.yaml", "trial.weights=none", "trial.epochs=1"]
+    assert run("sweeps.run", *words, "study.seeds=[0]", "run.out=first").returncode == 0
+    shutil.copytree(home / "first", home / "copy")
+    (home / "first").rename(home / "moved é")
+    for name in ("copy", "moved é"):
+        done = run("sweeps.run", *words, f"run.out={name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(frame(home / name)) == 4
+        best = home / name / "mlruns" / "best" / "small"
+        assert run("resnet_tl.predict", f"checkpoint={best}", f"images={best / 'samples'}").returncode == 0
+        places = query(home / name, "select artifact_location from experiments where name = 'small'")
+        assert places == [((home / name / "mlruns" / "artifacts" / "small").as_uri(),)]
+        for (uri,) in query(home / name, "select artifact_uri from runs"):
+            assert str(uri).startswith((home / name).as_uri())
+    assert not (home / "first").exists()

@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy
 
+from resnet_tl.files import link_folder
 from sweeps.storage.database import sqlite_engine
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place
-from sweeps.tracking.mlflow_files import link_folder
 from sweeps.tracking.outbox import Ended
 from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
 
@@ -102,6 +102,18 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
             fetched = Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json"))
             assert fetched.read_text() == "{}"
         tracker.close()
+
+
+def test_a_run_that_is_named_twice_stands_once_and_a_dropped_network_is_gone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    study = told(mlflow(out, tmp_path / "cache"), out)
+    study.run(0)
+    study.run(1, shown=True, completes=True)
+    study.outbox.finished([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+    study.outbox.drop_networks([("f", 0)])
+    study.close()
+    assert [row["name"] for row in content(out / "mlruns" / "mlflow.db")["runs"]].count("trial 0 seed 1") == 1
+    assert artifacts(out) == ["confusion.json", "confusion.json", "model.json"]
 
 
 def test_a_folder_is_linked_and_a_second_time_replaced(tmp_path: Path) -> None:

@@ -116,6 +116,16 @@ def test_a_failure_is_replaced_by_what_comes_after_it(make: Callable[[], Told]) 
     assert all(run.tracked for run in again.ledger.seed_runs("s"))
 
 
+def test_being_told_twice_at_once_sends_once(make: Callable[[], Told]) -> None:
+    study = make()
+    study.run(0)
+    study.run(1, completes=True)
+    study.outbox.finished([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+    study.outbox.drop_networks([("f", 0)])
+    study.close([Ended(trial=TRIAL, seed=seed) for seed in (0, 1)])
+    assert study.warnings == []
+
+
 class Down:
     """A tracker that fails at chosen calls, and notes what arrives."""
 
@@ -139,6 +149,9 @@ class Down:
     def finish(self, runs: Any, trials: Any) -> None:
         self._call("finish")
         self.arrived |= {ended.run.seed for ended in runs}
+
+    def drop_networks(self, runs: Any) -> None:
+        self._call("drop_networks")
 
     def end_open(self, *, killed: bool) -> None:
         self._call("end_open")

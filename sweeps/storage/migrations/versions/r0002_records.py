@@ -35,6 +35,7 @@ def upgrade() -> None:
         batch.alter_column("confusion", existing_type=sa.JSON, nullable=True)
         batch.add_column(sa.Column("scores_val", sa.LargeBinary))
         batch.add_column(sa.Column("scores_test", sa.LargeBinary))
+    op.create_index("sweeps_seed_runs_by_name", "sweeps_seed_runs", ["fingerprint", "seed"])
     runs = sa.table("sweeps_seed_runs", *(sa.column(name) for name in ("study", "fingerprint", "seed", "network")))
     for row in connection.execute(sa.select(runs).where(runs.c.network.is_not(None))).mappings().all():
         _, found, below = str(row["network"]).rpartition("/mlruns/")
