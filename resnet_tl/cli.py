@@ -1,5 +1,6 @@
 """What the entry points of this package share: `key=value` words in, exit status out."""
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out",
 
 def entry(main: Callable[[], int]) -> None:
     """Runs an entry point: the user's mistakes become a message and exit status 2, never a traceback."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when torch is loaded; makes cuBLAS repeatable
     try:
         status = main()
         sys.stdout.flush()

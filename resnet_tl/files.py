@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -91,7 +92,8 @@ def sync(path: Path) -> None:
 
 def discard(folder: Path) -> None:
     """Removes a folder; a kill leaves all of it or none under its name."""
-    away = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    # no number of a process: those recur in containers, and a killed one may have left its folder
+    away = folder.with_name(f".gone-{uuid.uuid4().hex}-{folder.name}")
     folder.rename(away)
     shutil.rmtree(away, ignore_errors=True)
 

@@ -2,8 +2,10 @@
 
     FOLDER/predictions.safetensors   for each split its class logits [N, K], images in the stored order of the data
 
-Logits are kept as float32 up to `FULL_CLASSES` classes, above that as float16, clipped to its range. The compact form
-says of each image whether it was classified right and how probable its true class was. Needs no torch.
+Logits are kept as float32 up to `FULL_CLASSES` classes. Above that they are float16, less the largest of their image,
+since logits up to a constant are the same prediction: clipped to the range of the type, and with one class alone on
+top. The compact form says of each image whether it was classified right and how probable its true class was. Needs no
+torch.
 
 Axes: K classes, N images, R bins of probability.
 """
@@ -54,7 +56,14 @@ def write(folder: Path, logits: Mapping[str, Floats]) -> None:
 def _as_stored(logits_NK: Floats) -> Logits:
     if logits_NK.shape[1] <= FULL_CLASSES:
         return np.ascontiguousarray(logits_NK, dtype=np.float32)
-    return np.clip(logits_NK, -_MOST, _MOST).astype(np.float16)
+    shifted_NK = logits_NK.astype(np.float64)
+    shifted_NK -= shifted_NK.max(-1, keepdims=True)
+    stored_NK = np.maximum(shifted_NK, -_MOST).astype(np.float16)
+    # a class that rounding has made equal to the predicted one would be predicted in its place, were it before it
+    ties_NK = stored_NK == 0
+    ties_NK[np.arange(len(stored_NK)), logits_NK.argmax(-1)] = False
+    stored_NK[ties_NK] = -np.finfo(np.float16).smallest_subnormal
+    return stored_NK
 
 
 def read(folder: Path) -> dict[str, Logits]:

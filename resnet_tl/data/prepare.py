@@ -50,6 +50,8 @@ class Prepared:
     """Names all images as they came, with their splits."""
     presentation_name: str
     """Names how they are presented: size, crop, channels, balance, and what decoding made of them."""
+    pixels_name: str
+    """Names what a network is shown, and in which split: pixels, crop and splits, neither labels nor balance."""
     classes: tuple[str, ...]
     channels: int
     size: tuple[int, int]
@@ -165,6 +167,7 @@ def _open(folder: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
         **stored
         | {
             "folder": str(folder.absolute()),
+            "pixels_name": digest([table["pixels_sha256"], stored["crop"], table["splits"]]),
             "classes": classes,
             "size": tuple(stored["size"]),
             "resized": config.size is not None,

@@ -30,10 +30,10 @@ class FrozenPrefix:
     precision: str
     memory_format: str
     data: str
-    """Fingerprint of the images."""
+    """Name of the images' pixels and splits; their labels and balance decide nothing here."""
     channels: int
     first_layer: str
-    """How the weights fit one channel; empty for others."""
+    """How RGB weights fit one channel; empty for others."""
     input_size: tuple[int, int]
     """Pixels H, W that the network sees."""
     environment: Environment
@@ -71,11 +71,14 @@ class FrozenPrefix:
         return cache / "features" / self.key(view)
 
 
-def frozen_prefix_of(trial: TrialConfig, data: Prepared, weights: str, environment: Environment) -> FrozenPrefix | None:
+def frozen_prefix_of(
+    trial: TrialConfig, data: Prepared, weights: str, environment: Environment, *, weights_channels: int | None = None
+) -> FrozenPrefix | None:
     """The prefix whose outputs this trial could share with others; None when it has none.
 
     Args:
         weights: identity of the starting weights.
+        weights_channels: see `identity.canonical`.
     """
     cut = cut_of(trial, data.channels)
     # weights that are drawn from the run's seed are no other run's
@@ -87,9 +90,9 @@ def frozen_prefix_of(trial: TrialConfig, data: Prepared, weights: str, environme
         cut=cut,
         precision=trial.precision,
         memory_format=trial.memory_format,
-        data=data.fingerprint,
+        data=data.pixels_name,
         channels=data.channels,
-        first_layer=trial.first_layer if data.channels == 1 else "",
+        first_layer=trial.first_layer if data.channels == 1 and weights_channels != 1 else "",
         input_size=data.input_size,
         environment=environment,
     )

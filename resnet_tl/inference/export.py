@@ -6,6 +6,7 @@ from pathlib import Path
 from resnet_tl.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.batches import Normalisation
+from resnet_tl.errors import CheckpointError
 from resnet_tl.head_spec import spec_of
 from resnet_tl.model.checkpoint import Card, read_card, save
 from resnet_tl.model.heads import Head
@@ -22,13 +23,18 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
     card = read_card(folder)
     state = whole_state(folder, card)
     trial = TrialConfig.model_validate(card.trial)
-    backbone = build_backbone(
-        trial.backbone,
-        card.channels,
-        state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
-    )
-    head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, card.num_outputs)
-    head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
+    try:
+        backbone = build_backbone(
+            trial.backbone,
+            card.channels,
+            state={n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")},
+        )
+        head = Head(spec_of(trial), BACKBONES[trial.backbone].num_features, card.num_outputs)
+        head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
+    except RuntimeError as error:  # tensors that are missing, unknown or of another shape
+        raise CheckpointError(
+            f"{folder} must hold the tensors of the network that its model.json describes, but does not: {error}"
+        ) from None
     size = (card.crop, card.crop) if card.crop else card.size
     # what it was trained in does not matter here: predictions are in full precision
     network = Network(

@@ -67,8 +67,9 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
     Raises:
         CheckpointError: the network cannot be rebuilt.
     """
-    network, card = rebuild(folder)
-    network.to(device)
+    with computing(device=device):
+        network, card = rebuild(folder)
+        network.to(device)
     normalise = normalisation_of(card)
     rules = Rules(
         channels=card.channels,

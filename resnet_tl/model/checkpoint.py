@@ -10,45 +10,52 @@ sha256: a whole ResNet-18 would be 45 MB per seed run. `complete` checkpoints ne
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from resnet_tl.config import FirstLayer
+from resnet_tl.config import FirstLayer, TrialConfig
 from resnet_tl.data.decode import Resize
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
+from resnet_tl.head_spec import num_outputs_of
 from resnet_tl.identity import version_of
+from resnet_tl.options import problems_of
 
 FORMAT = 1
 
 BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16}
 """What held for networks whose card does not say it, since it was written before there was a choice."""
 
+_Count = Annotated[int, Field(ge=1)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What stands in model.json beside the tensors."""
+    """What stands in model.json beside the tensors; `read_card` holds it to these types."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     trial: dict[str, Any]
     classes: tuple[str, ...]
-    channels: int
-    num_outputs: int
-    num_frozen: int
-    size: tuple[int, int]
+    channels: _Count
+    num_outputs: _Count
+    num_frozen: Annotated[int, Field(ge=0)]
+    size: tuple[_Count, _Count]
     """Pixels H, W of the images before cropping."""
     resized: bool
     """Whether images are fitted to `size`, or had it."""
     resize: Resize
     """How they are fitted."""
-    bits: int
+    bits: Annotated[int, Field(ge=8, le=16)]
     """Bits that hold the grey values of images that store more than 8."""
-    crop: int | None
+    crop: _Count | None
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
     seed: int
     epoch: int
     metrics: dict[str, float]
@@ -74,28 +81,55 @@ def save(folder: Path, tensors: dict[str, Tensor], card: Card) -> None:
 
 
 def read_card(folder: Path) -> Card:
-    """Reads model.json.
+    """Reads model.json, and checks all of it.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of another format.
+        CheckpointError: it is missing, damaged, or of another format or version.
     """
     path = folder / "model.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise CheckpointError(f"{path} must have format {FORMAT}; another version of this program wrote it.")
-        for name in ("classes", "size", "mean", "std"):
-            content[name] = tuple(content[name])
-        content = BEFORE | content
-        return Card(**content)
+        # as JSON and strictly: lists are tuples there, and texts are no numbers
+        card = TypeAdapter(Card).validate_json(json.dumps(BEFORE | content), strict=True)
+        wrong = _contradictions(card, TrialConfig.model_validate(card.trial))
     except FileNotFoundError:
         inner = folder / "checkpoint"
         hint = f" Did you mean {inner}?" if (inner / "model.json").exists() else ""
         raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.{hint}") from None
     except CheckpointError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}.") from None
+    except ValidationError as error:
+        of_trial = error.title == TrialConfig.__name__
+        wrong = problems_of(error, "trial", TrialConfig) if of_trial else _sentences(error)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {type(error).__name__} {error}.") from None
+    if wrong:
+        raise CheckpointError(
+            f"{path} is damaged, or another version of this program wrote it:", *(f"  {line}" for line in wrong)
+        )
+    return card
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    return [f"`{'.'.join(map(str, d['loc']))}`: {d['msg']}, but got {d['input']!r:.80}." for d in error.errors()]
+
+
+def _contradictions(card: Card, trial: TrialConfig) -> list[str]:
+    """What the types of a card's fields do not say."""
+    num_outputs = num_outputs_of(trial, len(card.classes))
+    rules = {
+        "`classes` must name two classes or more, each once": len(card.classes) == len(set(card.classes)) >= 2,
+        f"`num_outputs` must be {num_outputs}": card.num_outputs == num_outputs,
+        "`mean` and `std` must have a number for each channel": len(card.mean) == len(card.std) == card.channels,
+        "`crop` must be at most `size`": card.crop is None or card.crop <= min(card.size),
+        "`base` must have `address` and `sha256`, and no more": card.base is None
+        or set(card.base) == {"address", "sha256"},
+    }
+    return [f"{rule}." for rule, holds in rules.items() if not holds]
 
 
 def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:

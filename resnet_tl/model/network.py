@@ -219,7 +219,8 @@ def build_backbone(
     if state is None:
         assert seed is not None
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "backbone_init"))
+            # not `torch.manual_seed`, which seeds GPUs too, where nothing would be put back
+            torch.default_generator.manual_seed(derive(seed, "backbone_init"))
             return _with_convolutions(make())
     with torch.device("meta"):  # no time spent drawing what is overwritten
         network = make()

@@ -1,7 +1,8 @@
 """How torch computes in this process: settings for the time of one computation, and settings of a process of ours.
 
-The bits of a result depend on the number of threads and, on a GPU, on which kernels are allowed. Both belong to the
-whole process, which is not a library's to change: `computing` puts them back. What cannot be put back is in
+The bits of a result depend on the number of threads, on how exactly float32 is multiplied, on the type of new tensors,
+and on a GPU on which kernels are allowed. All of it belongs to the whole process, which is not a library's to change:
+`computing` puts it back. What cannot be put back is in
 `own_process`, which only programs of ours call, at their start.
 """
 
@@ -21,22 +22,31 @@ def computing(*, device: str, threads: int | None = None) -> Iterator[None]:
         threads: of a CPU; None leaves their number as it is.
     """
     threads_before = torch.get_num_threads()
-    cudnn_before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    dtype_before = torch.get_default_dtype()
+    precision_before = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    cudnn_before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
     deterministic_before = torch.are_deterministic_algorithms_enabled()
     warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
     on_gpu = device.startswith("cuda")
     try:
         if threads is not None:
             torch.set_num_threads(threads)
+        torch.set_default_dtype(torch.float32)
+        if precision_before != "highest":
+            torch.set_float32_matmul_precision("highest")  # on a GPU it is `cuda.matmul.allow_tf32` too
         if on_gpu:
-            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+            cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = False, True, False
             torch.use_deterministic_algorithms(True, warn_only=True)
         yield
     finally:
         if threads is not None:
             torch.set_num_threads(threads_before)
+        torch.set_default_dtype(dtype_before)
+        if precision_before != "highest":
+            torch.set_float32_matmul_precision(precision_before)
         if on_gpu:
-            torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn_before
+            cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = cudnn_before
             torch.use_deterministic_algorithms(deterministic_before, warn_only=warn_before)
 
 

@@ -28,6 +28,8 @@ class StartingPoint:
     """Of the backbone; None when each run draws its own."""
     base: dict[str, str] | None
     """Address and sha256 of the weights."""
+    weights_channels: int | None
+    """That the weights expect; None without any."""
     num_outputs: int
     """Logits O: 1 with binary cross-entropy, else one per class."""
 
@@ -95,6 +97,7 @@ def starting_point(trial: TrialConfig, data: Prepared) -> StartingPoint:
             normalisation=measured(images),
             state=None,
             base=None,
+            weights_channels=None,
             num_outputs=num_outputs,
         )
     loaded = starting.load(trial.weights, trial.backbone)
@@ -108,6 +111,7 @@ def starting_point(trial: TrialConfig, data: Prepared) -> StartingPoint:
         normalisation=Normalisation(mean=mean, std=std),
         state=state,
         base={"address": loaded.address, "sha256": loaded.sha256},
+        weights_channels=len(loaded.mean),
         num_outputs=num_outputs,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.architecture import BACKBONES, backbone_parameters, is_norm
-from resnet_tl.errors import CheckpointError, WeightsError
+from resnet_tl.errors import CheckpointError, UserError, WeightsError
 from resnet_tl.files import sha256_of
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
 from resnet_tl.options import expand, nearest
@@ -136,7 +136,9 @@ def _brief(folder: Path) -> _Brief:
         return _Brief(content=content, channels=int(card["channels"]))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__} {error}.") from None
 
 
@@ -178,7 +180,10 @@ def _load_checkpoint(folder: Path, backbone: str) -> Weights:
         raise WeightsError(f"{folder} holds a {card.trial['backbone']}, but `trial.backbone` is {backbone}.")
     state = whole_state(folder, card)
     state = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
-    assert set(dict(backbone_parameters(backbone, card.channels))) <= set(state)
+    state = _without_classifier(state, backbone, str(folder))
+    found = state["conv1.weight"].shape[1]
+    if found != card.channels:
+        raise CheckpointError(f"{folder} must have {card.channels} channels, as its model.json says, but has {found}.")
     base_sha256 = card.base["sha256"] if card.base else ""
     return Weights(
         state=state,
@@ -201,9 +206,11 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
     if card.base is None:
         return tensors
     address = card.base["address"]
+    if Path(address).absolute() == folder.absolute():
+        raise CheckpointError(f"{folder} must stand on other weights, but its model.json names itself: it is damaged.")
     try:
         base = load(address, card.trial["backbone"])
-    except (WeightsError, CheckpointError) as error:
+    except UserError as error:
         raise CheckpointError(
             f"{folder} holds what was trained, on top of the weights {address}, which cannot be had: {error} "
             "A network stored with export=true needs no other file."

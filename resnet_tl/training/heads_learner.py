@@ -192,9 +192,9 @@ class HeadsLearner:
         parts = []
         for features_MBF in batches:
             features_MBF = features_MBF if self.heads.bf16 else features_MBF.to(like.dtype)
-            parts.append(class_logits(heads.logits(features_MBF)))
+            parts.append(class_logits(heads.logits(features_MBF))[first - begin :][: len(members)])
         logits_MNK: NDArray[np.float64] = torch.cat(parts, 1).double().cpu().numpy()
-        return logits_MNK[first - begin :][: len(members)]
+        return logits_MNK
 
     # -- remembering --------------------------------------------------------------------------------------------------
 

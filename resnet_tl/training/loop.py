@@ -23,7 +23,7 @@ from resnet_tl import predictions
 from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
 from resnet_tl.freezing import num_trained
-from resnet_tl.identity import Environment, digest
+from resnet_tl.identity import Environment, digest, fingerprint
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model import checkpoint
 from resnet_tl.model.starting_point import StartingPoint
@@ -199,7 +199,7 @@ class Loop:
     def _parts(self, members: Sequence[int], splits: Sequence[str]) -> Iterator[Sequence[int]]:
         """Members to score at a time, since the outputs of all on whole splits may not fit into memory together."""
         num_outputs = sum(len(self._labels[split]) for split in splits) * len(self._start.data.classes)
-        size = max(SCORED_AT_ONCE // num_outputs, 2)
+        size = max(SCORED_AT_ONCE // num_outputs, 1)
         for first in range(0, len(members), size):
             yield members[first : first + size]
 
@@ -312,10 +312,18 @@ class Loop:
             history.best_epoch, self._wall_s[n] = stored["best_epoch"], stored["wall_s"]
 
     def _identity(self, member: Member) -> str:
-        """Names one seed run, to know its saved state by."""
-        of_trial = member.trial.model_dump(mode="json")
+        """Names one seed run, to know its saved state by: what decides its numbers, and no more."""
         start = self._start
-        return digest([of_trial, start.data.fingerprint, member.seed, self._environment.identity(), start.base])
+        name = fingerprint(
+            member.trial,
+            data=start.data.fingerprint,
+            weights=start.base["sha256"] if start.base else "none",
+            num_classes=len(start.data.classes),
+            channels=start.data.channels,
+            environment=self._environment,
+            weights_channels=start.weights_channels,
+        )
+        return digest([name, member.seed])
 
 
 def read_state(path: Path, identity: str) -> State | None:
@@ -323,13 +331,14 @@ def read_state(path: Path, identity: str) -> State | None:
     if not path.exists():
         return None
     try:
-        stored: State = torch.load(path, map_location="cpu", weights_only=True)
+        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load and pickle raise many kinds for damaged files
         warnings.warn(f"{path} is damaged and dropped; training starts again: {error}", stacklevel=2)
         path.unlink()
         return None
-    if stored["identity"] != identity:
+    if not isinstance(stored, dict) or stored.get("identity") != identity:
         warnings.warn(f"{path} is of another run and dropped; training starts again", stacklevel=2)
         path.unlink()
         return None
-    return stored
+    state: State = stored
+    return state

@@ -34,6 +34,9 @@ def fit(
 ) -> FitResult:
     """Trains, selects the best epoch on `val`, and scores it once on `test`.
 
+    On a GPU the same bits need `CUBLAS_WORKSPACE_CONFIG=:4096:8` in the environment before torch is loaded, which is
+    the program's to set; the command lines do.
+
     Args:
         trial: the configuration; `weights` is a name or a path.
         seed: decides head weights, sample order, augmentation and dropout.
@@ -105,7 +108,8 @@ def fit_heads(
         WeightsError: the starting weights cannot be had.
     """
     where = device or environment.device
-    start = start or starting_point(members[0].trial, data)
+    with computing(device=where, threads=environment.threads):
+        start = start or starting_point(members[0].trial, data)
     # batched products are the same bits in any company with one thread only
     with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
         learner = HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)

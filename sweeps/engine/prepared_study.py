@@ -188,7 +188,13 @@ class PreparedStudy:
 
     def prefix(self, trial: TrialConfig) -> FrozenPrefix | None:
         """The frozen prefix whose outputs a trial can share with others."""
-        return frozen_prefix_of(trial, self.data, self.weights_identity(trial), self.environment)
+        return frozen_prefix_of(
+            trial,
+            self.data,
+            self.weights_identity(trial),
+            self.environment,
+            weights_channels=self._weights_channels(trial),
+        )
 
     def in_use(self) -> list[Path]:
         """Folders of the cache that the study needs to its end, beside features."""

@@ -30,7 +30,7 @@ class Train:
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
         warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
-        begun = _begun(self.runs[0].trial, self.data)
+        begun = _begun(self.runs[0].trial, self.data, self.environment)
         if len(self.runs) > 1:
             from resnet_tl.training.seed_run import fit_heads
 
@@ -75,7 +75,7 @@ class Check:
         assert train.features is not None
         return compare(
             train.runs,
-            _begun(train.runs[0].trial, train.data),
+            _begun(train.runs[0].trial, train.data, train.environment),
             environment=train.environment,
             device=device,
             features=train.features,
@@ -101,7 +101,7 @@ class ComputeFeatures:
 
         from resnet_tl.features.compute import compute
 
-        begun = _begun(self.trial, self.data)
+        begun = _begun(self.trial, self.data, self.environment)
         network = begun.network(self.trial, 0, torch.device(device))
         return compute(
             self.making,
@@ -196,13 +196,15 @@ class WarmUp:
 _loaded: "list[tuple[object, StartingPoint]]" = []
 
 
-def _begun(trial: TrialConfig, data: Prepared) -> "StartingPoint":
+def _begun(trial: TrialConfig, data: Prepared, environment: Environment) -> "StartingPoint":
     """Images and weights of a task; those of the last one are kept, since the next one mostly needs the same."""
-    from resnet_tl.model.runtime import own_process
+    from resnet_tl.model.runtime import computing, own_process
     from resnet_tl.model.starting_point import starting_point
 
     own_process()
-    name = (data.fingerprint, data.folder, trial.backbone, trial.weights, trial.first_layer, trial.criterion)
+    of_trial = (trial.backbone, trial.weights, trial.first_layer, trial.criterion)
+    name = (data.fingerprint, data.folder, *of_trial, environment)
     if not _loaded or _loaded[0][0] != name:
-        _loaded[:] = [(name, starting_point(trial, data))]
+        with computing(device=environment.device, threads=environment.threads):
+            _loaded[:] = [(name, starting_point(trial, data))]
     return _loaded[0][1]

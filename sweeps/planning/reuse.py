@@ -202,7 +202,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
         # members: parameters, gradient, optimiser, the best; a batch of features; numbers of an epoch; then scores
         most = MOST_HEADS[device]
         total += most * (4 * 6 * moving + 4 * 2 * max(trial.batch_size, 256) * width + 8 * 6 * rows)
-        total += 12 * 8 * min(max(SCORED_AT_ONCE, 2 * rows * len(data.classes)), most * rows * len(data.classes))
+        total += 12 * 8 * min(max(SCORED_AT_ONCE, rows * len(data.classes)), most * rows * len(data.classes))
     cut = decision.prefix.cut if decision is not None and decision.reuse else 0
     costs = piece_costs(trial.backbone, data.channels, data.input_size)
     after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]

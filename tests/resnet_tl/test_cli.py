@@ -1,7 +1,23 @@
 import dataclasses
+import os
+import subprocess
+import sys
 
 from resnet_tl.cli import describe_data
 from resnet_tl.data.prepare import Prepared
+
+
+def test_a_command_line_makes_cublas_repeatable_before_torch_is_loaded() -> None:
+    code = """
+import os, sys
+import resnet_tl.fit, resnet_tl.predict, resnet_tl.pretrain, sweeps.run
+from resnet_tl.cli import entry
+entry(lambda: print(os.environ["CUBLAS_WORKSPACE_CONFIG"], "torch" in sys.modules) or 0)
+"""
+    clean = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    for given, expected in ({}, ":4096:8"), ({"CUBLAS_WORKSPACE_CONFIG": ":16:8"}, ":16:8"):
+        done = subprocess.run([sys.executable, "-c", code], env=clean | given, capture_output=True, text=True)
+        assert done.stdout.split() == [expected, "False"]
 
 
 def test_classes_are_shown_with_their_images_in_each_split(prepared: Prepared) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,12 @@ def test_discarding_and_leftovers(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     discard(tmp_path / "kept")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_discarded_beside_what_a_killed_process_of_the_same_number_left(tmp_path: Path) -> None:
+    left = tmp_path / f".gone-{os.getpid()}-network"
+    for folder in (left, tmp_path / "network"):
+        folder.mkdir()
+        (folder / "a").write_text("1")
+    discard(tmp_path / "network")
+    assert list(tmp_path.iterdir()) == [left]

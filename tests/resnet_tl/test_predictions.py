@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,29 @@ def test_a_run_that_diverged_keeps_none(prepared: Prepared, tmp_path: Path) -> N
     assert not (tmp_path / predictions.FILE).exists()
 
 
-def test_logits_of_many_classes_are_stored_in_half_and_clipped(tmp_path: Path) -> None:
-    logits = np.array([[1e9, -1e9, 0.1] + [0.0] * 98])
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.sampled_from([1e-9, 1e-5, 1e-3, 1.0, 1e5]), st.sampled_from([0.0, 12.0, -7e4, 1e6]))
+def test_predictions_of_many_classes_agree_with_the_accuracy(seed: int, scale: float, base: float) -> None:
+    draws = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(150), draws.integers(0, 150, 50)])
+    logits = base + scale * draws.normal(size=(200, 150)).astype(np.float32).astype(np.float64)
+    with tempfile.TemporaryDirectory() as folder:
+        predictions.write(Path(folder), {"val": logits, "test": logits})
+        stored = predictions.read(Path(folder))["val"]
+    counts_KK = predictions.confusion_KK(stored, labels)
+    assert counts_KK.tolist() == predictions.confusion_KK(logits, labels).tolist()
+    bins_R3 = predictions.reliability_R3(stored, labels)
+    assert bins_R3[:, 2].sum() == np.trace(counts_KK)
+    if scale < 1e5:
+        assert log_softmax(stored.astype(np.float64)) == pytest.approx(log_softmax(logits), rel=2e-3, abs=2e-3)
+
+
+def test_logits_of_many_classes_are_stored_in_half_less_the_largest_and_clipped(tmp_path: Path) -> None:
+    logits = np.array([[2.0, -1e9, 0.1] + [0.0] * 98])
     predictions.write(tmp_path, {"val": logits, "test": logits})
     found = predictions.read(tmp_path)["test"]
     assert found.dtype == np.float16
-    assert found[0, :3].tolist() == [65504.0, -65504.0, np.float16(0.1)]
+    assert found[0, :3].tolist() == [0.0, -65504.0, np.float16(-1.9)]
     predictions.write(tmp_path, {"val": logits[:, :100], "test": logits[:, :100]})
     assert predictions.read(tmp_path)["val"].dtype == np.float32
 

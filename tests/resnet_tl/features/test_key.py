@@ -1,13 +1,16 @@
 """How far the frozen prefix reaches, and what names its outputs."""
 
+from pathlib import Path
+
 import pytest
 
 from resnet_tl.architecture import pieces
-from resnet_tl.data.prepare import Prepared
-from resnet_tl.features.key import frozen_prefix_of
+from resnet_tl.config import DataConfig
+from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
 from resnet_tl.freezing import cut_of
 from resnet_tl.training.member import head_group
-from tests.conftest import CPU, trial
+from tests.conftest import CPU, trial, write_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
 
@@ -48,6 +51,30 @@ def test_the_cut_is_behind_the_last_piece_that_is_frozen_whole(
 )
 def test_what_can_change_is_never_stored(images: Prepared, changes: dict[str, object]) -> None:
     assert frozen_prefix_of(trial(**{"weights": "w.pth"} | changes), images, "x", CPU) is None
+
+
+@pytest.mark.parametrize("balanced", ["oversample", "class_weights"])
+def test_what_pixels_and_splits_are_alike_share_outputs_whatever_their_balance_and_labels(
+    tmp_path: Path, balanced: str
+) -> None:
+    def prefixes(root: Path, **changes: object) -> FrozenPrefix | None:
+        options = {"source": "image_folder", "root": str(root), "size": 32} | changes
+        data = prepare(DataConfig.model_validate(options), tmp_path / "cache")
+        return frozen_prefix_of(trial(weights="w.pth", freeze="layer2"), data, "x", CPU)
+
+    plain = prefixes(write_images(tmp_path / "a"))
+    assert plain is not None
+    assert prefixes(tmp_path / "a", balanced=balanced) == plain
+    assert prefixes(write_images(tmp_path / "b", classes=("bars", "dots", "zebras"))) == plain
+    for changes in ({"crop": 24}, {"size": 24}, {"split_seed": 1}, {"val_fraction": 0.3}):
+        assert prefixes(tmp_path / "a", **changes) != plain
+
+
+def test_how_a_first_layer_is_fitted_counts_only_where_it_is(binary: Prepared) -> None:
+    configs = [trial(weights="w.pth", freeze="layer2", first_layer=rule) for rule in ("sum", "luma")]
+    for channels, differ in ((3, True), (None, True), (1, False)):
+        rgb, luma = (frozen_prefix_of(config, binary, "x", CPU, weights_channels=channels) for config in configs)
+        assert (rgb != luma) is differ
 
 
 def test_a_head_on_endless_augmentation_still_goes_through_the_kernel_of_heads(images: Prepared) -> None:

@@ -1,12 +1,14 @@
 import pytest
 import torch
+import torchvision.models
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_tl.architecture import num_trainable, piece_costs, pieces
 from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS
-from resnet_tl.model.network import Network, assemble
+from resnet_tl.model.network import Network, assemble, build_backbone
+from resnet_tl.seeding import derive
 from resnet_tl.training.objective import optimizer_for
 from tests.conftest import trial
 
@@ -20,6 +22,18 @@ def step(net: Network, **changes: object) -> None:
     optimizer = optimizer_for(net, trial(**changes))
     net(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))).pow(2).sum().backward()
     optimizer.step()
+
+
+def test_drawing_weights_seeds_no_gpu_and_draws_what_torchvision_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(derive(3, "backbone_init"))
+    expected = torchvision.models.resnet18(weights=None).state_dict()
+    before = torch.get_rng_state()
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    drawn = build_backbone("resnet18", 3, seed=3).state_dict()
+    assert seeded == []
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in drawn.items())
 
 
 @pytest.mark.parametrize("freeze", ["none", 0.3, 0.7, 0.8, "layer2", "all"])

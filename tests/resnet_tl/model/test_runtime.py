@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_tl.data.prepare import Prepared
+from resnet_tl.data.batches import Normalisation, measured
+from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.identity import Environment
 from resnet_tl.inference.predict import predict
 from resnet_tl.model.runtime import computing
@@ -15,7 +16,7 @@ from resnet_tl.result import Epoch
 from resnet_tl.training.check import compare
 from resnet_tl.training.member import Member
 from resnet_tl.training.seed_run import fit, fit_heads
-from tests.conftest import trial
+from tests.conftest import numbers, trial
 from tests.resnet_tl.conftest import materialised
 
 pytestmark = pytest.mark.filterwarnings("ignore:the frozen part of the backbone has random weights")
@@ -28,6 +29,10 @@ def settings() -> tuple[object, ...]:
         torch.get_num_threads(),
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.get_float32_matmul_precision(),
+        torch.get_default_dtype(),
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_rng_state().sum().item(),
@@ -40,19 +45,24 @@ def _unchanged() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("medium")
+    torch.set_default_dtype(torch.float64)
     before = settings()
     yield
     after = settings()
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("highest")
+    torch.set_default_dtype(torch.float32)
     assert after == before
 
 
 def test_inside_it_is_as_asked() -> None:
     with computing(device="cuda", threads=2):
-        assert settings()[:5] == (2, False, True, True, True)
+        assert settings()[:-1] == (2, False, True, False, False, "highest", torch.float32, True, True)
         with computing(device="cpu", threads=1):
             assert settings()[0] == 1
+            assert settings()[5:7] == ("highest", torch.float32)
         assert settings()[0] == 2
 
 
@@ -77,6 +87,42 @@ def test_after_a_fit(prepared: Prepared, tmp_path: Path, changes: dict[str, obje
     assert set(seen) == (set() if "lr" in changes else {1} if "freeze" in changes else {2})
     if result.state == "complete":
         predict(tmp_path / "checkpoint", [Path(prepared.load().names[0])])
+
+
+@pytest.mark.parametrize("freeze", ["none", "all"])
+def test_numbers_do_not_depend_on_what_the_process_is_set_to(prepared: Prepared, tmp_path: Path, freeze: str) -> None:
+    config, files = trial(freeze=freeze, head="mlp_relu", epochs=1), [Path(prepared.load().names[0])]
+
+    def made(folder: Path) -> tuple[object, object]:
+        result = fit(config, prepared, seed=0, environment=TWO, folder=folder)
+        return numbers(result), predict(folder / "checkpoint", files)[1].tolist()
+
+    here = made(tmp_path / "here")
+    torch.set_float32_matmul_precision("highest")
+    torch.set_default_dtype(torch.float32)
+    usual = made(tmp_path / "usual")
+    torch.set_float32_matmul_precision("medium")
+    torch.set_default_dtype(torch.float64)
+    assert here == usual
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_pixels_are_measured_with_the_threads_of_the_environment(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    seen: list[int] = []
+
+    def counted(images: Images) -> Normalisation:
+        seen.append(torch.get_num_threads())
+        return measured(images)
+
+    monkeypatch.setattr("resnet_tl.model.starting_point.measured", counted)
+    member = Member(trial=trial(freeze="all", epochs=1), seed=0)
+    if alone:
+        fit(member.trial, prepared, seed=0, environment=TWO)
+    else:
+        fit_heads([member, member], prepared, environment=TWO)
+    assert seen == [2]
 
 
 @pytest.mark.parametrize("freeze", ["none", "all"])

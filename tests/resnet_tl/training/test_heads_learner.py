@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.head_spec import Activation, Norm
 from resnet_tl.result import Epoch
+from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.member import Member, head_group
 from resnet_tl.training.seed_run import fit, fit_heads
 from tests.conftest import CPU, numbers, trial, write_images
@@ -173,6 +176,17 @@ def test_scores_do_not_depend_on_how_many_are_computed_at_a_time(
     several = members_of(7, weights=weights["resnet18"])
     place = materialised(several[0].trial, images, tmp_path)
     whole = [numbers(r) for r in fit_heads(several, images, environment=CPU, features=place)]
-    for at_once in (1, 3 * 3 * images.num_images["train"]):
+    sizes: list[int] = []
+
+    def counted(learner: HeadsLearner, split: str, members: Sequence[int]) -> NDArray[np.float64]:
+        logits_MNK = of_learner(learner, split, members)
+        sizes.append(len(logits_MNK))
+        return logits_MNK
+
+    of_learner = HeadsLearner.logits
+    monkeypatch.setattr(HeadsLearner, "logits", counted)
+    for at_once, most in ((1, 1), (3 * 3 * images.num_images["val"], 3)):
         monkeypatch.setattr("resnet_tl.training.loop.SCORED_AT_ONCE", at_once)
         assert [numbers(r) for r in fit_heads(several, images, environment=CPU, features=place)] == whole
+        assert max(sizes) == most
+        sizes.clear()

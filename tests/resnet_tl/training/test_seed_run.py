@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from resnet_tl import predictions
-from resnet_tl.config import DataConfig
+from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import CheckpointError, DataError, WeightsError
+from resnet_tl.freezing import num_frozen
 from resnet_tl.inference import export, predict
 from resnet_tl.model import checkpoint
 from resnet_tl.result import Epoch
@@ -62,6 +63,38 @@ def test_a_run_that_was_killed_goes_on_with_the_same_bits(
     )
     assert numbers(resumed) == numbers(whole)
     assert seen == [epoch.epoch for epoch in whole.history]
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epochs": []}, {"identity": 3}, 7])
+def test_what_is_no_state_of_ours_is_dropped_with_a_warning(
+    prepared: Prepared, tmp_path: Path, content: object
+) -> None:
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.warns(UserWarning, match="another run"):
+        assert fit(trial(epochs=1), prepared, seed=0, environment=CPU, folder=tmp_path).state == "complete"
+    assert not (tmp_path / "state.pt").exists()
+
+
+@pytest.mark.filterwarnings("error:.*another run")
+def test_a_state_is_known_whatever_says_nothing_of_its_numbers(
+    images: Prepared, weights: dict[str, str], tmp_path: Path
+) -> None:
+    moved = shutil.copy(weights["resnet18"], tmp_path / "elsewhere.pth")
+    config = trial(weights=weights["resnet18"], freeze="layer3", optimizer="adam", head="mlp_relu", epochs=3)
+    same = {"weights": str(moved), "momentum": 0.5, "freeze": 0.25, "head": "mlp", "criterion": "cross_entropy"}
+    spelled = TrialConfig.model_validate(config.model_dump(exclude={"freeze"}) | same)
+    assert num_frozen(spelled, 3) == num_frozen(config, 3)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, images, seed=0, environment=CPU, folder=folder, on_epoch=stop, save_every_s=0)
+    assert (folder / "state.pt").exists()
+    resumed = fit(spelled, images, seed=0, environment=CPU, folder=folder)
+    assert numbers(resumed) == numbers(fit(config, images, seed=0, environment=CPU))
 
 
 def test_a_damaged_or_foreign_state_is_dropped_with_a_warning(prepared: Prepared, tmp_path: Path) -> None:
