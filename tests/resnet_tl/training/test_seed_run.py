@@ -81,7 +81,7 @@ def test_a_state_is_known_whatever_says_nothing_of_its_numbers(
 ) -> None:
     moved = shutil.copy(weights["resnet18"], tmp_path / "elsewhere.pth")
     config = trial(weights=weights["resnet18"], freeze="layer3", optimizer="adam", head="mlp_relu", epochs=3)
-    same = {"weights": str(moved), "momentum": 0.5, "freeze": 0.25, "head": "mlp", "criterion": "cross_entropy"}
+    same = {"weights": str(moved), "momentum": 0.5, "trainable_blocks": 2, "head": "mlp", "criterion": "cross_entropy"}
     spelled = TrialConfig.model_validate(config.model_dump(exclude={"freeze"}) | same)
     assert num_frozen(spelled, 3) == num_frozen(config, 3)
 
