@@ -96,7 +96,7 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
-        untracked = any(not row.tracked for row in self._ledger.seed_runs(self._study.name))
+        untracked = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not untracked and self._kept.is_settled():
             self._prepared.tracked().relocate()  # after a move, also of a study that has nothing else to do
