@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from resnet_tl.config import FirstLayer
+from resnet_tl.config import MAX_PIXELS, FirstLayer
 from resnet_tl.data.decode import Resize
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
@@ -25,7 +25,7 @@ from resnet_tl.identity import version_of
 
 FORMAT = 1
 
-BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16}
+BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS}
 """What held for networks whose card does not say it, since it was written before there was a choice."""
 
 
@@ -44,8 +44,10 @@ class Card:
     """Whether images are fitted to `size`, or had it."""
     resize: Resize
     """How they are fitted."""
-    bits: int
-    """Bits that hold the grey values of images that store more than 8."""
+    bits: int | None
+    """Bits that hold the grey values of images that store more than 8; None where the network saw none."""
+    max_pixels: int
+    """Larger images are refused."""
     crop: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]

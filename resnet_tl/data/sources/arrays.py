@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
-from resnet_tl.data.finder import all_files
+from resnet_tl.data.finder import everything_below
 from resnet_tl.data.layout import split_of
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
@@ -28,7 +28,7 @@ class Arrays:
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""
-        return all_files(root_of(config))
+        return everything_below(root_of(config))
 
     def list(self, config: DataConfig) -> Listing:
         """Checks shapes and types, and that images and labels come in pairs."""

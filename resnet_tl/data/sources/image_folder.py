@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import decode_file
-from resnet_tl.data.finder import all_files, check_names, files_below, is_ignored, is_image, told
+from resnet_tl.data.finder import check_names, everything_below, files_below, is_ignored, is_image, told
 from resnet_tl.data.groups import groups_of, groups_told
 from resnet_tl.data.labels import read_labels
 from resnet_tl.data.layout import class_folders, read_layout
@@ -27,7 +27,7 @@ class ImageFolder:
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, and the table of labels."""
         root = root_of(config)
-        return [*all_files(root), *([_table(config.labels, root)] if config.labels is not None else [])]
+        return [*everything_below(root), *([_table(config.labels, root)] if config.labels is not None else [])]
 
     def list(self, config: DataConfig) -> Listing:
         """Finds splits, classes, files and groups by their names."""

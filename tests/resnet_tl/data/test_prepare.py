@@ -157,6 +157,60 @@ def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) ->
         prepare(DataConfig(source="image_folder", root=str(write_images(tmp_path / "c")), bits=12), tmp_path / "cache")
 
 
+def test_a_folder_that_is_linked_or_added_or_removed_is_noticed(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "bars", tmp_path / "more")
+    for path in (tmp_path / "more").iterdir():
+        Image.new("RGB", (32, 32), (int(path.stem), 0, 0)).save(path)
+    (folder / "linked").symlink_to(folder / "bars", target_is_directory=True)
+    (folder / "zinked").symlink_to(tmp_path / "more", target_is_directory=True)
+    with_both = prepare(config(folder), tmp_path / "cache")
+    (folder / "linked").unlink()
+    without = prepare(config(folder), tmp_path / "cache")
+    assert len(without.classes) == len(with_both.classes) - 1
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="these are empty"):
+        prepare(config(folder), tmp_path / "cache")
+
+
+def test_names_belong_to_the_files_and_not_to_their_pixels(folder: Path, tmp_path: Path) -> None:
+    """Files of two formats may hold equal pixels."""
+    plain = prepare(config(folder), tmp_path / "cache")
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    for path in sorted(other.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+        path.unlink()
+    alone = prepare(config(other), tmp_path / "another cache")
+    for _ in range(2):
+        again = prepare(config(other), tmp_path / "cache")
+        assert (again.folder, again.fingerprint) == (plain.folder, plain.fingerprint)
+        assert (again.test_name, again.images_name) == (alone.test_name, alone.images_name)
+        assert again.test_name != plain.test_name
+        assert again.load().names == alone.load().names
+    assert all(Path(name).is_file() for name in [*plain.load().names, *again.load().names])
+
+
+def test_what_decides_how_new_images_are_read_names_the_data(folder: Path, tmp_path: Path) -> None:
+    """Of square images all ways to fit them are equal, and yet the card of a network says which it was."""
+    made = [prepare(config(folder, resize=resize), tmp_path / "cache") for resize in ("crop", "pad", "squash")]
+    assert len({data.fingerprint for data in made}) == 3
+    assert len({data.images_name for data in made}) == 1
+    assert [data.resize for data in made] == ["crop", "pad", "squash"]
+    deep, shallow = tmp_path / "deep", tmp_path / "shallow"
+    for name in ("a", "b"):
+        for root in (deep, shallow):
+            (root / name).mkdir(parents=True)
+        for index in range(6):
+            values = np.full((16, 16), 4095 if index % 2 else 0, np.uint16)
+            values[: index + 1] = 4095 - values[0, 0]
+            Image.fromarray(values).save(deep / name / f"{index}.png")
+            Image.fromarray((values // 16).astype(np.uint8)).save(shallow / name / f"{index}.png")
+    twelve = prepare(config(deep, size=None, channels=1, bits=12), tmp_path / "cache")
+    eight = prepare(config(shallow, size=None, channels=1), tmp_path / "cache")
+    assert np.array_equal(twelve.load().pixels_NCHW, eight.load().pixels_NCHW)
+    assert (twelve.bits, eight.bits) == (12, None)
+    assert twelve.fingerprint != eight.fingerprint
+
+
 @pytest.mark.parametrize("resize", ["pad", "squash"])
 def test_the_whole_picture_is_other_data(tmp_path: Path, resize: str) -> None:
     root = write_images(tmp_path / "images")
