@@ -234,17 +234,19 @@ def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", count=24)
     for path in sorted(root.rglob("*.png")):
         number = int(path.stem)
-        path.rename(path.with_name(f"patient{number // 3:02}_{number % 3}.png"))
-    data = prepare(config(root, group_key=r"(\w+/patient\d+)_"), tmp_path / "cache")
+        path.rename(path.with_name(f"{path.parent.name}_patient{number // 3:02}_{number % 3}.png"))
+    data = prepare(config(root, group_key=r"(\w+patient\d+)_"), tmp_path / "cache")
     images = data.load()
     sides: dict[str, set[str]] = {}
     for split, members in images.splits.items():
         for index in members:
             path = Path(images.names[index])
-            sides.setdefault(f"{path.parent.name}/{path.stem.split('_')[0]}", set()).add(split)
+            sides.setdefault(path.stem.rpartition("_")[0], set()).add(split)
     assert len(sides) == 24
     assert all(len(found) == 1 for found in sides.values())
     with pytest.raises(DataError, match="at least 7 groups"):
+        prepare(config(root, group_key=r"(bars|dots|rings)_"), tmp_path / "cache")
+    with pytest.raises(DataError, match="must be found in every path below its class folder"):
         prepare(config(root, group_key=r"(bars|dots|rings)/"), tmp_path / "cache")
     with pytest.raises(DataError, match="must be found in every path"):
         prepare(config(root, group_key=r"(person\d+)"), tmp_path / "cache")
@@ -279,6 +281,41 @@ def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> No
     assert min(data.table[split]["rings"] for split in ("train", "val", "test")) > 0
     with pytest.raises(DataError, match=r"is not in 72 of 72\.\n"):  # a pattern that finds nothing is a mistake
         prepare(config(root, group_key="(nobody)", group_missing="own"), tmp_path / "cache")
+
+
+def test_groups_are_searched_below_the_class_alone(tmp_path: Path) -> None:
+    """`site1/bars2/p03_0.png` with numbers in every folder: those of classes and splits are no patients."""
+    root = tmp_path / "images"
+    for number, split in enumerate(("train", "test")):
+        write_images(root / f"{split}{number}", classes=("bars2", "dots2"), count=24 if split == "train" else 6)
+        for path in sorted((root / f"{split}{number}").rglob("*.png")):
+            start = 10 * number + (100 if path.parent.name == "bars2" else 200)
+            path.rename(path.with_name(f"{start + int(path.stem) // 3}_{path.stem}.png"))
+    for key in (r"(\d+)", r"/(\d+)_", r"^(\d+)", r"^(\d{3})"):
+        data = prepare(config(root, group_key=key), tmp_path / "cache")
+        images = data.load()
+        groups = {s: {Path(images.names[i]).name[:3] for i in images.splits[s]} for s in ("train", "val", "test")}
+        assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 20, key
+
+
+def test_files_that_are_left_out_need_no_group(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", classes=("a", "b"), count=24)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(f"{path.parent.name}p{int(path.stem) // 2}_{path.name}"))
+    (root / "a" / "notes.txt").touch()
+    data = prepare(config(root, group_key=r"(p\d+)_", skip_bad=True), tmp_path / "cache")
+    assert [Path(name).name for name in data.skipped] == ["notes.txt"]
+    assert sum(data.num_images.values()) == 48
+
+
+def test_a_split_folder_without_images_is_said(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    (tmp_path / "images" / "test").mkdir()
+    (tmp_path / "images" / "test" / "about.txt").touch()
+    data = prepare(config(tmp_path / "images"), tmp_path / "cache")
+    (note,) = data.notes
+    assert note == f"{tmp_path}/images/test holds no images and is passed over; test is cut from train."
+    assert data.num_images["test"] > 0
 
 
 def test_given_splits_that_share_an_object_are_refused(tmp_path: Path) -> None:
@@ -401,6 +438,12 @@ class TestArrays:
             ({"y_train": np.array(["a", "b", "c"] * 10)}, r"such as \['a', 'b', 'c'\]; number them from 0"),
             ({"y_train": np.eye(3)[np.arange(30) % 3]}, r"one column for each class, store y.argmax\(1\)"),
             ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
+            ({"x_val": np.zeros((0, 8, 8)), "y_val": np.zeros(0, int)}, r"an image at least.*; remove x_val.npy and y"),
+            ({"x_test": np.zeros((0, 20, 20, 3), np.uint8), "y_test": np.zeros(0, int)}, r"an image at least.*x_test"),
+            ({"x_train": np.zeros((30, 0, 0))}, r"of a pixel at least, but got \[30, 0, 0\]\."),
+            ({"x_train": np.zeros(())}, r"images must be \[N, H, W\].*but got \[\]"),
+            ({"x_train": np.zeros((), np.uint8), "y_train": np.zeros((), int)}, r"images must be \[N, H, W\]"),
+            ({"y_train": np.array([*np.arange(29) % 3, 10**15])}, r"must be 0 … K-1 .* to 1000000000000000;"),
             ({"y_train": np.array([{"a": 1}] * 30, dtype=object)}, "without pickle"),
         ],
     )
