@@ -21,6 +21,7 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
     """Fills a ledger with seed runs as large as real ones, with numbers drawn at random."""
     from resnet_tl import predictions
     from resnet_tl.config import TrialConfig
+    from resnet_tl.files import write_text
     from resnet_tl.result import Epoch
     from sweeps.records import NAMING, DataRecord, EnvironmentRecord, RunState, SeedRun, StudyRecord, TrialRecord
     from sweeps.storage.database import database_of
@@ -45,6 +46,8 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
     )  # fmt: skip
     networks = NetworkStore(out, "big")
     labels_N = np.arange(N) % 9
+    sides = {split: {"names": list(map(str, range(N))), "labels": labels_N.tolist()} for split in ("val", "test")}
+    write_text(out / "mlruns" / "networks" / "big" / "images.json", json.dumps(sides))
     for number in range(seed_runs // SEEDS):
         params = {"lr": float(10 ** draws.uniform(-5, -1)), "weight_decay": float(10 ** draws.uniform(-6, -2))}
         config = TrialConfig(

@@ -1,7 +1,8 @@
 """Plans, runs, remembers and reports hyperparameter studies of `resnet_tl` fine-tuning runs.
 
-    conf/*.yaml -> definition (what a study is) -> engine (making it happen) -> ledger (what is known)
-    ledger -> reporting (what it says)
+    conf/*.yaml -> definition (what is asked for) -> planning (what is to be done) -> engine (making it happen)
+    engine -> execution (workers), storage (what is known), tracking (what is shown to others)
+    storage -> reporting (what it says), by way of statistics
 
-Imports go one way: run -> engine -> definition, ledger -> resnet_tl; reporting -> ledger only.
+Imports go downwards only; docs/architecture.md has the map.
 """

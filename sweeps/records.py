@@ -160,6 +160,8 @@ class StudyRecord:
     """As the user gave it."""
     out: str
     """`run.out`, relative to where the command was given."""
+    coinciding: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ()
+    """Points of the space that mean the same network as another one: what was left out, and what was run for it."""
 
 
 _STUDY = TypeAdapter(StudyRecord)

@@ -37,7 +37,7 @@ from resnet_tl.options import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
-from sweeps.planning.plan import describe
+from sweeps.definition.space import describe
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy

@@ -35,7 +35,7 @@ class Batch:
     """Training images with what the loss and the dropout need."""
 
     inputs_B: Tensor
-    """Images [B, C, H, W], float32, normalised; or what a frozen front makes of them."""
+    """Images [B, C, H, W], float32, normalised; or what a frozen prefix makes of them."""
     targets_BK: Tensor
     """Shares of each class; one-hot unless images were mixed."""
     samples_B: NDArray[np.int64]

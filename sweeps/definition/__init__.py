@@ -1,1 +1,1 @@
-"""What a study is: composed from files and the command line, checked, and planned. Runs nothing."""
+"""What a study is: composed from files and the command line, and checked. Runs nothing."""

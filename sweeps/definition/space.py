@@ -45,6 +45,12 @@ KEYS = ("values", "value", "min", "max", "distribution", "q", "when", "set")
 MOST_PROBES = 2000
 
 
+def describe(params: Mapping[str, Any]) -> str:
+    """A point in one line: `lr=0.001 head=linear`."""
+    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
+    return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dimension:
     """One alternative of one parameter."""

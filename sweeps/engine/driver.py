@@ -17,6 +17,7 @@ from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import remove_leftovers
 from resnet_tl.options import expand
 from sweeps.definition.config import Definition
+from sweeps.definition.space import describe
 from sweeps.engine.code_version import git_commit
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
@@ -96,7 +97,7 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
-        untracked = any(not row.tracked for row in self._ledger.seed_runs(self._study.name))
+        untracked = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not untracked and self._kept.is_settled():
             self._prepared.tracked().relocate()  # after a move, also of a study that has nothing else to do
@@ -292,6 +293,8 @@ class _Driver:
                 self._ran += scheduler.ran
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
+        for left_out, kept in self._prepared.plan.coinciding:
+            self._say(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice.")
         if self._study.trials is not None and self._about.num_trials < self._study.trials:
             self._say(f"The space has no more than {len(self._state.trials) + self._state.to_ask} different trials.")
         if any(config.weights == "none" and self._prepared.num_frozen(config) for config in configs):

@@ -290,6 +290,7 @@ class PreparedStudy:
             confirm=ConfirmRecord(top=study.confirm.top, seeds=study.confirm.seeds) if study.confirm else None,
             num_trials=len(self.plan.trials) + self.plan.to_ask,
             command=command,
+            coinciding=self.plan.coinciding,
             out="." if self.out == Path.cwd() else os.path.relpath(self.out),
         )
 

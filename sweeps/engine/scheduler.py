@@ -14,12 +14,12 @@ from resnet_tl.features.store import Stored, stored
 from resnet_tl.freezing import is_head_only
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.member import Member, head_group
+from sweeps.definition.space import describe
 from sweeps.engine.display import Display
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
 from sweeps.execution.tasks import Check, Train
 from sweeps.planning.grouping import ALONE, Todo, take
-from sweeps.planning.plan import describe
 from sweeps.planning.reuse import Reuse
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.storage.ledger import now

@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from sweeps.definition.config import Definition
-from sweeps.definition.space import Params
+from sweeps.definition.space import Params, describe
 from sweeps.records import RunState, TrialRecord
 
 
@@ -137,9 +136,3 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
             f"`study.trials` is a total and must be at least {len(known.trials)}, which the ledger holds, "
             f"but got {definition.study.trials}."
         )
-
-
-def describe(params: Mapping[str, Any]) -> str:
-    """A point in one line: `lr=0.001 head=linear`."""
-    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
-    return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"

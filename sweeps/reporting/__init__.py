@@ -1,1 +1,1 @@
-"""What the ledger says: results -> stats -> tables -> documents. Reading never needs training."""
+"""What the ledger says: results -> statistics -> tables, figures -> report. Reading never needs training."""

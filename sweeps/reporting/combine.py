@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import ConfigError, shown
+from sweeps.definition.differences import differences
 from sweeps.reporting.results import Origin, Results, Trial
 
 
@@ -11,8 +12,8 @@ def combine(several: Sequence[Results]) -> Results:
     """All trials of several studies, with the study as one more parameter; a trial that two of them share once.
 
     Raises:
-        ConfigError: they are not on the same data, or not about the same metric, so that their scores mean different
-            things.
+        ConfigError: they are not scored on the same test images, or not about the same metric, so that their scores
+            mean different things.
     """
     names = [results.study for results in several]
     problems = []
@@ -21,13 +22,17 @@ def combine(several: Sequence[Results]) -> Results:
     unknown = [results.study for results in several if results.about is None]
     if unknown:
         problems.append(f"What data {', '.join(unknown)} is about must be known, but NAME.about.json is not there.")
-    data = {r.study: r.about.data.test_name for r in several if r.about}
-    if len(set(data.values())) > 1:
-        told = ", ".join(f"{study} {fingerprint}" for study, fingerprint in data.items())
-        problems.append(
-            "Studies to compare must be on the same images, split alike, but their data fingerprints differ: "
-            f"{told}. Scores on different test images say nothing of which configuration is better."
-        )
+    records = [results.about for results in several if results.about]
+    first = records[0] if records else None
+    for other in records[1:]:
+        if first is not None and other.data.test_name != first.data.test_name:
+            fields = differences(first, other, called=(f"in {first.name}", f"in {other.name}"))
+            about_data = [line for line in fields if line.startswith(("data.", "images."))]
+            problems.append(
+                f"Studies to compare must be scored on the same test images, but those of {first.name} and "
+                f"{other.name} differ, so that their scores say nothing of which configuration is better. What differs "
+                "in the data:\n" + shown(about_data)
+            )
     metrics = {results.study: results.metric for results in several}
     if len(set(metrics.values())) > 1:
         told = ", ".join(f"{study} by {metric}" for study, metric in metrics.items())

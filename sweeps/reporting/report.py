@@ -10,6 +10,7 @@ from pathlib import Path
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
+from sweeps.definition.space import describe
 from sweeps.records import StudyRecord
 from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.cells import count
@@ -97,6 +98,10 @@ def _about(results: Results) -> list[Block]:
     if settings:
         facts.append(("All trials: ", joined(", ", settings), "."))
     facts += data.notes
+    facts += [
+        f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."
+        for left_out, kept in about.coinciding
+    ]
     if data.skipped:
         facts.append(
             f"{len(data.skipped)} broken images were left out: "

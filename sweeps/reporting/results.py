@@ -9,7 +9,7 @@ from typing import Any
 
 from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.metrics import METRICS, metric_of
-from sweeps.definition.hypotheses import Hypothesis
+from sweeps.definition.hypotheses import Hypothesis, canonical, same
 from sweeps.definition.outputs.registry import Spec
 from sweeps.records import StudyRecord
 from sweeps.statistics.ranking import rank_key
@@ -108,6 +108,15 @@ class Results:
     def headline(self) -> str:
         """What trials are shown by: the metric on test, or where there is no test, as it is."""
         return self.on_test if self.has(self.on_test) else self.metric
+
+    def asked(self, trial: Trial, name: str) -> list[Any]:
+        """The values of a parameter that a trial stands for: its own, and those that mean the same network."""
+        found = [trial.value(name)]
+        for left_out, kept in self.about.coinciding if self.about else ():
+            changed = [key for key in left_out if not same(left_out[key], kept.get(key))]
+            if changed == [name] and all(same(trial.values.get(key), value) for key, value in kept.items()):
+                found.append(canonical(left_out[name]))
+        return found
 
     def varying(self) -> list[str]:
         """Parameters with more than one value among the trials, in the order of the space, then of the options."""

@@ -68,7 +68,12 @@ def parameters(
     for name in names:
         if name in without:
             continue
-        cells = [momentum(t.values) if name == "momentum" else show(name, t.value(name)) for t in trials]
+        cells = [
+            momentum(t.values)
+            if name == "momentum"
+            else ", ".join(show(name, value) for value in results.asked(t, name))
+            for t in trials
+        ]
         columns.append(Column(header=name_of(name), cells=cells))
     return columns
 

@@ -1,4 +1,4 @@
-"""Where a study's ledger, its lock and Optuna's record live. The address decides: today SQLite, a file for one host.
+"""Where a study's ledger, its lock and Optuna's record live: today in SQLite, a file for one host.
 
 A second kind of database implements `Database` and passes `tests/sweeps/storage/test_database.py` unchanged.
 """

@@ -195,6 +195,13 @@ class Ledger:
             connection.execute(again, keys)
             connection.execute(sa.insert(_seed_runs), values)
 
+    def untracked(self, study: str) -> set[tuple[str, int]]:
+        """Fingerprint and seed of the seed runs that the tracker is not known to have."""
+        query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed)
+        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == sa.false()))
+        with self._engine.begin() as connection:
+            return {(fingerprint, seed) for fingerprint, seed in connection.execute(query)}
+
     def mark_tracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the tracker has seed runs, given by fingerprint and seed."""
         self._update(study, {key: {"tracked": True} for key in runs})

@@ -8,6 +8,7 @@ The ledger holds addresses relative to OUT, so that a moved or copied folder wor
 tracker gets are links or copies: losing it loses nothing here.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.errors import UserError
+from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import confusion_KK, read, reliability_R3
@@ -41,8 +42,9 @@ class NetworkStore:
     def describe_images(self, data: Prepared) -> None:
         """Notes which images the predictions are of, in their order."""
         path = self._folder / "images.json"
-        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["data"] == data.fingerprint:
-            return
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+            if json.loads(path.read_text(encoding="utf-8"))["data"] == data.fingerprint:
+                return
         images = data.load()
         content = {"data": data.fingerprint, "classes": list(data.classes)} | {
             split: {
@@ -156,5 +158,11 @@ class NetworkStore:
 
 @lru_cache(maxsize=4)
 def _labels_in(path: Path) -> dict[str, NDArray[np.int64]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {split: np.array(content[split]["labels"], dtype=np.int64) for split in ("val", "test")}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {split: np.array(content[split]["labels"], dtype=np.int64) for split in ("val", "test")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "
+            "study writes it again."
+        ) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnet_tl.files import discard, link_folder
 from resnet_tl.result import Epoch
-from sweeps.planning.plan import describe
+from sweeps.definition.space import describe
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.statistics.stats import summarise
 from sweeps.tracking.mlflow_bulk import BulkWriter, FinishedRun, run_id_of

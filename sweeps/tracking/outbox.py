@@ -133,7 +133,7 @@ class Outbox:
                 continue  # the ledger has it
             try:
                 if not self._connected:
-                    self._tracker.connect(self._unsent())
+                    self._tracker.connect(self._ledger.untracked(self._study))
                     self._connected = True
                 event()
             except Exception as error:  # whatever a tracker raises, training goes on
@@ -156,9 +156,6 @@ class Outbox:
             if epochs:
                 self._tracker.epochs(trial, key[1], epochs)
 
-    def _unsent(self) -> set[Key]:
-        return {(run.fingerprint, run.seed) for run in self._ledger.seed_runs(self._study) if not run.tracked}
-
     def _send_waiting(self) -> None:
         """All that has come up to now: together they take less time than one by one."""
         several = []
@@ -168,7 +165,7 @@ class Outbox:
 
     def _send(self, several: Sequence[Ended]) -> None:
         # a seed run may have been named twice, and sent since
-        unsent = self._unsent()
+        unsent = self._ledger.untracked(self._study)
         once = {(ended.trial.fingerprint, ended.seed): ended for ended in several}
         completed = {ended.trial.number for ended in several if ended.completes}
         left = [ended for key, ended in once.items() if key in unsent or ended.trial.number in completed]

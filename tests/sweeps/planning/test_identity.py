@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import ConfigError
-from sweeps.planning.identity import differences, require_same
+from sweeps.definition.differences import differences
+from sweeps.planning.identity import require_same
 from sweeps.records import StudyRecord, study_from_json, study_to_json
 from tests.sweeps.storage.test_ledger import STUDY
+
+CALLED = ("in the ledger", "now")
 
 
 def changed(**fields: Any) -> StudyRecord:
@@ -57,9 +60,11 @@ def test_a_key_that_is_a_number_is_one_with_its_text() -> None:
     # YAML reads 1e-3, and JSON gives back "0.001"
     written = changed(space={"lr": {"values": [1e-3, 1e-2], "set": {1e-3: {"epochs": 5}}}})
     stored = study_from_json(json.loads(json.dumps(study_to_json(written))))
-    assert differences(stored, written) == []
-    assert differences(written, stored) == []
-    assert differences(STUDY, written) == ["study.space.lr.set.0.001.epochs: not set in the ledger, 5 now"]
+    assert differences(stored, written, called=CALLED) == []
+    assert differences(written, stored, called=CALLED) == []
+    assert differences(STUDY, written, called=CALLED) == [
+        "study.space.lr.set.0.001.epochs: not set in the ledger, 5 now"
+    ]
 
 
 def test_a_study_named_by_an_older_rule_is_refused_clearly() -> None:

@@ -1,7 +1,9 @@
 """What the head of a report says is true of every row below it."""
 
+import dataclasses
 from typing import Any
 
+from sweeps.definition.outputs.registry import TABLES
 from sweeps.records import StageRecord
 from sweeps.reporting.markdown import markdown
 from sweeps.reporting.report import report
@@ -60,3 +62,24 @@ def test_prose_keeps_its_markup() -> None:
 def test_a_pretrained_network_is_named_where_a_trial_starts_from_it() -> None:
     assert "All trials: `stage` pretrained on x (lr 1).  \n" in said({"weights": "stage"}, {"weights": "none"}, base={})
     assert "pretrained" not in said({"weights": "none"}, base={})
+
+
+def test_values_that_mean_the_same_network_are_named_and_stand_in_the_cell() -> None:
+    left_out = {"freeze": 0.9, "lr": 0.1}, {"freeze": 0.8, "lr": 0.1}
+    record = dataclasses.replace(study(name="s", space={"freeze": {}, "lr": {}}, seeds=(0,)), coinciding=(left_out,))
+    trials = tuple(
+        Trial(
+            number=number, values={"freeze": freeze, "lr": 0.1}, seeds=(0,), states=("complete",),
+            columns={"val/accuracy": (0.5 + number / 10,)},
+        )
+        for number, freeze in enumerate((0.7, 0.8))
+    )  # fmt: skip
+    columns = ("study", "trial", "seed", "state", "freeze", "lr", "val/accuracy")
+    results = Results(
+        study="s", trials=trials, metric="val/accuracy", seeds=(0,), about=record, columns=columns,
+        tables=(TABLES.spec("summary", "table"),),
+    )  # fmt: skip
+    text = markdown(report(results))
+    assert "freeze=0.9 lr=0.1 means the same network as freeze=0.8 lr=0.1, and was run as that." in text
+    assert "| 0.8, 0.9 | 1 |" in text
+    assert "| 0.7 | 1 |" in text

@@ -1,5 +1,6 @@
 """Exact markdown from fixed frames: the formats are what users publish."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -371,6 +372,23 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
     (table,) = make(both, TABLES.spec("confirmed", "table"))
     against = table.header.index("Test acc against it (95% CI)")
     assert [row[against].split(" ")[0] for row in table.rows] == ["led", "-30.00"]
+
+
+def test_studies_of_the_same_test_images_are_one_table_and_others_say_what_differs() -> None:
+    def study(name: str, **data: str) -> Results:
+        record = study_record(name=name, space={"lr": {}}, seeds=(0,))
+        record = dataclasses.replace(record, data=dataclasses.replace(record.data, **data))
+        trial = Trial(number=0, values={"lr": 1}, seeds=(0,), states=("complete",), columns={"val/accuracy": (0.5,)})
+        columns = ("study", "trial", "seed", "state", "lr", "val/accuracy")
+        return Results(study=name, trials=(trial,), metric="val/accuracy", seeds=(0,), about=record, columns=columns)
+
+    plain = study("plain")
+    smaller = study("smaller", presentation_name="p24", options={"source": "digits", "size": 24})
+    assert len(combine([plain, smaller]).trials) == 2
+    elsewhere = study("elsewhere", test_name="t2", images_name="i2", options={"source": "digits", "split_seed": 1})
+    with pytest.raises(ConfigError, match="scored on the same test images") as caught:
+        combine([plain, elsewhere])
+    assert "data.split_seed: not set in plain, 1 in elsewhere" in str(caught.value)
 
 
 def test_latex_and_html_keep_what_is_special() -> None:

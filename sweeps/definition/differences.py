@@ -1,0 +1,71 @@
+"""What of two studies differs, field by field, under the names by which users know them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sweeps.records import StudyRecord
+
+
+def differences(one: StudyRecord, other: StudyRecord, *, called: tuple[str, str]) -> list[str]:
+    """One line for each field that decides numbers and differs.
+
+    Args:
+        called: how a line names the two sides, `in the ledger` and `now` say.
+    """
+    before, after = _fields(one), _fields(other)
+    lines = []
+    for name in [*before, *(name for name in after if name not in before)]:
+        was, is_now = before.get(name, _ABSENT), after.get(name, _ABSENT)
+        if was != is_now:
+            lines.append(f"{name}: {_shown(was)} {called[0]}, {_shown(is_now)} {called[1]}")
+    return lines
+
+
+_ABSENT = object()
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is _ABSENT else str(value)
+
+
+def _fields(study: StudyRecord) -> dict[str, Any]:
+    data = study.data
+    content = {
+        "study": {"method": study.method, "metric": study.metric, "direction": study.direction, "seeds": study.seeds}
+        | {"space": study.space},
+        "trial": study.base,
+        "weights": study.base_weights,
+        "data": dict(data.options) | {"classes": data.classes},
+        "images": {
+            "count": data.num_images,
+            "of test": data.test_name,
+            "with their splits": data.images_name,
+            "as presented": data.presentation_name,
+        },
+        "pretrain": {name: asdict(stage) for name, stage in study.pretrain.items()},
+        "environment": asdict(study.environment),
+    }
+    return dict(_flat(content, ""))
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Values by dotted name; a key that is a number is one with its text, as JSON has it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{_key(key)}" if name else _key(key))
+    else:
+        yield name, _plain(value)
+
+
+def _key(key: Any) -> str:
+    try:
+        return f"{float(key):g}"
+    except (TypeError, ValueError):
+        return str(key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
