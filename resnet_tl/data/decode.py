@@ -14,6 +14,7 @@ Axes: H W pixels, C channels.
 
 import functools
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def decode(image: Image.Image, rules: Rules, *, content: str | None = None) -> D
     Raises:
         BadImage: floating-point pixels, whose range nothing states; values outside 16 bits.
     """
-    deep_colour = isinstance(image, ImageFile.ImageFile) and any(";16" in str(tile.args) for tile in image.tile)
+    deep_colour = isinstance(image, ImageFile.ImageFile) and any(_is_deep(tile.args) for tile in image.tile)
     image.load()
     content = content or _sha256(np.asarray(image), image.mode)
     image = _upright(image)
@@ -166,6 +167,15 @@ def decode(image: Image.Image, rules: Rules, *, content: str | None = None) -> D
         image = Image.alpha_composite(white, image)
     image = image.convert("RGB" if rules.channels == 3 else "L")
     return Decoded(pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest)
+
+
+def _is_deep(args: object) -> bool:
+    """Whether what Pillow tells a decoder speaks of 16 bits for each colour, and not for three together."""
+    words = args if isinstance(args, tuple) else (args,)
+    return any(
+        isinstance(word, str) and re.search(r";16[BLN]?$", word) is not None and word not in ("BGR;16", "RGB;16")
+        for word in words
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -10,8 +10,8 @@ from resnet_tl.errors import DataError
 BITS = (8, 10, 12, 14, 16)
 
 
-def settled_bits(asked: int | Literal["auto"] | None, largest: int | None) -> int:
-    """The bits to decode by.
+def settled_bits(asked: int | Literal["auto"] | None, largest: int | None) -> int | None:
+    """The bits to decode by; None where there is nothing to decide.
 
     Without a word of the user 16 are taken only where no fewer of `BITS` hold the largest value: pictures that use at
     most a quarter of the range would lose at least two bits in silence.
@@ -28,7 +28,7 @@ def settled_bits(asked: int | Literal["auto"] | None, largest: int | None) -> in
             raise DataError(
                 f"`data.bits` must be left out where no image stores more than 8 bits, as here, but got {asked}."
             )
-        return 16
+        return None
     fewest = next(bits for bits in BITS if largest < 2**bits)
     if asked == "auto":
         return fewest

@@ -70,9 +70,12 @@ def walk(folder: Path, *, everything: bool = False) -> Iterator[tuple[Path, list
         yield Path(here), sorted(names), left
 
 
-def all_files(root: Path) -> list[Path]:
-    """Every file below a folder, whatever it is."""
-    return [here / name for here, names, _ in walk(root.absolute(), everything=True) for name in names]
+def everything_below(root: Path) -> list[Path]:
+    """Every file and folder below one, whatever it is, folders that are not entered among them."""
+    found = []
+    for here, names, left in walk(root.absolute(), everything=True):
+        found += [here, *(here / name for name in (*names, *left))]
+    return found
 
 
 def holds_images(folder: Path) -> bool:

@@ -1,4 +1,8 @@
-"""Patients or objects that images belong to, read from the paths of their files."""
+"""Patients or objects that images belong to, read from the paths of their files.
+
+A path is searched as it stands below its class folder, and with a `/` before it, so that a pattern may say where a name
+begins.
+"""
 
 import re
 from collections.abc import Sequence
@@ -17,16 +21,37 @@ class Groups:
     """Groups of one image each, whose paths name none."""
 
 
-def groups_of(paths: Sequence[str], pattern: str, *, missing: Literal["refuse", "own"]) -> Groups:
-    """Finds the group of each image.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupKey:
+    """What finds the group in a path."""
+
+    pattern: re.Pattern[str]
+
+    def of(self, path: str) -> str | None:
+        """The group that a path names, or None."""
+        match = self._search(path)
+        return None if match is None else match[1]
+
+    def names_folder(self, path: str) -> bool:
+        """Whether the group's name stands, at least in part, in the first folder of the path."""
+        match = self._search(path)
+        if match is None or match[1] is None:
+            return False
+        start = 1 if match.string != path else 0  # of the path itself
+        return match.end(1) > start and match.start(1) < start + path.find("/")
+
+    def _search(self, path: str) -> re.Match[str] | None:
+        return self.pattern.match(path) or self.pattern.search(f"/{path}")
+
+
+def group_key(pattern: str) -> GroupKey:
+    """Checks the value of `data.group_key`.
 
     Args:
-        paths: below the root of the data, with `/`.
         pattern: a regular expression whose first group names the object.
-        missing: what becomes of images in whose path it is not found: an error, or a group of their own.
 
     Raises:
-        DataError: the pattern is none, has no group, or is not found in every path.
+        DataError: the pattern is none, or has no group.
     """
     try:
         compiled = re.compile(pattern)
@@ -34,16 +59,31 @@ def groups_of(paths: Sequence[str], pattern: str, *, missing: Literal["refuse", 
         raise DataError(f"`data.group_key` must be a regular expression, but {pattern!r} is not: {error}.") from None
     if compiled.groups < 1:
         raise DataError(f"`data.group_key` must have a group in brackets that names the object, but got {pattern!r}.")
-    matches = [compiled.search(path) for path in paths]
-    found = [match.group(1) if match is not None else None for match in matches]
+    return GroupKey(pattern=compiled)
+
+
+def groups_of(
+    paths: Sequence[str], inner: Sequence[str], key: GroupKey, *, missing: Literal["refuse", "own"]
+) -> Groups:
+    """Finds the group of each image.
+
+    Args:
+        paths: below the root of the data, with `/`; they name images that have no group.
+        inner: those that are searched: below their class folders, or below the root where there are none.
+        missing: what becomes of images in whose path it is not found: an error, or a group of their own.
+
+    Raises:
+        DataError: the pattern is not found in every path.
+    """
+    found = [key.of(path) for path in inner]
     without = [path for path, group in zip(paths, found, strict=True) if group is None]
     if without and (missing == "refuse" or len(without) == len(paths)):
         way_out = (
             " Give data.group_missing=own to make each of them a group of its own." if len(without) < len(paths) else ""
         )
         raise DataError(
-            f"`data.group_key` {pattern!r} must be found in every path, but is not in {len(without)} of "
-            f"{len(paths)}.{way_out}\n{shown(without)}"
+            f"`data.group_key` {key.pattern.pattern!r} must be found in every path below its class folder, but is "
+            f"not in {len(without)} of {len(paths)}.{way_out}\n{shown(without)}"
         )
     # a path cannot be equal to a part of another that a pattern finds, unless it holds no folder
     names = [f"{path} (alone)" if group is None else group for path, group in zip(paths, found, strict=True)]

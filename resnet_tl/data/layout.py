@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnet_tl.data.finder import holds_images, is_ignored, is_image
+from resnet_tl.data.finder import holds_images, images_below, is_ignored, is_image
+from resnet_tl.data.groups import GroupKey
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError, shown
 
@@ -76,20 +77,22 @@ def split_of(name: str) -> tuple[str | None, bool]:
     return splits.pop(), all(token in _SPLIT_OF or token in _FILLERS for token in tokens)
 
 
-def _tokens(name: str) -> list[str]:
+def _tokens(name: str, *, numbers: bool = False) -> list[str]:
     """The words of a name, in small letters: `trainSet` and `train_set` have the same."""
     tokens = []
-    for token in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()):
+    for token in re.findall(
+        r"[^\W\d_]+|\d+" if numbers else r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    ):
         joined = _JOINED.fullmatch(token)
         tokens += [joined[1], joined[2]] if joined else [token]
     return tokens
 
 
-def read_layout(root: Path, *, grouped: bool) -> Layout:
+def read_layout(root: Path, key: GroupKey | None = None) -> Layout:
     """Looks at the folders below `root`.
 
     Args:
-        grouped: whether folders below the classes may be groups, patients say, which several classes may have.
+        key: finds groups, patients say, whose folders several classes may have.
 
     Raises:
         DataError: the names can be read in two ways, or a hierarchy stands where class folders must.
@@ -100,12 +103,14 @@ def read_layout(root: Path, *, grouped: bool) -> Layout:
     if "train" not in chosen.values() and _share_classes(likely):
         chosen = likely  # `flowers_train/rose` beside `flowers_test/rose`
     named = _class_named_like_a_split(chosen, folders)
-    layout = _with_splits(root, folders, chosen) if chosen and named is None else _without_splits(root, folders)
+    by_splits = bool(chosen) and named is None
+    if not by_splits:
+        _refuse_split_classes(root, likely)
+    layout = _with_splits(root, folders, chosen) if by_splits else _without_splits(root, folders)
     if named is not None:
         layout.said.append(f"`{named.name}` is taken for a class, since images stand directly in it.")
-    if not grouped:
-        for _, place in layout.places:
-            _refuse_hierarchy(place)
+    for _, place in layout.places:
+        _refuse_hierarchy(place, key)
     return layout
 
 
@@ -124,6 +129,33 @@ def _without_splits(root: Path, folders: list[Path]) -> Layout:
             f"{len(inner)} folders with images; did you mean data.root={folders[0]}?"
         )
     return Layout(places=[(None, root)])
+
+
+def _refuse_split_classes(root: Path, likely: dict[Path, str]) -> None:
+    """Refuses `cat_train` and `cat_test` side by side: one class in two splits, and not two classes."""
+    of_class: dict[tuple[str, ...], dict[str, Path]] = {}
+    for folder, split in likely.items():
+        if holds_images(folder):
+            of_class.setdefault(_without_split(folder.name), {})[split] = folder
+    torn = {words: found for words, found in of_class.items() if len(found) > 1 and "train" in found}
+    if not torn:
+        return
+    moves = []
+    for words, found in torn.items():
+        for split, folder in found.items():
+            is_split = len(torn) == 1 and _classes(folder)  # `flowers_train/rose` beside `flowers_test/tulip`
+            place = split if is_split else f"{split}/{'_'.join(words)}"
+            moves.append(f"{folder.name} (rename it to `{place}`?)")
+    raise DataError(
+        f"The folders directly in {root} must be classes, or splits that hold classes, but these look like one class "
+        "in several splits. Splits must be the outer folders and classes the inner ones: train/cat, not cat_train. If "
+        f"they are classes all the same, rename them so that no word of their names is a split's:\n{shown(moves)}"
+    )
+
+
+def _without_split(name: str) -> tuple[str, ...]:
+    """The words of a name that speak neither of a split nor of nothing, numbers among them."""
+    return tuple(token for token in _tokens(name, numbers=True) if token not in _SPLIT_OF and token not in _FILLERS)
 
 
 def _with_splits(root: Path, folders: list[Path], chosen: dict[Path, str]) -> Layout:
@@ -176,20 +208,32 @@ def _with_splits(root: Path, folders: list[Path], chosen: dict[Path, str]) -> La
             f"{folder} holds images without class folders, so without labels, and is passed over; "
             f"{chosen.pop(folder)} is cut from train."
         )
+    for folder, split in [*chosen.items()]:
+        if folder not in filled and not class_folders(folder):
+            said.append(f"{folder} holds no images and is passed over; {split} is cut from train.")
+            del chosen[folder]
+            folders = [other for other in folders if other != folder]
     idle = [folder for folder in folders if folder not in filled and folder not in chosen]
     if idle:
         said.append(f"Folders without images beside the splits are passed over: {_quoted([f.name for f in idle])}.")
     return Layout(places=[(s, f) for s in SPLITS for f in chosen if chosen[f] == s], said=said)
 
 
-def _refuse_hierarchy(place: Path) -> None:
-    """Refuses folders of one name in several classes: then it is rather they that are the classes."""
+def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
+    """Refuses folders of one name in several classes: then it is rather they that are the classes.
+
+    Not so where the groups of the images in them stand in that name.
+    """
     holders: dict[str, list[str]] = {}
     for folder in class_folders(place):
         for name in _classes(folder):
             if not set(_tokens(name)) <= _FILLERS or not _tokens(name):  # `cat/images` says nothing
                 holders.setdefault(name, []).append(folder.name)
-    shared = {name: found for name, found in holders.items() if len(found) > 1}
+    shared = {
+        name: found
+        for name, found in holders.items()
+        if len(found) > 1 and not (key is not None and all(_is_group(place / outer, name, key) for outer in found))
+    }
     if not shared:
         return
     lines = [f"{name}: in {', '.join(found[:5])}{', …' if len(found) > 5 else ''}" for name, found in shared.items()]
@@ -198,12 +242,19 @@ def _refuse_hierarchy(place: Path) -> None:
     else:
         advice = (
             "If the inner ones are the classes, give one of the outer folders as data.root, or move its like together. "
-            "If they are patients or objects, name them with data.group_key, which keeps each in one split."
+            "If they are patients or objects, name them with data.group_key, which keeps each in one split. If they "
+            "are neither, rename them, so that no two classes have the same."
         )
     raise DataError(
         f"The folders directly in {place} must be classes, but folders of the same name stand in several of them. "
         f"{advice}\n{shown(lines)}"
     )
+
+
+def _is_group(folder: Path, name: str, key: GroupKey) -> bool:
+    inner = [path.relative_to(folder).as_posix() for path in images_below(folder / name).files]
+    grouped = [path for path in inner if key.of(path) is not None]
+    return bool(grouped) and all(key.names_folder(path) for path in grouped)
 
 
 def _class_named_like_a_split(chosen: dict[Path, str], folders: list[Path]) -> Path | None:

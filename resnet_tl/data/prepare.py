@@ -1,11 +1,13 @@
 """Checks, splits and decodes a data set once, into a folder that every run maps into memory.
 
     CACHE/data/FINGERPRINT/images.npy   [N, C, H, W], uint8 or float32
-    CACHE/data/FINGERPRINT/data.json    labels, splits, names, what was left out
-    CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, what was left out,
-                                        what is to be said
+    CACHE/data/FINGERPRINT/data.json    labels, splits
+    CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, the names of the
+                                        images as they came, what was left out, what is to be said
+    CACHE/data/seen/SIGNATURE.names     names of their images, as JSON
 
-The fingerprint names content (pixels, labels, splits), so data that moved is the same data.
+The fingerprint names content (pixels, labels, splits), so data that moved is the same data. Other files may decode to
+the same pixels, so whatever depends on the files themselves stands under `seen`.
 """
 
 import hashlib
@@ -35,6 +37,8 @@ from resnet_tl.identity import digest
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
+SEEN_FORMAT = 2
+"""Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +46,8 @@ class Prepared:
     """A data set that is ready to train on; small, so that it travels to workers."""
 
     folder: str
+    names_file: str
+    """Where the names of the images stand."""
     fingerprint: str
     """Names all that the images decide of a result: pixels, labels, splits, crop, balance."""
     test_name: str
@@ -60,8 +66,10 @@ class Prepared:
     """Whether images were fitted to `size`; else all had it."""
     resize: Resize
     """How they were fitted."""
-    bits: int
-    """Bits that hold the grey values of images that store more than 8."""
+    bits: int | None
+    """Bits that hold the grey values of images that store more than 8; None where none does."""
+    max_pixels: int
+    """Images of more pixels were refused."""
     crop: int | None
     balanced: str | bool
     num_images: dict[str, int]
@@ -90,7 +98,7 @@ class Prepared:
             pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
             labels_N=np.array(table["labels"], dtype=np.int64),
             splits=by_split(table["splits"]),
-            names=table["names"],
+            names=json.loads(Path(self.names_file).read_text(encoding="utf-8")),
         )
 
 
@@ -116,16 +124,17 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
     """
     base = cache / "data"
     seen = base / "seen" / f"{_signature(config)}.json"
-    if seen.exists():
+    names_file = seen.with_suffix(".names")
+    if seen.exists() and names_file.exists():
         facts = json.loads(seen.read_text(encoding="utf-8"))
         folder = base / facts["fingerprint"]
         if (folder / "data.json").exists():
-            return _open(folder, facts, config)
+            return _open(folder, names_file, facts, config)
     source = source_of(config).list(config)
     base.mkdir(parents=True, exist_ok=True)
     remove_leftovers(base, ".making-*", older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
-        facts = _make(config, source, Path(making))
+        facts, names = _make(config, source, Path(making))
         folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
@@ -136,8 +145,9 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                     raise
             else:
                 Path(making).mkdir()  # for the context manager to remove
+    write_text(names_file, json.dumps(names))
     write_text(seen, json.dumps(facts))
-    return _open(folder, facts, config)
+    return _open(folder, names_file, facts, config)
 
 
 def verify(data: Prepared) -> None:
@@ -157,7 +167,7 @@ def verify(data: Prepared) -> None:
         )
 
 
-def _open(folder: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
+def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
     # what belongs to the request stands apart from the content: other files may have equal pixels
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     stored = table["prepared"]
@@ -168,11 +178,15 @@ def _open(folder: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
         | {
             "folder": str(folder.absolute()),
             "pixels_name": digest([table["pixels_sha256"], stored["crop"], table["splits"]]),
+            "names_file": str(names_file.absolute()),
+            "test_name": facts["test_name"],
+            "images_name": facts["images_name"],
             "classes": classes,
             "size": tuple(stored["size"]),
             "resized": config.size is not None,
             "resize": config.resize,
             "bits": facts["bits"],
+            "max_pixels": config.max_pixels,
             "skipped": facts["skipped"],
             "notes": tuple(facts["notes"]),
             "table": {split: {name: counts[split, label] for label, name in enumerate(classes)} for split in SPLITS},
@@ -183,20 +197,27 @@ def _open(folder: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
 def _signature(config: DataConfig) -> str:
     """Names the request and the state of the files it reads, without reading them."""
     source = source_of(config)
-    files = []
-    for path in source.files(config):
-        if path.exists():
-            stat = path.stat()
-            files.append((str(path), stat.st_size, stat.st_mtime_ns))
+    state = sorted(_state(path) for path in source.files(config))
     libraries = [version(library) for library in source.libraries]
-    return digest([FORMAT, config.model_dump(mode="json"), sorted(files), libraries])
+    return digest([FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries])
 
 
-def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
-    """Decodes, checks and stores; returns the fingerprint, and what belongs to the request alone."""
+def _state(path: Path) -> tuple[str, str, int, int]:
+    # a folder counts by where it leads: its date changes with every file that is no sample
+    if path.is_dir():
+        return str(path), os.path.realpath(path), 0, 0
+    try:
+        stat = path.stat()
+    except OSError:  # a link that leads nowhere
+        return str(path), "missing", 0, 0
+    return str(path), "", stat.st_size, stat.st_mtime_ns
+
+
+def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Decodes, checks and stores; returns the fingerprint with what belongs to the request alone, and the names."""
     found = _decode(source, folder / "raw")
     bits = settled_bits(config.bits, found.largest)
-    if bits < 16 and config.bits == "auto":
+    if config.bits == "auto" and bits is not None and bits < 16:
         source = source_of(config).list(config.model_copy(update={"bits": bits}))
         found = _decode(source, folder / "raw")
     kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
@@ -239,17 +260,18 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
     for h, label in zip(hashes, labels, strict=True):
         classes_of.setdefault(h, set()).add(label)
     learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
-    # options at their default are left out, so that a new one renames nothing
+    # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
+    # the pixels are equal, since a stored network reads new images by them
     shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
-        mode="json", include={"crop", "balanced"}, exclude_defaults=True
+        mode="json", include={"crop", "balanced", "resize"}, exclude_defaults=True
     )
+    if bits is not None and bits < 16:
+        shown_as["bits"] = bits
     sides = {"labels": labels, "splits": splits, "classes": list(source.classes)}
     name = digest({"format": FORMAT} | shown_as | sides)
     came = list(zip(found.contents, labels, splits, strict=True))
     stored = {
         "fingerprint": name,
-        "test_name": digest([sorted(image for image in came if image[2] == "test"), source.classes]),
-        "images_name": digest([sorted(came), source.classes]),
         "presentation_name": digest(shown_as),
         "classes": list(source.classes),
         "channels": source.channels,
@@ -265,10 +287,17 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> dict[str, Any]:
         "pixels_sha256": pixels_sha256,
         "labels": labels,
         "splits": splits,
-        "names": [source.names[index] for index in kept],
     }
     (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
-    return {"fingerprint": name, "skipped": bad, "notes": notes, "bits": bits}
+    facts = {
+        "fingerprint": name,
+        "test_name": digest([sorted(image for image in came if image[2] == "test"), source.classes]),
+        "images_name": digest([sorted(came), source.classes]),
+        "skipped": bad,
+        "notes": notes,
+        "bits": bits,
+    }
+    return facts, [source.names[index] for index in kept]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

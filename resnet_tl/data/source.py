@@ -55,7 +55,7 @@ class Source(Protocol):
         """Those options of `data.*` that only some sources know, and this one does."""
 
     def files(self, config: DataConfig) -> Sequence[Path]:
-        """Every file that the listing may depend on; they are looked at, not read."""
+        """Every file and folder that the listing may depend on; they are looked at, not read."""
 
     def list(self, config: DataConfig) -> Listing:
         """Lists and checks the images.

@@ -3,7 +3,7 @@
 Axes: N images, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.data.batches import centre, to_unit
 from resnet_tl.data.decode import BadImage, Rules, decode_file
+from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.finder import Found, images_below, printable, told
 from resnet_tl.errors import DataError, shown
 from resnet_tl.inference.export import normalisation_of, rebuild
@@ -60,6 +61,9 @@ def find_images(images: str) -> Found:
 def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Classified:
     """Class probabilities of all images that can be read.
 
+    Grey values of more than 8 bits are read by the bits that the network was trained with. A network that saw none
+    reads them by the rule of training, over all images of the call: as 16 bits, if they use as many.
+
     Args:
         folder: of the checkpoint.
         paths: image files.
@@ -75,8 +79,10 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
         channels=card.channels,
         size=card.size[0] if card.resized else None,
         resize=card.resize,
-        bits=card.bits,
+        bits=card.bits or 16,
+        max_pixels=card.max_pixels,
     )
+    deep: dict[Path, int] = {}  # the largest value in each file that stores more than 8 bits
     good: list[Path] = []
     bad: dict[Path, str] = {}
     probabilities = [np.empty((0, len(card.classes)))]
@@ -84,13 +90,21 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
         pixels = []
         for path in paths[start : start + EVAL_BATCH]:
             try:
-                image = decode_file(path, rules).pixels
+                decoded = decode_file(path, rules)
             except BadImage as error:
                 bad[path] = str(error)
+                continue
+            image = decoded.pixels
+            if card.bits is not None and decoded.largest is not None and decoded.largest >= 2**card.bits:
+                bad[path] = (
+                    f"has values up to {decoded.largest}, but the network was trained on images of {card.bits} bits"
+                )
                 continue
             if image.shape[1:] != card.size:
                 bad[path] = f"is {image.shape[1]}×{image.shape[2]}, but must be {card.size[0]}×{card.size[1]}"
                 continue
+            if decoded.largest is not None:
+                deep[path] = decoded.largest
             good.append(path)
             pixels.append(image)
         if not pixels:
@@ -98,7 +112,26 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
         with computing(device=device), torch.inference_mode():
             images_BCHW = normalise(centre(to_unit(np.stack(pixels)), card.crop).to(device))
             probabilities.append(class_logits(network(images_BCHW)).double().softmax(1).cpu().numpy())
-    return Classified(classes=card.classes, paths=good, probabilities_NK=np.concatenate(probabilities), bad=bad)
+    probabilities_NK = np.concatenate(probabilities)
+    if card.bits is None and not _use_16_bits(deep):
+        most = max(deep.values())
+        bad |= dict.fromkeys(
+            deep,
+            "stores 16 bits, which the network was not trained on, and would come out nearly black: the largest value "
+            f"of all such images here is {most} of 65535; convert them to 8 bits",
+        )
+        kept = [index for index, path in enumerate(good) if path not in deep]
+        good, probabilities_NK = [good[index] for index in kept], probabilities_NK[kept]
+    return Classified(classes=card.classes, paths=good, probabilities_NK=probabilities_NK, bad=bad)
+
+
+def _use_16_bits(deep: Mapping[Path, int]) -> bool:
+    """Whether training would take values as large as these for 16 bits without being told."""
+    try:
+        settled_bits(None, max(deep.values(), default=None))
+    except DataError:
+        return False
+    return True
 
 
 def predict(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from resnet_tl.config import FirstLayer, TrialConfig
+from resnet_tl.config import MAX_PIXELS, FirstLayer, TrialConfig
 from resnet_tl.data.decode import Resize
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
@@ -28,7 +28,7 @@ from resnet_tl.options import problems_of
 
 FORMAT = 1
 
-BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16}
+BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS}
 """What held for networks whose card does not say it, since it was written before there was a choice."""
 
 _Count = Annotated[int, Field(ge=1)]
@@ -51,8 +51,10 @@ class Card:
     """Whether images are fitted to `size`, or had it."""
     resize: Resize
     """How they are fitted."""
-    bits: Annotated[int, Field(ge=8, le=16)]
-    """Bits that hold the grey values of images that store more than 8."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None
+    """Bits that hold the grey values of images that store more than 8; None where the network saw none."""
+    max_pixels: _Count
+    """Larger images are refused."""
     crop: _Count | None
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]

@@ -70,6 +70,7 @@ class StartingPoint:
             resized=self.data.resized,
             resize=self.data.resize,
             bits=self.data.bits,
+            max_pixels=self.data.max_pixels,
             crop=self.data.crop,
             mean=self.normalisation.mean,
             std=self.normalisation.std,

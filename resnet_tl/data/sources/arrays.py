@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
-from resnet_tl.data.finder import all_files
+from resnet_tl.data.finder import everything_below
 from resnet_tl.data.layout import split_of
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
 from resnet_tl.data.splits import SPLITS
@@ -28,7 +28,7 @@ class Arrays:
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""
-        return all_files(root_of(config))
+        return everything_below(root_of(config))
 
     def list(self, config: DataConfig) -> Listing:
         """Checks shapes and types, and that images and labels come in pairs."""
@@ -44,13 +44,19 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
     for split in stated:
         x, y, name = images[split], labels[split], called[split]
         where = root / f"x_{name}.npy"
-        if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
+        shaped = x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3))
+        if not shaped:
             problems.append(
                 f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
             )
+        elif 0 in x.shape:
+            way_out = "" if split == "train" else f"; remove x_{name}.npy and y_{name}.npy to cut {split} from train"
+            problems.append(
+                f"{where}: there must be an image at least, of a pixel at least, but got {list(x.shape)}{way_out}."
+            )
         if x.dtype.kind not in "iuf":
             problems.append(f"{where}: pixels must be whole numbers, or floats in [0, 1], but got {x.dtype}.")
-        elif x.dtype.kind == "f" and (beyond := _beyond_unit(x)) is not None:
+        elif x.dtype.kind == "f" and shaped and x.size and (beyond := _beyond_unit(x)) is not None:
             problems.append(f"{where}: float pixels must be in [0, 1], but {beyond}.")
         if y.ndim == 2 and y.shape[1] == 1:
             labels[split] = y = y[:, 0]
@@ -58,15 +64,14 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
             problems.append(
                 f"{root}/y_{name}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}{_examples(y)}."
             )
-        elif len(x) != len(y):
+        elif shaped and len(x) != len(y):
             problems.append(f"x_{name}.npy and y_{name}.npy must be of equal length, but got {len(x)} and {len(y)}.")
     if not problems:
         if len({(x.shape[1:], x.dtype) for x in images.values()}) > 1:
             shapes = ", ".join(f"x_{called[s]}.npy {list(images[s].shape)} {images[s].dtype}" for s in stated)
             problems.append(f"All arrays must have one image shape and type, but got {shapes}.")
         learnt = set(np.unique(labels["train"]).tolist())
-        expected = set(range(max(learnt, default=-1) + 1))
-        if learnt != expected or len(learnt) < 2:
+        if sorted(learnt) != list(range(len(learnt))) or len(learnt) < 2:
             problems.append(
                 f"Labels in y_{called['train']}.npy must be 0 … K-1 with every class present and K at least 2, but got "
                 f"{sorted(learnt)[:20]}, from {min(learnt, default='none')} to {max(learnt, default='none')}; "

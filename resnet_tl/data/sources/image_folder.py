@@ -8,8 +8,8 @@ from pathlib import Path
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import decode_file
-from resnet_tl.data.finder import all_files, check_names, files_below, is_ignored, is_image, told
-from resnet_tl.data.groups import groups_of, groups_told
+from resnet_tl.data.finder import check_names, everything_below, files_below, is_ignored, is_image, told
+from resnet_tl.data.groups import group_key, groups_of, groups_told
 from resnet_tl.data.labels import read_labels
 from resnet_tl.data.layout import class_folders, read_layout
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
@@ -27,7 +27,7 @@ class ImageFolder:
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, and the table of labels."""
         root = root_of(config)
-        return [*all_files(root), *([_table(config.labels, root)] if config.labels is not None else [])]
+        return [*everything_below(root), *([_table(config.labels, root)] if config.labels is not None else [])]
 
     def list(self, config: DataConfig) -> Listing:
         """Finds splits, classes, files and groups by their names."""
@@ -36,8 +36,9 @@ class ImageFolder:
 
 
 def _image_folder(config: DataConfig, root: Path) -> Listing:
-    layout = read_layout(root, grouped=config.group_key is not None)
+    layout = read_layout(root, group_key(config.group_key) if config.group_key is not None else None)
     files: list[Path] = []
+    inner: list[str] = []
     given: list[str | None] = []
     class_names: list[str] = []
     bad: dict[str, str] = {}
@@ -64,6 +65,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
                 if not is_image(path):
                     bad[str(path)] = f"has no image suffix that Pillow knows here ({path.suffix or 'none'})"
                 files.append(path)
+                inner.append(path.relative_to(folder).as_posix())
                 given.append(split)
                 class_names.append(folder.name)
     problems = []
@@ -80,7 +82,7 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
         problems.append(f"At least two class folders must stand in {where}, but found {len(learnt)}.")
     said = [*layout.said, *([told(passed_over)] if passed_over else [])]
     return _listing(
-        config, root, files, class_names, given, classes=sorted(learnt), bad=bad, problems=problems, said=said
+        config, root, files, inner, class_names, given, classes=sorted(learnt), bad=bad, problems=problems, said=said
     )
 
 
@@ -108,11 +110,12 @@ def _with_table(config: DataConfig, root: Path, labels: str) -> Listing:
     return _listing(
         config,
         root,
-        [*found.files, *(root / path for path in found.absent)],
-        [*found.labels, *[""] * len(found.absent)],
-        [*found.splits, *[None] * len(found.absent)],
+        [*found.files, *(root / path for path in found.unusable)],
+        [path.relative_to(root).as_posix() for path in found.files] + [path.as_posix() for path in found.unusable],
+        [*found.labels, *[""] * len(found.unusable)],
+        [*found.splits, *[None] * len(found.unusable)],
         classes=sorted(learnt),
-        bad={str(root / path): f"has a row in {table.name}, but is not there" for path in found.absent},
+        bad={str(root / path): f"has a row in {table.name}, but {reason}" for path, reason in found.unusable.items()},
         problems=problems,
         said=said,
     )
@@ -122,6 +125,7 @@ def _listing(
     config: DataConfig,
     root: Path,
     files: list[Path],
+    inner: list[str],
     class_names: list[str],
     given: list[str | None],
     *,
@@ -130,15 +134,26 @@ def _listing(
     problems: list[str],
     said: list[str],
 ) -> Listing:
-    """Puts together what folders or a table say of each file."""
+    """Puts together what folders or a table say of each file.
+
+    Args:
+        inner: the paths below the class folder, in which groups are searched.
+    """
     check_names(Path(name) for name in [*classes, *bad])
     label_of = {name: label for label, name in enumerate(classes)}
-    groups = None
+    groups: list[str] | None = None
     if config.group_key is not None:
-        groups = groups_of(
-            [path.relative_to(root).as_posix() for path in files], config.group_key, missing=config.group_missing
+        usable = [index for index, path in enumerate(files) if str(path) not in bad]
+        found = groups_of(
+            [files[index].relative_to(root).as_posix() for index in usable],
+            [inner[index] for index in usable],
+            group_key(config.group_key),
+            missing=config.group_missing,
         )
-        said = [*said, *groups_told(groups, class_names)]
+        said = [*said, *groups_told(found, [class_names[index] for index in usable])]
+        groups = [""] * len(files)
+        for index, name in zip(usable, found.names, strict=True):
+            groups[index] = name
     rules = rules_of(config, config.channels or 3)
     return Listing(
         names=[str(path) for path in files],
@@ -148,7 +163,7 @@ def _listing(
         channels=rules.channels,
         dtype="uint8",
         load=lambda index: decode_file(files[index], rules),
-        groups=None if groups is None else groups.names,
+        groups=groups,
         bad=bad,
         problems=problems,
         said=said,

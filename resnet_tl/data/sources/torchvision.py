@@ -9,7 +9,7 @@ from PIL import Image
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import Decoded, decode
-from resnet_tl.data.finder import all_files
+from resnet_tl.data.finder import everything_below
 from resnet_tl.data.source import Listing, Source, root_of, rules_of
 from resnet_tl.errors import DataError
 from resnet_tl.options import nearest
@@ -24,7 +24,7 @@ class Torchvision:
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, which torchvision makes when it downloads."""
-        return all_files(root_of(config))
+        return everything_below(root_of(config))
 
     def list(self, config: DataConfig) -> Listing:
         """Opens the splits that the data set has, and reads their labels."""

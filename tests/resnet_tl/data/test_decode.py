@@ -221,3 +221,16 @@ def test_colours_of_sixteen_bits_are_known_as_such(tmp_path: Path) -> None:
     assert (decode_file(colour(4095), rules()).largest or 0) < 4096
     with pytest.raises(BadImage, match="upper 8 alone"):
         decode_file(colour(4095), rules(bits=12))
+
+
+def test_pixels_of_16_bits_are_not_colours_of_16_bits(tmp_path: Path) -> None:
+    """A BMP of 5, 6 and 5 bits for red, green and blue."""
+    path = tmp_path / "a.bmp"
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    info = struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 16, 3, 32, 0, 0, 0, 0) + masks
+    content = info + struct.pack("<H", 0xF800) * 16
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(content), 0, 0, 14 + len(info)) + content)
+    for bits in (12, 16):
+        decoded = decode_file(path, rules(bits=bits))
+        assert decoded.largest is None
+        assert decoded.pixels[:, 0, 0].tolist() == [255, 0, 0]

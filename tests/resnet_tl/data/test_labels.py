@@ -89,6 +89,41 @@ def test_wrong_tables_are_refused(flat: Path, tmp_path: Path, text: str, message
         prepare(write(flat, text), tmp_path / "cache")
 
 
+def test_rows_that_name_no_image_say_why(flat: Path, tmp_path: Path) -> None:
+    asked = write(flat)
+    for name in ("one", "two"):
+        (flat / name).mkdir()
+        (flat / name / "same.png").write_bytes((flat / "bars00.png").read_bytes())
+    (flat / "scan.xyz").touch()
+    with (flat / "labels.csv").open("a", encoding="utf-8") as stream:
+        stream.write("\nsame.png,bars\nscan.xyz,bars\nnobody.png,bars")
+    with pytest.raises(DataError) as caught:
+        prepare(asked, tmp_path / "cache")
+    text = str(caught.value)
+    assert "that is the name of 2 files (one/same.png, two/same.png); give the path below" in text
+    assert "scan.xyz has a row in labels.csv, but is no image by its name" in text
+    assert "nobody.png has a row in labels.csv, but is not there" in text
+
+
+@pytest.mark.parametrize("group_key", [None, r"(\w+)\.png"])
+def test_absolute_paths_are_taken_below_the_root_and_refused_elsewhere(
+    flat: Path, tmp_path: Path, group_key: str | None
+) -> None:
+    plain = prepare(write(flat).model_copy(update={"group_key": group_key}), tmp_path / "cache")
+    rows = [f"{path},{path.name[:-6]}" for path in sorted(flat.glob("*.png"))]
+    asked = write(flat, "\n".join(["file,label", *rows])).model_copy(update={"group_key": group_key})
+    assert prepare(asked, tmp_path / "cache").fingerprint == plain.fingerprint
+    (tmp_path / "link").symlink_to(flat, target_is_directory=True)
+    linked = asked.model_copy(update={"root": str(tmp_path / "link")})
+    assert prepare(linked, tmp_path / "cache").fingerprint == plain.fingerprint
+    for elsewhere in ("/nowhere/a.png", "../a.png"):
+        other = write(flat, "\n".join(["file,label", *rows, f"{elsewhere},bars"])).model_copy(
+            update={"group_key": group_key}
+        )
+        with pytest.raises(DataError, match=f"line 38: `file` must be a path below .*, but got {elsewhere}"):
+            prepare(other, tmp_path / "cache")
+
+
 def test_a_missing_table_is_a_clear_error(flat: Path, tmp_path: Path) -> None:
     asked = DataConfig(source="image_folder", root=str(flat), labels="nowhere.csv")
     with pytest.raises(DataError, match="`data.labels` must be a CSV in UTF-8, but .*nowhere.csv cannot be read"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from resnet_tl.data.groups import GroupKey, group_key
 from resnet_tl.data.layout import read_layout, split_of
 from resnet_tl.errors import DataError
 
@@ -19,13 +20,13 @@ def made(root: Path, *names: str) -> Path:
     return root
 
 
-def places(root: Path, *names: str, grouped: bool = False) -> dict[str | None, str]:
-    layout = read_layout(made(root, *names), grouped=grouped)
+def places(root: Path, *names: str, key: GroupKey | None = None) -> dict[str | None, str]:
+    layout = read_layout(made(root, *names), key)
     return {split: place.relative_to(root).as_posix() for split, place in layout.places}
 
 
 def said(root: Path) -> str:
-    return " ".join(read_layout(root, grouped=False).said)
+    return " ".join(read_layout(root).said)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,8 @@ def test_class_names_that_sound_like_splits_stay_classes(tmp_path: Path) -> None
 
 
 def test_splits_without_labels_are_refused_or_passed_over(tmp_path: Path) -> None:
+    assert places(tmp_path / "d", "train/cat", "train/dog", "test/", "val/") == {"train": "train"}
+    assert "d/test holds no images and is passed over; test is cut from train." in said(tmp_path / "d")
     assert places(tmp_path / "a", "train/cat", "train/dog", "test") == {"train": "train"}
     assert "holds images without class folders, so without labels, and is passed over; test is cut" in said(
         tmp_path / "a"
@@ -129,8 +132,43 @@ def test_a_hierarchy_is_no_list_of_classes(tmp_path: Path, names: list[str], adv
         places(tmp_path, *names)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cat_train", "dog_train", "cat_test", "dog_test"), ("trainA", "trainB", "testA", "testB"),
+        ("train-cat1", "train-cat2", "val-cat1", "val-cat2"), ("catTrain", "catTest_images"),
+        ("train_cat", "dog", "valid_cat"), ("2019_cat_train/p1", "2019_cat_test/p2"),
+    ],
+)  # fmt: skip
+def test_one_class_in_two_splits_is_not_two_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=r"one class in several splits(.|\n)*\(rename it to `train"):
+        places(tmp_path, *names)
+
+
+def test_classes_that_differ_by_more_than_a_split_stay_classes(tmp_path: Path) -> None:
+    assert places(tmp_path / "a", "train_cat1", "test_cat2") == {None: "."}
+    assert places(tmp_path / "b", "train_station", "train_ticket", "test_tube") == {None: "."}
+    assert places(tmp_path / "c", "val_cat", "test_cat") == {None: "."}, "without train nothing is learnt twice"
+
+
+def test_folders_that_hold_no_group_are_no_groups(tmp_path: Path) -> None:
+    """Hospitals with the same classes inside, and patients in the names of files."""
+    names = [f"{outer}/{inner}" for outer in ("hospitalA", "hospitalB") for inner in ("normal", "sick")]
+    made(tmp_path, *names)
+    for path in sorted(tmp_path.rglob("a.png")):
+        path.rename(path.with_name("p1_1.png"))
+    for key in (r"(p\d+)_", r".*/(p\d+)_", r"/normal/(p\d+)"):
+        with pytest.raises(DataError, match=r"folders of the same name stand in several of them(.|\n)*normal: in hosp"):
+            places(tmp_path, key=group_key(key))
+
+
+@pytest.mark.parametrize("key", [r"(p\d+)", r"/p(\d+)/", r"^([^/]+)/", r"^(p)"])
+def test_folders_of_groups_may_stand_in_several_classes(tmp_path: Path, key: str) -> None:
+    assert places(tmp_path, "ill/p1", "ill/p2", "well/p1", key=group_key(key)) == {None: "."}
+
+
 def test_folders_below_classes_may_be_groups_or_say_nothing(tmp_path: Path) -> None:
-    assert places(tmp_path / "a", "ill/p1", "ill/p2", "well/p1", grouped=True) == {None: "."}
+    assert places(tmp_path / "a", "ill/p1", "ill/p2", "well/p1", key=group_key(r"(p\d+)")) == {None: "."}
     assert places(tmp_path / "b", "cat/images", "dog/images") == {None: "."}
     assert places(tmp_path / "c", "cat/tabby", "dog/poodle") == {None: "."}
 

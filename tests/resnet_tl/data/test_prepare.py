@@ -157,6 +157,60 @@ def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) ->
         prepare(DataConfig(source="image_folder", root=str(write_images(tmp_path / "c")), bits=12), tmp_path / "cache")
 
 
+def test_a_folder_that_is_linked_or_added_or_removed_is_noticed(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "bars", tmp_path / "more")
+    for path in (tmp_path / "more").iterdir():
+        Image.new("RGB", (32, 32), (int(path.stem), 0, 0)).save(path)
+    (folder / "linked").symlink_to(folder / "bars", target_is_directory=True)
+    (folder / "zinked").symlink_to(tmp_path / "more", target_is_directory=True)
+    with_both = prepare(config(folder), tmp_path / "cache")
+    (folder / "linked").unlink()
+    without = prepare(config(folder), tmp_path / "cache")
+    assert len(without.classes) == len(with_both.classes) - 1
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="these are empty"):
+        prepare(config(folder), tmp_path / "cache")
+
+
+def test_names_belong_to_the_files_and_not_to_their_pixels(folder: Path, tmp_path: Path) -> None:
+    """Files of two formats may hold equal pixels."""
+    plain = prepare(config(folder), tmp_path / "cache")
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    for path in sorted(other.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+        path.unlink()
+    alone = prepare(config(other), tmp_path / "another cache")
+    for _ in range(2):
+        again = prepare(config(other), tmp_path / "cache")
+        assert (again.folder, again.fingerprint) == (plain.folder, plain.fingerprint)
+        assert (again.test_name, again.images_name) == (alone.test_name, alone.images_name)
+        assert again.test_name != plain.test_name
+        assert again.load().names == alone.load().names
+    assert all(Path(name).is_file() for name in [*plain.load().names, *again.load().names])
+
+
+def test_what_decides_how_new_images_are_read_names_the_data(folder: Path, tmp_path: Path) -> None:
+    """Of square images all ways to fit them are equal, and yet the card of a network says which it was."""
+    made = [prepare(config(folder, resize=resize), tmp_path / "cache") for resize in ("crop", "pad", "squash")]
+    assert len({data.fingerprint for data in made}) == 3
+    assert len({data.images_name for data in made}) == 1
+    assert [data.resize for data in made] == ["crop", "pad", "squash"]
+    deep, shallow = tmp_path / "deep", tmp_path / "shallow"
+    for name in ("a", "b"):
+        for root in (deep, shallow):
+            (root / name).mkdir(parents=True)
+        for index in range(6):
+            values = np.full((16, 16), 4095 if index % 2 else 0, np.uint16)
+            values[: index + 1] = 4095 - values[0, 0]
+            Image.fromarray(values).save(deep / name / f"{index}.png")
+            Image.fromarray((values // 16).astype(np.uint8)).save(shallow / name / f"{index}.png")
+    twelve = prepare(config(deep, size=None, channels=1, bits=12), tmp_path / "cache")
+    eight = prepare(config(shallow, size=None, channels=1), tmp_path / "cache")
+    assert np.array_equal(twelve.load().pixels_NCHW, eight.load().pixels_NCHW)
+    assert (twelve.bits, eight.bits) == (12, None)
+    assert twelve.fingerprint != eight.fingerprint
+
+
 @pytest.mark.parametrize("resize", ["pad", "squash"])
 def test_the_whole_picture_is_other_data(tmp_path: Path, resize: str) -> None:
     root = write_images(tmp_path / "images")
@@ -180,17 +234,19 @@ def test_no_object_stands_in_two_splits(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", count=24)
     for path in sorted(root.rglob("*.png")):
         number = int(path.stem)
-        path.rename(path.with_name(f"patient{number // 3:02}_{number % 3}.png"))
-    data = prepare(config(root, group_key=r"(\w+/patient\d+)_"), tmp_path / "cache")
+        path.rename(path.with_name(f"{path.parent.name}_patient{number // 3:02}_{number % 3}.png"))
+    data = prepare(config(root, group_key=r"(\w+patient\d+)_"), tmp_path / "cache")
     images = data.load()
     sides: dict[str, set[str]] = {}
     for split, members in images.splits.items():
         for index in members:
             path = Path(images.names[index])
-            sides.setdefault(f"{path.parent.name}/{path.stem.split('_')[0]}", set()).add(split)
+            sides.setdefault(path.stem.rpartition("_")[0], set()).add(split)
     assert len(sides) == 24
     assert all(len(found) == 1 for found in sides.values())
     with pytest.raises(DataError, match="at least 7 groups"):
+        prepare(config(root, group_key=r"(bars|dots|rings)_"), tmp_path / "cache")
+    with pytest.raises(DataError, match="must be found in every path below its class folder"):
         prepare(config(root, group_key=r"(bars|dots|rings)/"), tmp_path / "cache")
     with pytest.raises(DataError, match="must be found in every path"):
         prepare(config(root, group_key=r"(person\d+)"), tmp_path / "cache")
@@ -225,6 +281,41 @@ def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> No
     assert min(data.table[split]["rings"] for split in ("train", "val", "test")) > 0
     with pytest.raises(DataError, match=r"is not in 72 of 72\.\n"):  # a pattern that finds nothing is a mistake
         prepare(config(root, group_key="(nobody)", group_missing="own"), tmp_path / "cache")
+
+
+def test_groups_are_searched_below_the_class_alone(tmp_path: Path) -> None:
+    """`site1/bars2/p03_0.png` with numbers in every folder: those of classes and splits are no patients."""
+    root = tmp_path / "images"
+    for number, split in enumerate(("train", "test")):
+        write_images(root / f"{split}{number}", classes=("bars2", "dots2"), count=24 if split == "train" else 6)
+        for path in sorted((root / f"{split}{number}").rglob("*.png")):
+            start = 10 * number + (100 if path.parent.name == "bars2" else 200)
+            path.rename(path.with_name(f"{start + int(path.stem) // 3}_{path.stem}.png"))
+    for key in (r"(\d+)", r"/(\d+)_", r"^(\d+)", r"^(\d{3})"):
+        data = prepare(config(root, group_key=key), tmp_path / "cache")
+        images = data.load()
+        groups = {s: {Path(images.names[i]).name[:3] for i in images.splits[s]} for s in ("train", "val", "test")}
+        assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 20, key
+
+
+def test_files_that_are_left_out_need_no_group(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "images", classes=("a", "b"), count=24)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(f"{path.parent.name}p{int(path.stem) // 2}_{path.name}"))
+    (root / "a" / "notes.txt").touch()
+    data = prepare(config(root, group_key=r"(p\d+)_", skip_bad=True), tmp_path / "cache")
+    assert [Path(name).name for name in data.skipped] == ["notes.txt"]
+    assert sum(data.num_images.values()) == 48
+
+
+def test_a_split_folder_without_images_is_said(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    (tmp_path / "images" / "test").mkdir()
+    (tmp_path / "images" / "test" / "about.txt").touch()
+    data = prepare(config(tmp_path / "images"), tmp_path / "cache")
+    (note,) = data.notes
+    assert note == f"{tmp_path}/images/test holds no images and is passed over; test is cut from train."
+    assert data.num_images["test"] > 0
 
 
 def test_given_splits_that_share_an_object_are_refused(tmp_path: Path) -> None:
@@ -347,6 +438,12 @@ class TestArrays:
             ({"y_train": np.array(["a", "b", "c"] * 10)}, r"such as \['a', 'b', 'c'\]; number them from 0"),
             ({"y_train": np.eye(3)[np.arange(30) % 3]}, r"one column for each class, store y.argmax\(1\)"),
             ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
+            ({"x_val": np.zeros((0, 8, 8)), "y_val": np.zeros(0, int)}, r"an image at least.*; remove x_val.npy and y"),
+            ({"x_test": np.zeros((0, 20, 20, 3), np.uint8), "y_test": np.zeros(0, int)}, r"an image at least.*x_test"),
+            ({"x_train": np.zeros((30, 0, 0))}, r"of a pixel at least, but got \[30, 0, 0\]\."),
+            ({"x_train": np.zeros(())}, r"images must be \[N, H, W\].*but got \[\]"),
+            ({"x_train": np.zeros((), np.uint8), "y_train": np.zeros((), int)}, r"images must be \[N, H, W\]"),
+            ({"y_train": np.array([*np.arange(29) % 3, 10**15])}, r"must be 0 … K-1 .* to 1000000000000000;"),
             ({"y_train": np.array([{"a": 1}] * 30, dtype=object)}, "without pickle"),
         ],
     )

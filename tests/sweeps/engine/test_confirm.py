@@ -140,4 +140,5 @@ def test_studies_on_the_same_images_make_one_table_and_others_are_refused(home: 
     assert "small, heads | linear | 1e-2" in both.stdout
     refused = run("sweeps.report", "study=[small,other]")
     assert refused.returncode == 2
-    assert "data fingerprints differ" in refused.stderr
+    assert "scored on the same test images" in refused.stderr
+    assert "data.split_seed" in refused.stderr
