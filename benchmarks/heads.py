@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from resnet_tl.head_spec import HEADS
-from resnet_tl.model.heads import Head, init_head
+from resnet_tl.model.head_module import Head, init_head
 from resnet_tl.training.head_kernel import Heads, Optimizer
 
 B, F, K, M, N = 32, 512, 9, 40, 1500

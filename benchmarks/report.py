@@ -25,7 +25,7 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
     from resnet_tl.result import Epoch
     from sweeps.records import NAMING, DataRecord, EnvironmentRecord, RunState, SeedRun, StudyRecord, TrialRecord
     from sweeps.storage.database import database_of
-    from sweeps.storage.networks import NetworkStore
+    from sweeps.storage.network_store import NetworkStore
 
     ledger = database_of(out).open()
     draws = np.random.default_rng(0)

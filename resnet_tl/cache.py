@@ -13,7 +13,7 @@ import time
 
 from resnet_tl.data.cache import KINDS, default_cache, entries, make_room, remove
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import expand, nearest, parse_words
+from resnet_tl.option_text import expand, nearest, parse_words
 
 
 def main() -> int:

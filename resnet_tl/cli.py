@@ -16,7 +16,7 @@ from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
-from resnet_tl.options import expand, nearest, parse_words, validate
+from resnet_tl.option_text import expand, nearest, parse_words, validate
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from resnet_tl import cli
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 from resnet_tl.result import Epoch
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from resnet_tl import cli
 from resnet_tl.errors import DataError
-from resnet_tl.options import expand, parse_words
+from resnet_tl.option_text import expand, parse_words
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
-from resnet_tl.options import expand, nearest, parse_words
+from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from rich.console import Console
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.freezing import num_trained
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
@@ -187,7 +187,7 @@ def _dry_run(definition: Definition) -> int:
 
 def _shared(prepared: "PreparedStudy") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.reuse import kept_bytes, size_text, worker_bytes
+    from sweeps.planning.feature_reuse import kept_bytes, size_text, worker_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
     counts = [(trial.config, len(prepared.known.lacks(trial, study.seeds))) for trial in plan.trials]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import expand, nearest, parse_words
+from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.space import describe
 from sweeps.records import RunState, StudyRecord
 from sweeps.storage.database import database_of

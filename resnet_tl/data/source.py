@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import Decoded, Rules
 from resnet_tl.errors import DataError
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from resnet_tl.data.batches import Normalisation
 from resnet_tl.errors import CheckpointError
 from resnet_tl.head_spec import spec_of
 from resnet_tl.model.checkpoint import Card, read_card, save
-from resnet_tl.model.heads import Head
+from resnet_tl.model.head_module import Head
 from resnet_tl.model.network import Network, build_backbone
 from resnet_tl.model.weights import whole_state
 

@@ -18,9 +18,9 @@ from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.finder import Found, images_below, printable, told
 from resnet_tl.errors import DataError, shown
 from resnet_tl.inference.export import normalisation_of, rebuild
-from resnet_tl.model.heads import class_logits
+from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.runtime import computing
-from resnet_tl.options import expand, load_yaml
+from resnet_tl.option_text import expand, load_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing, replacing_folder, sha256_of
 from resnet_tl.head_spec import num_outputs_of
 from resnet_tl.identity import version_of
-from resnet_tl.options import problems_of
+from resnet_tl.option_text import problems_of
 
 FORMAT = 1
 

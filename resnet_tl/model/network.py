@@ -16,7 +16,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.freezing import cut_of, freeze_point
 from resnet_tl.head_spec import spec_of
 from resnet_tl.model.convolution import Convolution
-from resnet_tl.model.heads import Head, init_head
+from resnet_tl.model.head_module import Head, init_head
 from resnet_tl.seeding import derive
 
 

@@ -9,7 +9,7 @@ from resnet_tl.architecture import BACKBONES, backbone_parameters, is_norm
 from resnet_tl.errors import CheckpointError, UserError, WeightsError
 from resnet_tl.files import sha256_of
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
-from resnet_tl.options import expand, nearest
+from resnet_tl.option_text import expand, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor

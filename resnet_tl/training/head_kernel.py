@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from resnet_tl.model.heads import ACTIVATIONS, LEAKY_SLOPE, Head, class_logits
+from resnet_tl.model.head_module import ACTIVATIONS, LEAKY_SLOPE, Head, class_logits
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1

@@ -21,7 +21,7 @@ from resnet_tl.features.inputs import Features
 from resnet_tl.features.store import Stored
 from resnet_tl.head_spec import spec_of
 from resnet_tl.identity import Environment
-from resnet_tl.model.heads import Head, class_logits, init_head
+from resnet_tl.model.head_module import Head, class_logits, init_head
 from resnet_tl.model.network import Network
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW

@@ -14,7 +14,7 @@ from resnet_tl.data.batches import Batch, cut_batches, epoch_order
 from resnet_tl.features.inputs import Features, FromStore, Inputs, ThroughPrefix
 from resnet_tl.features.store import Stored
 from resnet_tl.identity import Environment
-from resnet_tl.model.heads import class_logits
+from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive, uniforms_BW
 from resnet_tl.training.loop import EpochScores, State

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.model.heads import class_logits
+from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.network import Network
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import expand, load_yaml_file, nearest
+from resnet_tl.option_text import expand, load_yaml_file, nearest
 from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConfig, build
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

@@ -12,7 +12,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
 from resnet_tl.head_spec import idle_head_options, options_of
 from resnet_tl.metrics import METRICS, metric_of
-from resnet_tl.options import nearest, validate
+from resnet_tl.option_text import nearest, validate
 from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import Params, Space

@@ -13,7 +13,7 @@ from typing import Any, cast
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 
 KEYS = ("says", "compare", "expect", "margin", "metric", "where")
 NO_DIFFERENCE, DIFFERENCE = "no_difference", "difference"

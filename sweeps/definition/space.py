@@ -16,7 +16,7 @@ from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""

@@ -15,14 +15,14 @@ from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import remove_leftovers
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
 from sweeps.engine.code_version import git_commit
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
-from sweeps.engine.networks import KeptNetworks
+from sweeps.engine.kept_networks import KeptNetworks
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
@@ -30,13 +30,13 @@ from sweeps.execution.ahead import load_ahead
 from sweeps.execution.executor import Executor, run_all
 from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
+from sweeps.planning.feature_reuse import Reuse
 from sweeps.planning.grouping import Todo
-from sweeps.planning.reuse import Reuse
 from sweeps.planning.study_state import Outcome, StudyState
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
-from sweeps.storage.networks import NetworkStore
+from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import ASK_AHEAD, OptunaStudy
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.outbox import Ended, Outbox

@@ -19,7 +19,7 @@ from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
 from sweeps.execution.tasks import ComputeFeatures
-from sweeps.planning.reuse import Decision, Reuse
+from sweeps.planning.feature_reuse import Decision, Reuse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,15 +14,15 @@ from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
 from resnet_tl.freezing import num_frozen
 from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 from resnet_tl.training.stage import place, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import allot, cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
 from sweeps.execution.executors import require_executor
-from sweeps.planning.identity import require_same
+from sweeps.planning.feature_reuse import Conditions, Reuse, decide
 from sweeps.planning.plan import Known, Plan, plan
-from sweeps.planning.reuse import Conditions, Reuse, decide
+from sweeps.planning.same_study import require_same
 from sweeps.records import (
     NAMING,
     ConfirmRecord,

@@ -19,11 +19,11 @@ from sweeps.engine.display import Display
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
 from sweeps.execution.tasks import Check, Train
+from sweeps.planning.feature_reuse import Reuse
 from sweeps.planning.grouping import ALONE, Todo, take
-from sweeps.planning.reuse import Reuse
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.storage.ledger import now
-from sweeps.storage.networks import NetworkStore
+from sweeps.storage.network_store import NetworkStore
 from sweeps.tracking.outbox import Outbox
 
 SHOW_AFTER_S = 5.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 from sweeps.execution.executor import Executor, Slot
 
 EXECUTORS = {"local": "sweeps.execution.local:LocalExecutor"}

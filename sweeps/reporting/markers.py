@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_tl.errors import ConfigError, DataError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec
 
 OPEN = re.compile(r"^\s*<!--\s*sweeps:\s*(.*?)\s*-->\s*$")

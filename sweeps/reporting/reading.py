@@ -15,7 +15,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
-from resnet_tl.options import load_yaml, nearest
+from resnet_tl.option_text import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json

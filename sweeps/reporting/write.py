@@ -19,7 +19,7 @@ from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.stats import bootstrap_interval, summarise
 from sweeps.storage.ledger import Ledger
-from sweeps.storage.networks import NetworkStore
+from sweeps.storage.network_store import NetworkStore
 
 if TYPE_CHECKING:
     from sweeps.reporting.chart import Chart

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from resnet_tl.errors import ConfigError
-from sweeps.storage import schema
+from sweeps.storage import schema, upgrade
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.schema import LedgerError
 
@@ -86,7 +86,7 @@ class SqliteDatabase:
         engine.dispose()
         writer = sqlite_engine(copy, write=True)
         try:
-            schema.upgrade(writer, str(self._path))
+            upgrade.bring_up_to_date(writer, str(self._path))
         finally:
             writer.dispose()
         return Ledger(sqlite_engine(copy), on_close=folder.cleanup)
@@ -107,14 +107,14 @@ class SqliteDatabase:
         engine = sqlite_engine(self._path)
         if self._revision(engine) != schema.HEAD:
             writer = sqlite_engine(self._path, write=True)
-            schema.upgrade(writer, str(self._path))
+            upgrade.bring_up_to_date(writer, str(self._path))
             writer.dispose()
         return Ledger(engine)
 
     def _revision(self, engine: sa.Engine) -> str:
         try:
             with engine.connect() as connection:
-                return schema.revision(connection, str(self._path))
+                return upgrade.revision(connection, str(self._path))
         except sa.exc.DatabaseError as error:
             raise LedgerError(
                 f"{self._path} must be a ledger of this program, but cannot be read: {error.orig}."

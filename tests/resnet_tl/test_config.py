@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from resnet_tl.config import AUGMENTATIONS, DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import validate
+from resnet_tl.option_text import validate
 from tests.conftest import trial
 
 GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "batch_size": 4}

@@ -6,7 +6,7 @@ from importlib import import_module
 from resnet_tl.config import DataConfig
 from resnet_tl.data.source import Source
 from resnet_tl.errors import ConfigError, DataError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 
 SOURCES: tuple[Source, ...] = tuple(
     import_module(f"{__name__}.{module.name}").SOURCE for module in pkgutil.iter_modules(__path__)

@@ -14,7 +14,7 @@ from resnet_tl.data.labels import read_labels
 from resnet_tl.data.layout import class_folders, read_layout
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
 from resnet_tl.errors import shown
-from resnet_tl.options import expand
+from resnet_tl.option_text import expand
 
 
 class ImageFolder:

@@ -12,7 +12,7 @@ from resnet_tl.data.decode import Decoded, decode
 from resnet_tl.data.finder import everything_below
 from resnet_tl.data.source import Listing, Source, root_of, rules_of
 from resnet_tl.errors import DataError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 
 
 class Torchvision:

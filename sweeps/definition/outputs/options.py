@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from resnet_tl.config import TrialConfig
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 
 if TYPE_CHECKING:
     from sweeps.definition.config import StudyConfig

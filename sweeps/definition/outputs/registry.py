@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import nearest
+from resnet_tl.option_text import nearest
 from sweeps.definition.outputs.options import FigureOptions, OutputOptions
 
 

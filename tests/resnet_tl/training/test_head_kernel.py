@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnet_tl.head_spec import HEADS, Activation, HeadSpec, Norm
-from resnet_tl.model.heads import Head, init_head
+from resnet_tl.model.head_module import Head, init_head
 from resnet_tl.model.runtime import computing
 from resnet_tl.training.head_kernel import Heads, Optimizer
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from resnet_tl.model.heads import class_logits
+from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.network import assemble
 from resnet_tl.model.starting_point import balanced_weights_K
 from resnet_tl.training.objective import loss_of, lr_factor, optimizer_for, set_lr

@@ -155,14 +155,14 @@ class TestAnOlderVersion:
     def test_an_upgrade_that_is_cut_short_leaves_it_as_it_was(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         script = (
             "import sys\nfrom pathlib import Path\nimport sqlalchemy as sa\n"
-            "from sweeps.storage import database, schema\n"
+            "from sweeps.storage import database, upgrade\n"
             "count = 0\n"
             "def stop(*_):\n"
             "    global count; count += 1\n"
             "    if count == int(sys.argv[2]): import os; os._exit(9)\n"
             "engine = database.sqlite_engine(Path(sys.argv[1]), write=True)\n"
             "sa.event.listen(engine, 'before_cursor_execute', stop)\n"
-            "schema.upgrade(engine, 'x')\n"
+            "upgrade.bring_up_to_date(engine, 'x')\n"
         )
         whole = database_of(out).read().seed_runs("before", heavy=True)
         for place in (5, 10, 15, 20, 25, 30, 35):

@@ -10,8 +10,8 @@ from resnet_tl.data.cache import entries
 from sweeps.definition.config import build
 from sweeps.engine import prepared_study
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
-from sweeps.planning import reuse
-from sweeps.planning.reuse import Decision, worker_bytes
+from sweeps.planning import feature_reuse
+from sweeps.planning.feature_reuse import Decision, worker_bytes
 from tests.conftest import write_images
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_stored_says_why(root: Path, trial: Any, run: Any, why: str)
 
 
 def test_reading_back_may_cost_more_than_computing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reuse, "READ_PER_S", 1.0)
+    monkeypatch.setattr(feature_reuse, "READ_PER_S", 1.0)
     (found,) = decisions(study_of(root, trial={"freeze": "layer1"}))
     assert not found.reuse
     assert "reading them back would take longer" in found.describe()

@@ -8,7 +8,7 @@ import pytest
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.differences import differences
-from sweeps.planning.identity import require_same
+from sweeps.planning.same_study import require_same
 from sweeps.records import StudyRecord, study_from_json, study_to_json
 from tests.sweeps.storage.test_ledger import STUDY
 

@@ -1,7 +1,7 @@
 import pytest
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.options import load_yaml, nearest, parse_words
+from resnet_tl.option_text import load_yaml, nearest, parse_words
 
 
 def test_words_stay_words_and_numbers_become_numbers() -> None:

@@ -1,0 +1,53 @@
+"""Which version of the ledger's tables a database holds, and bringing an older one up to date."""
+
+import logging
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from sweeps.storage.schema import FIRST, HEAD, VERSION_TABLE, LedgerError, studies
+
+
+def revision(connection: sa.Connection, where: str) -> str:
+    """The revision of a ledger's tables.
+
+    Args:
+        where: names the database in an error.
+
+    Raises:
+        LedgerError: there are no such tables, or a newer version of this program made them.
+    """
+    there = set(sa.inspect(connection).get_table_names())
+    if studies.name not in there:
+        raise LedgerError(f"{where} must be a ledger of this program, but has no table `{studies.name}`.")
+    if VERSION_TABLE not in there:
+        return FIRST
+    found = str(connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one())
+    if found > HEAD:
+        raise LedgerError(f"{where} was written by a newer version of this program (tables {found}, known: {HEAD}).")
+    return found
+
+
+def bring_up_to_date(engine: sa.Engine, where: str) -> None:
+    """Brings the tables of an older version up to date, all or nothing.
+
+    Args:
+        engine: one whose transactions take the lock of a writer at their begin, so that of two programs one waits.
+    """
+    with engine.begin() as connection:
+        found = revision(connection, where)
+        if found == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option(
+            "script_location", str(Path(__file__).resolve().parent / "migrations").replace("%", "%%")
+        )
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        if not sa.inspect(connection).has_table(VERSION_TABLE):
+            command.stamp(config, FIRST)
+        command.upgrade(config, HEAD)
