@@ -76,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # some tables are not the report: they get a file of their own
     kinds = "".join(f".{spec.kind}" for spec in specs or ())
     target = out / "reports" / f"{name}{kinds}.{SUFFIXES[form]}"
-    if "results" in values:
+    if "results" in values and (not kinds or target.with_suffix(".csv").exists()):
         _require_free(target, path)
     try:
         asked = parse_figures(values["figures"], "figures") if "figures" in values else None
@@ -102,7 +102,7 @@ def main(words: Sequence[str] | None = None) -> int:
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 
-        place = Place(out=out.absolute(), cache=default_cache(), given=values.get("run.tracking_uri"))
+        place = Place(out=out.resolve(), cache=default_cache(), given=values.get("run.tracking_uri"))
         why = publish(place, name, [*told.pictures, target])
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)

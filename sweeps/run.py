@@ -92,7 +92,7 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.tracking.mlflow_database import Place, ui_command
 
     name = definition.study.name
-    place = Place(out=out.absolute(), cache=default_cache(), given=definition.run.tracking_uri)
+    place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
     ledger = database_of(out).read()
     results = from_ledger(ledger, name)
     report = out / "reports" / f"{name}.md"
@@ -209,7 +209,7 @@ def _shared(prepared: "PreparedStudy") -> list[str]:
     keep = prepared.definition.run.keep
     networks = sum(count * kept_bytes(config, data) for config, count in runs)
     kept = {
-        "all": f"one network for each seed run, about {size_text(networks)} (run.keep=best keeps one for the study)",
+        "all": f"one network for each seed run, about {size_text(networks)} in all (run.keep=best keeps one)",
         "best": "the best network alone",
         "none": "no network",
     }

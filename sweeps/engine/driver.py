@@ -52,7 +52,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
         UserError: the request cannot be carried out; nothing was trained.
         KeyboardInterrupt: the user stopped it; what was finished is in the ledger.
     """
-    out = expand(definition.run.out, "run.out").absolute()
+    out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
     with database.lock(definition.study.name):
         # the definition is checked against what there is before anything is created or changed
@@ -116,7 +116,11 @@ class _Driver:
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
-                self._outbox.drop_networks(self._kept.settle(lambda: self._workers(1), self._say))
+                dropped = self._kept.settle(lambda: self._workers(1), self._say)
+                if dropped and not to_do:
+                    keep = self._prepared.definition.run.keep
+                    self._say(f"{len(dropped)} networks were removed, as run.keep={keep} says; their results stay.")
+                self._outbox.drop_networks(dropped)
                 self._outbox.flush()
                 interrupted = False
             finally:

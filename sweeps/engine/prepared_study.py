@@ -55,7 +55,7 @@ class PreparedStudy:
     def __init__(self, definition: Definition, ledger: Ledger | None) -> None:
         self.definition = definition
         self.study = definition.study
-        self.out = expand(definition.run.out, "run.out").absolute()
+        self.out = expand(definition.run.out, "run.out").resolve()
         cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
         self.cache = cache.absolute()
         self.runs = ledger.seed_runs(self.study.name) if ledger else []

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
@@ -20,7 +20,7 @@ from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
-from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial
+from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial, distinct
 from sweeps.storage.ledger import Ledger
 
 STATES = ("complete", "failed", "diverged", "pruned")
@@ -88,10 +88,38 @@ def _values(config: TrialConfig) -> dict[str, Any]:
     return values | ({"dropout": spec_of(config).dropout} if "dropout" in options_of(config.head) else {})
 
 
+def _completed(trials: Sequence[Trial], about: StudyRecord | None) -> tuple[Trial, ...]:
+    """Trials with one value for each option that has no effect on them, from wherever they were read.
+
+    The width of a linear head is empty in a CSV file and written in a ledger, and must neither count as varied nor keep
+    trials from being alike in all else. It is what the study says (the first value of its space, else its `trial:`
+    block, else the default), and without a study the value of all others, where they have one.
+    """
+    said: dict[str, Any] = {}
+    for name in PARAMETERS:
+        if about is None:
+            others = distinct(t.values[name] for t in trials if name in t.values and has_effect(name, t.values))
+            said[name] = others[0] if len(others) == 1 else None
+        else:
+            searched = about.space.get(name)
+            values = searched.get("values") if isinstance(searched, Mapping) else None
+            said[name] = canonical(
+                values[0] if values else about.base.get(name, TrialConfig.model_fields[name].default)
+            )
+
+    def complete(trial: Trial) -> Trial:
+        idle = [name for name in trial.values if name in said and not has_effect(name, trial.values)]
+        fresh = complete(trial.fresh) if trial.fresh else None
+        return replace(trial, values=trial.values | {name: said[name] for name in idle}, fresh=fresh)
+
+    return tuple(complete(trial) for trial in trials)
+
+
 def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:
     """Results with what the study said of itself."""
     return replace(
         results,
+        trials=_completed(results.trials, about),
         seeds=about.seeds,
         tables=parse_tables(about.tables),
         figures=parse_figures(about.figures),
@@ -139,7 +167,7 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         seeds=None,
     )
     if known_as is None:
-        return found
+        return replace(found, trials=_completed(found.trials, None))
     about, origin, waiting = known_as
     every = sorted((*found.trials, *waiting), key=lambda trial: trial.number)
     return _described(replace(found, trials=tuple(every)), about, origin)

@@ -122,6 +122,10 @@ def _about(results: Results) -> list[Block]:
     return [*blocks, Paragraph(lines=tuple(facts))]
 
 
+_OF_IMAGES = ("size", "crop", "channels", "balanced")
+"""What decides how images are seen, besides their number; at its default where it is not set."""
+
+
 def _settings(results: Results, about: StudyRecord) -> list[Inline]:
     """What the study says of all trials and is true of each; what is left at its default stands in the CSV."""
     told: list[Inline] = []
@@ -129,7 +133,7 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
         values = distinct(trial.value(name) for trial in results.trials) or [given]
         if len(values) == 1 and values[0] != NONE_HERE:
             told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
-    told += [f"{name} {about.data.options[name]}" for name in ("size", "crop") if about.data.options.get(name)]
+    told += [f"{name} {about.data.options[name]}" for name in _OF_IMAGES if about.data.options.get(name)]
     used = {trial.values.get("weights") for trial in results.trials}
     for name, stage in about.pretrain.items():
         if name not in used:

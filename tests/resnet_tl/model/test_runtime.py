@@ -59,7 +59,7 @@ def _unchanged() -> Iterator[None]:
 
 def test_inside_it_is_as_asked() -> None:
     with computing(device="cuda", threads=2):
-        assert settings()[:-1] == (2, False, True, False, False, "highest", torch.float32, True, True)
+        assert settings()[:-1] == (2, False, True, True, False, "highest", torch.float32, True, True)
         with computing(device="cpu", threads=1):
             assert settings()[0] == 1
             assert settings()[5:7] == ("highest", torch.float32)
