@@ -427,6 +427,7 @@ def test_equal_scores_have_no_interval_and_neither_have_equal_differences(tmp_pa
 def test_a_value_that_says_nothing_is_no_value(tmp_path: Path) -> None:
     lines = ["trial,seed,head,head_width,dropout,val/accuracy,test/accuracy"]
     trials = [("linear", 256, 0.5), ("mlp_relu", 128, 0.1), ("mlp_relu", 256, 0.5), ("mlp_leaky_dropout", 256, 0.1)]
+    trials += [("mlp_leaky_dropout", 256, 0.3)]
     lines += [f"{n},0,{head},{width},{p},{0.5 + n / 10},0.5" for n, (head, width, p) in enumerate(trials)]
     text = "\n".join(lines) + "\n"
     got = written(tmp_path, text, "lists")
@@ -434,7 +435,7 @@ def test_a_value_that_says_nothing_is_no_value(tmp_path: Path) -> None:
     assert "| mlp_relu | 128 |  | [50.00] |" in got.replace("**", "")
     assert "| mlp_leaky_dropout | 256 | 0.1 | [50.00] |" in got.replace("**", "")
     got = written(tmp_path, text, "slices")
-    assert "| Head width | 256 | 2 |" in got, "the linear head has no width"
+    assert "| Head width | 256 | 3 |" in got, "the linear head has no width"
     assert "| Dropout | 0.1 | 1 |" in got
     assert "| Dropout | 0.5 |" not in got, "no head has this dropout"
     got = written(tmp_path, text, {"pivot": {"rows": "head", "columns": "head_width"}})
