@@ -92,20 +92,19 @@ def _completed(trials: Sequence[Trial], about: StudyRecord | None) -> tuple[Tria
     """Trials with one value for each option that has no effect on them, from wherever they were read.
 
     The width of a linear head is empty in a CSV file and written in a ledger, and must neither count as varied nor keep
-    trials from being alike in all else. It is what the study says (the first value of its space, else its `trial:`
-    block, else the default), and without a study the value of all others, where they have one.
+    trials from being alike in all else. It is the value of all trials on which the option has an effect, where they
+    have one in common; else what the study says: the first value of its space, its `trial:` block, or the default.
     """
     said: dict[str, Any] = {}
     for name in PARAMETERS:
-        if about is None:
-            others = distinct(t.values[name] for t in trials if name in t.values and has_effect(name, t.values))
+        others = distinct(t.values[name] for t in trials if name in t.values and has_effect(name, t.values))
+        if len(others) == 1 or about is None:
             said[name] = others[0] if len(others) == 1 else None
-        else:
-            searched = about.space.get(name)
-            values = searched.get("values") if isinstance(searched, Mapping) else None
-            said[name] = canonical(
-                values[0] if values else about.base.get(name, TrialConfig.model_fields[name].default)
-            )
+            continue
+        searched = about.space.get(name)
+        values = searched.get("values") if isinstance(searched, Mapping) else None
+        default = TrialConfig.model_fields[name].default
+        said[name] = canonical(values[0] if values else about.base.get(name, default))
 
     def complete(trial: Trial) -> Trial:
         idle = [name for name in trial.values if name in said and not has_effect(name, trial.values)]

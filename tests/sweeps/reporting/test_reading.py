@@ -23,16 +23,21 @@ def run(fingerprint: str, seed: int, score: float) -> SeedRun:
 
 
 def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Path) -> None:
-    """The width of a linear head is written in the ledger and empty in the file, as momentum is for adam."""
+    """The width of a linear head is written in the ledger and empty in the file, as momentum is for adam.
+
+    The dropout of the last head is its own, while nothing is written for the others.
+    """
     hypotheses = (
-        {"compare": {"head": ["linear", "mlp_relu"]}, "expect": "mlp_relu"},
+        {"compare": {"head": ["linear", "mlp_relu", "mlp_leaky_dropout"]}, "expect": "mlp_relu"},
         {"compare": {"optimizer": ["sgd", "adam"]}, "expect": "difference"},
     )
-    space = {"head": {"values": ["linear", "mlp_relu"]}, "optimizer": {"values": ["sgd", "adam"]}}
+    space = {"head": {"values": ["linear", "mlp_relu", "mlp_leaky_dropout"]}, "optimizer": {"values": ["sgd", "adam"]}}
     about = study(name="s", space=space, seeds=(0, 1, 2), hypotheses=hypotheses, base={"backbone": "resnet18"})
     ledger = SqliteDatabase(tmp_path).open()
     ledger.put_study(about)
-    points = [(head, optimizer) for head in ("linear", "mlp_relu") for optimizer in ("sgd", "adam")]
+    points = [
+        (head, optimizer) for head in ("linear", "mlp_relu", "mlp_leaky_dropout") for optimizer in ("sgd", "adam")
+    ]
     ledger.put_trials(
         "s",
         [
@@ -45,7 +50,7 @@ def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Pa
             for number, (head, optimizer) in enumerate(points)
         ],
     )
-    ledger.put([run(f"f{n}", seed, 0.5 + n / 10 + seed / (50 + n)) for n in range(4) for seed in range(3)])
+    ledger.put([run(f"f{n}", seed, 0.5 + n / 20 + seed / (50 + n)) for n in range(6) for seed in range(3)])
     known = from_ledger(ledger, "s")
     write_csv(known, tmp_path / "s.csv")
     ledger.close()
@@ -54,7 +59,7 @@ def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Pa
     asked = [parse_hypothesis(item) for item in hypotheses]
     told = answers(read, asked)
     assert told == answers(known, asked)
-    assert [answer.num_trials for answer in told] == [2, 2]
+    assert [answer.num_trials for answer in told] == [2, 3]
     (tmp_path / "s.about.json").unlink()
     alone = from_csv(tmp_path / "s.csv")
     assert alone.varying() == ["head", "optimizer"]
