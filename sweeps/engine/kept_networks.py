@@ -33,6 +33,8 @@ class KeptNetworks:
 
     def is_settled(self) -> bool:
         """Whether nothing is left that could be done."""
+        if self._keep == "none" and self._best.stored():
+            return False
         return (self._is_best_stored() or self._checkpoint() is None) and not self._droppable()
 
     def settle(self, executor: Callable[[], Executor], say: Callable[[str], None]) -> list[tuple[str, int]]:
@@ -54,8 +56,9 @@ class KeptNetworks:
                 self._best.forget()
             elif not self._best.store(ranked[0], checkpoint, executor(), self._prepared.data, say):
                 return []  # the networks stay, so that a later start can export one of them
-        elif self._keep == "none":
+        elif self._keep == "none" and self._best.stored():
             self._best.forget()
+            say("The best network was removed, as run.keep=none says; its results stay.")
         return self._drop(self._droppable())
 
     def drop_losers(self, ended: Iterable[TrialRecord]) -> None:

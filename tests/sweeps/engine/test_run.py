@@ -407,12 +407,13 @@ def test_what_outlives_a_study_is_what_run_keep_says(home: Path, run: Run) -> No
     assert len(list((home / "mlruns" / "networks").rglob("predictions.safetensors"))) == 4
     assert "all 4 seed runs are done" in run("sweeps.run", *words).stdout
 
-    # a better trial replaces it, and where none is kept the loser is not shown as the best
+    # where none is kept it goes too, and that is said
     space = "study.space={lr: {values: [1e-3, 1e-2, 1e-1]}}"
     more = run("sweeps.run", *words[:-1], space, "run.keep=none")
     assert more.returncode == 0, more.stdout + more.stderr
-    means = frame(home).groupby("trial")["val/accuracy"].mean()
-    assert ("Best network" in more.stdout) == (means.idxmax() < 2)
+    assert "Best network" not in more.stdout
+    assert "The best network was removed, as run.keep=none says" in more.stdout
+    assert not (home / "mlruns" / "best" / "small").exists()
     assert networks(home) == 0
 
     # a study that takes runs over has networks of its own
@@ -421,7 +422,8 @@ def test_what_outlives_a_study_is_what_run_keep_says(home: Path, run: Run) -> No
     taken = run("sweeps.run", *words[:-1], "study.name=fork", "run.out=other")
     assert "4 seed runs are taken over" in taken.stdout
     assert networks(home / "other") == 8
-    assert run("sweeps.run", *words[:-1], "study.name=whole", "run.out=other", "run.keep=best").returncode == 0
+    fewer = run("sweeps.run", *words[:-1], "study.name=whole", "run.out=other", "run.keep=best")
+    assert "4 networks were removed, as run.keep=best says" in fewer.stdout, fewer.stdout + fewer.stderr
     assert networks(home / "other") == 4
 
 
