@@ -235,6 +235,7 @@ def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
         if len(found) > 1 and not (key is not None and all(_is_group(place / outer, name, key) for outer in found))
     }
     if not shared:
+        _refuse_data_sets(place)
         return
     lines = [f"{name}: in {', '.join(found[:5])}{', …' if len(found) > 5 else ''}" for name, found in shared.items()]
     if all(split_of(name)[1] for name in shared):
@@ -249,6 +250,18 @@ def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
         f"The folders directly in {place} must be classes, but folders of the same name stand in several of them. "
         f"{advice}\n{shown(lines)}"
     )
+
+
+def _refuse_data_sets(place: Path) -> None:
+    """Refuses a folder too high up: what stands in it is no class, but has splits of its own, which would be mixed."""
+    for folder in class_folders(place):
+        inside = _classes(folder)
+        splits = {split for split, alone in map(split_of, inside) if alone}
+        if "train" in splits and len(splits) > 1:
+            raise DataError(
+                f"The folders directly in {place} must be classes, but {folder.name} holds splits "
+                f"({', '.join(inside)}), which would be mixed; did you mean data.root={folder}?"
+            )
 
 
 def _is_group(folder: Path, name: str, key: GroupKey) -> bool:

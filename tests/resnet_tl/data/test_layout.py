@@ -132,6 +132,11 @@ def test_a_hierarchy_is_no_list_of_classes(tmp_path: Path, names: list[str], adv
         places(tmp_path, *names)
 
 
+def test_a_folder_of_data_sets_is_no_list_of_classes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"pets holds splits \(train, val\)(.|\n)*data.root=.*pets\?"):
+        places(tmp_path, "pets/train/cat", "pets/train/dog", "pets/val/cat", "rays")
+
+
 @pytest.mark.parametrize(
     "names",
     [
