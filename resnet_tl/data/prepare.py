@@ -226,10 +226,10 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
     ]
     problems = list(source.problems)
-    if bad and not config.skip_bad:
+    if bad and not config.skip_bad and source.names:  # where nothing stands in its place, one sentence says so
         reasons = [f"{name} {reason}" for name, reason in sorted(bad.items())]
         problems.append(
-            f"{len(bad)} of {len(source.names)} images cannot be used; repair or remove them, "
+            f"{len(bad)} of {len({*source.names, *bad})} images cannot be used; repair or remove them, "
             f"or leave them out with data.skip_bad=true:\n{shown(reasons, most=1000)}"
         )
     if problems:

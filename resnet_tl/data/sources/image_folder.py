@@ -79,7 +79,8 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
             problems.append(f"Every class of `{split}` must be in `train` too, but these are not:\n{shown(only)}")
     if len(learnt) < 2:
         where = stated.get("train", root)
-        problems.append(f"At least two class folders must stand in {where}, but found {len(learnt)}.")
+        upwards = f" Images stand directly in it; did you mean data.root={root.parent}?" if bad and not learnt else ""
+        problems.append(f"At least two class folders must stand in {where}, but found {len(learnt)}.{upwards}")
     said = [*layout.said, *([told(passed_over)] if passed_over else [])]
     return _listing(
         config, root, files, inner, class_names, given, classes=sorted(learnt), bad=bad, problems=problems, said=said
