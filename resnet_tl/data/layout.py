@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -225,8 +226,9 @@ def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
     Not so where the groups of the images in them stand in that name.
     """
     holders: dict[str, list[str]] = {}
-    for folder in class_folders(place):
-        for name in _classes(folder):
+    inside = {folder: _classes(folder) for folder in class_folders(place)}
+    for folder, names in inside.items():
+        for name in names:
             if not set(_tokens(name)) <= _FILLERS or not _tokens(name):  # `cat/images` says nothing
                 holders.setdefault(name, []).append(folder.name)
     shared = {
@@ -235,7 +237,7 @@ def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
         if len(found) > 1 and not (key is not None and all(_is_group(place / outer, name, key) for outer in found))
     }
     if not shared:
-        _refuse_data_sets(place)
+        _refuse_data_sets(place, inside)
         return
     lines = [f"{name}: in {', '.join(found[:5])}{', …' if len(found) > 5 else ''}" for name, found in shared.items()]
     if all(split_of(name)[1] for name in shared):
@@ -252,15 +254,18 @@ def _refuse_hierarchy(place: Path, key: GroupKey | None) -> None:
     )
 
 
-def _refuse_data_sets(place: Path) -> None:
-    """Refuses a folder too high up: what stands in it is no class, but has splits of its own, which would be mixed."""
-    for folder in class_folders(place):
-        inside = _classes(folder)
-        splits = {split for split, alone in map(split_of, inside) if alone}
+def _refuse_data_sets(place: Path, inside: Mapping[Path, list[str]]) -> None:
+    """Refuses a folder too high up: what stands in it is no class, but has splits of its own, which would be mixed.
+
+    Args:
+        inside: names of the folders with images in each folder of the place.
+    """
+    for folder, names in inside.items():
+        splits = {split for split, alone in map(split_of, names) if alone}
         if "train" in splits and len(splits) > 1:
             raise DataError(
                 f"The folders directly in {place} must be classes, but {folder.name} holds splits "
-                f"({', '.join(inside)}), which would be mixed; did you mean data.root={folder}?"
+                f"({', '.join(names)}), which would be mixed; did you mean data.root={folder}?"
             )
 
 

@@ -95,21 +95,26 @@ def _completed(trials: Sequence[Trial], about: StudyRecord | None) -> tuple[Tria
     trials from being alike in all else. It is the value of all trials on which the option has an effect, where they
     have one in common; else what the study says: the first value of its space, its `trial:` block, or the default.
     """
-    said: dict[str, Any] = {}
-    for name in PARAMETERS:
+
+    def value_of(name: str) -> Any:
         others = distinct(t.values[name] for t in trials if name in t.values and has_effect(name, t.values))
-        if len(others) == 1 or about is None:
-            said[name] = others[0] if len(others) == 1 else None
-            continue
+        if len(others) == 1:
+            return others[0]
+        if about is None:
+            return None
         searched = about.space.get(name)
         values = searched.get("values") if isinstance(searched, Mapping) else None
         default = TrialConfig.model_fields[name].default
-        said[name] = canonical(values[0] if values else about.base.get(name, default))
+        return canonical(values[0] if values else about.base.get(name, default))
+
+    def idle_in(trial: Trial) -> list[str]:
+        return [name for name in trial.values if not has_effect(name, trial.values)]
+
+    said = {name: value_of(name) for name in dict.fromkeys(name for trial in trials for name in idle_in(trial))}
 
     def complete(trial: Trial) -> Trial:
-        idle = [name for name in trial.values if name in said and not has_effect(name, trial.values)]
         fresh = complete(trial.fresh) if trial.fresh else None
-        return replace(trial, values=trial.values | {name: said[name] for name in idle}, fresh=fresh)
+        return replace(trial, values=trial.values | {name: said[name] for name in idle_in(trial)}, fresh=fresh)
 
     return tuple(complete(trial) for trial in trials)
 
