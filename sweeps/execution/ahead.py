@@ -5,7 +5,7 @@ import os
 from multiprocessing import forkserver
 from typing import Any
 
-PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet"]
+PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.preloaded"]
 
 
 def load_ahead() -> Any:
