@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
-from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.config import DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
@@ -118,6 +118,7 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
     data = prepare(found["data"], cache)
     check_together(found["trial"], found["data"], len(data.classes))
+    check_scored(found["trial"].monitor, data.num_classes_in("val"))
     print(describe_data(data))
     return FitRequest(
         trial=found["trial"],

@@ -94,10 +94,9 @@ def _run(definition: Definition, command: str) -> int:
     name = definition.study.name
     place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
     ledger = database_of(out).read()
-    results = from_ledger(ledger, name)
+    results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
-    written = write_report(results, report, ledger=ledger, out=out)
-    ledger.close()
+    written = write_report(results, report)
     if written.pictures and outcome.ran:
         from sweeps.tracking.mlflow_files import publish
 
@@ -109,6 +108,7 @@ def _run(definition: Definition, command: str) -> int:
     tables = [block for block in own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    ledger.close()
     for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()

@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,7 +31,7 @@ from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, by_split, cut
+from resnet_tl.data.splits import SPLITS, absent, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.identity import digest
@@ -89,6 +90,10 @@ class Prepared:
     def input_size(self) -> tuple[int, int]:
         """Pixels H, W that the network sees."""
         return (self.crop, self.crop) if self.crop else self.size
+
+    def num_classes_in(self, split: str) -> int:
+        """Classes that have an image in a split."""
+        return sum(count > 0 for count in self.table[split].values())
 
     def load(self) -> "Images":
         """Maps the images into memory."""
@@ -255,6 +260,8 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         classes=source.classes,
         groups=[source.groups[index] for index in kept] if source.groups is not None else None,
     )
+    for split, lacking in absent(splits, labels, source.classes).items():
+        notes.append(_said_of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
@@ -298,6 +305,17 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         "bits": bits,
     }
     return facts, [source.names[index] for index in kept]
+
+
+def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:
+    """What the scores of a split are of that has no image of some classes."""
+    names = f"{', '.join(lacking[:5])}{' …' if len(lacking) > 5 else ''}"
+    present = len(classes) - len(lacking)
+    if present == 1:
+        scores = "Precision, recall and F1 there are those of the one other class, and there is no AUROC."
+    else:
+        scores = f"Averages over classes there are over the {present} others."
+    return f"{len(lacking)} of {len(classes)} classes have no image in {split}: {names}. {scores}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

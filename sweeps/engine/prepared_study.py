@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_together
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache, hold, room
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import View, finite_views
@@ -328,6 +328,8 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     prepared.data = prepare(definition.data, prepared.cache)
     for trial in prepared.probes():
         check_together(trial, definition.data, len(prepared.data.classes))
+        for metric in (definition.study.metric, trial.monitor):
+            check_scored(metric, prepared.data.num_classes_in("val"))
     reason = None
     try:
         prepared.plan = plan(definition, prepared.known, prepared.name_of)

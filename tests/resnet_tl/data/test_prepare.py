@@ -130,7 +130,7 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no `train` folder"):
         prepare(config(tmp_path / "c"), cache)
     write_images(tmp_path / "d", count=2)
-    with pytest.raises(DataError, match="Every class must have an image in every split"):
+    with pytest.raises(DataError, match="Every class must have an image to learn from"):
         prepare(config(tmp_path / "d"), cache)
     write_images(tmp_path / "e", classes=("one",))
     with pytest.raises(DataError, match="At least two class folders"):
@@ -139,6 +139,22 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
         prepare(DataConfig(source="image_folder"), cache)
     with pytest.raises(DataError, match="did you mean `image_folder`"):
         prepare(DataConfig(source="imagefolder"), cache)
+
+
+def test_a_stated_split_may_lack_classes_and_that_is_said(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "val", classes=("bars", "dots"))
+    write_images(tmp_path / "images" / "test", classes=("dots",))
+    data = prepare(config(tmp_path / "images"), tmp_path / "cache")
+    assert data.notes[-2:] == (
+        "1 of 3 classes have no image in val: rings. Averages over classes there are over the 2 others.",
+        "2 of 3 classes have no image in test: bars, rings. Precision, recall and F1 there are those of the one other "
+        "class, and there is no AUROC.",
+    )
+    assert [data.num_classes_in(split) for split in ("train", "val", "test")] == [3, 2, 1]
+    (tmp_path / "images" / "val" / "rings").mkdir()
+    with pytest.raises(DataError, match=r"these are empty:\n.*rings"):
+        prepare(config(tmp_path / "images"), tmp_path / "cache")
 
 
 def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) -> None:
