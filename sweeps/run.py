@@ -143,7 +143,7 @@ def _dry_run(definition: Definition) -> int:
     finally:
         if ledger:
             ledger.close()
-    prepared.require_start()
+    said = prepared.require_start()
     plan, study, data = prepared.plan, definition.study, prepared.data
     images = data.num_images
     print(f"{study.name}: {study.question}")
@@ -152,7 +152,7 @@ def _dry_run(definition: Definition) -> int:
         f"{len(data.classes)} classes, {data.channels} channel(s), "
         f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
-    print(describe_data(data))
+    print("\n".join([describe_data(data), *said]))
     if data.skipped:
         print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:

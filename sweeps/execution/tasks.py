@@ -148,11 +148,11 @@ class FetchWeights:
     weights: str
     backbone: str
 
-    def __call__(self, device: str, report: Report) -> str:
-        """Returns their sha256."""
+    def __call__(self, device: str, report: Report) -> tuple[str, ...]:
+        """Returns what the user may not expect of them."""
         from resnet_tl.model.weights import load
 
-        return load(self.weights, self.backbone).sha256
+        return load(self.weights, self.backbone).said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
