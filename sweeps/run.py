@@ -61,6 +61,11 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{study.name}\n    {study.question}")
         return 0
     definition = compose(words)
+    if definition.study.tables or definition.study.figures:
+        from sweeps.reporting.rehearsal import undrawable
+
+        for sentence in undrawable(definition):
+            print(f"warning: {sentence}")
     if definition.run.dry_run:
         return _dry_run(definition)
     command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
