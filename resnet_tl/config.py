@@ -240,6 +240,8 @@ class DataConfig(_Options):
     """What becomes of images in whose path `group_key` is not found: an error, or a group of its own for each."""
     skip_bad: bool = False
     """Leave broken images out, and record which, instead of refusing the whole set."""
+    truncated: Literal["refuse", "fill"] = "refuse"
+    """What becomes of JPEG files that end too early: broken images, or as far as they go, with grey for the rest."""
     shifted: str | None = None
     """Reserved."""
 

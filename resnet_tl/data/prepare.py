@@ -228,6 +228,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
     notes = [
         *source.said,
+        *([f"{found.num_filled} JPEG files end too early and are used as far as they go."] if found.num_filled else []),
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
     ]
     problems = list(source.problems)
@@ -334,6 +335,8 @@ class _Found:
     """The unusable ones, with the reason."""
     largest: int | None
     """The largest value among those that store more than 8 bits."""
+    num_filled: int
+    """Files that ended too early, and are used as far as they go."""
 
 
 def _decode(source: Listing, raw: Path) -> _Found:
@@ -352,6 +355,7 @@ def _decode(source: Listing, raw: Path) -> _Found:
     contents: list[str] = []
     sizes: Counter[tuple[int, ...]] = Counter()
     largest = []
+    num_filled = 0
     with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
         chunk = 256  # decoded images held at once
         for start in range(0, len(candidates), chunk):
@@ -366,10 +370,13 @@ def _decode(source: Listing, raw: Path) -> _Found:
                 hashes.append(hashlib.sha256(content).hexdigest())
                 contents.append(decoded.content)
                 stream.write(content)
+                num_filled += decoded.filled
                 if decoded.largest is not None:
                     largest.append(decoded.largest)
     most = max(largest, default=None)
-    return _Found(kept=kept, hashes=hashes, contents=contents, sizes=sizes, bad=bad, largest=most)
+    return _Found(
+        kept=kept, hashes=hashes, contents=contents, sizes=sizes, bad=bad, largest=most, num_filled=num_filled
+    )
 
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:

@@ -585,3 +585,26 @@ class TestThreeNames:
         assert self.names(moved, tmp_path / "cache") == plain
         Image.new("RGB", (32, 32), "red").save(moved / "bars" / "00.png")
         assert all(a != b for a, b in zip(self.names(moved, tmp_path / "cache")[1:], plain[1:], strict=True))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_truncated_jpegs_are_used_on_request_as_far_as_they_go(tmp_path: Path, progressive: bool) -> None:
+    root = write_images(tmp_path / "images")
+    whole = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    path = root / "dots" / "cut.jpg"
+    Image.fromarray(whole).save(path, quality=95, progressive=progressive)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    (root / "dots" / "header.jpg").write_bytes(content[:40])
+    with pytest.raises(DataError, match=r"(?s)2 of .*cut.jpg cannot be decoded.*truncated"):
+        prepare(config(root), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"(?s)1 of .*header.jpg"):
+        prepare(config(root, truncated="fill"), tmp_path / "cache")
+    (root / "dots" / "header.jpg").unlink()
+    data = prepare(config(root, truncated="fill", size=48), tmp_path / "cache")
+    assert "1 JPEG files end too early and are used as far as they go." in data.notes
+    images = data.load()
+    pixels_CHW = images.pixels_NCHW[[name.endswith("cut.jpg") for name in images.names].index(True)]
+    assert pixels_CHW[:, :16].std() > 40
+    if not progressive:
+        assert pixels_CHW[:, -4:, 32:].std() < 1
