@@ -14,6 +14,7 @@ Axes: H W pixels, C channels.
 
 import functools
 import hashlib
+import io
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ Resize = Literal["crop", "pad", "squash"]
 NO_PICTURES = frozenset(["BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"])
 """What Pillow lists among its formats though it cannot read it, or reads it by running another program."""
 
+_END_OF_JPEG = b"\xff\xd9"
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +64,8 @@ class Rules:
     bits: int = 16
     """Bits that hold the grey values of images that store more than 8."""
     max_pixels: int = MAX_PIXELS
+    truncated: Literal["refuse", "fill"] = "refuse"
+    """What becomes of JPEG files that end too early."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +80,8 @@ class Decoded:
     """The largest value in the file, where it stores more than 8 bits."""
     thumbnail: NDArray[np.uint8] | None = None
     """What near copies are told by; see `resnet_tl.data.near_copies`."""
+    filled: bool = False
+    """Whether the file ended too early, and the rest is grey."""
 
 
 @functools.cache
@@ -108,13 +114,26 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
                     "(a decompression bomb?)"
                 )
             content = sha256_of(path)
-            return decode(image, rules, content=content)
+            filled = rules.truncated == "fill" and image.format in ("JPEG", "MPO") and not _ends(image)
+            if filled:
+                # the end is put behind the file rather than Pillow's switch set, which all threads share
+                image = _opened(io.BytesIO(path.read_bytes() + _END_OF_JPEG), path)
+            return replace(decode(image, rules, content=content), filled=filled)
     except UnidentifiedImageError:
         raise BadImage("is not an image of a known format") from None
     except BadImage:
         raise
     except Exception as error:  # for damaged content Pillow's decoders raise anything, struct.error among them
         raise BadImage(f"cannot be decoded: {error}") from None
+
+
+def _ends(image: Image.Image) -> bool:
+    """Whether all pixels of a file are there."""
+    try:
+        image.load()
+    except OSError:
+        return False
+    return True
 
 
 def _opened(stream: IO[bytes], path: Path) -> ImageFile.ImageFile:

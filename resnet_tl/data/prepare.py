@@ -33,7 +33,7 @@ from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, by_split, cut
+from resnet_tl.data.splits import SPLITS, absent, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.identity import digest
@@ -92,6 +92,10 @@ class Prepared:
     def input_size(self) -> tuple[int, int]:
         """Pixels H, W that the network sees."""
         return (self.crop, self.crop) if self.crop else self.size
+
+    def num_classes_in(self, split: str) -> int:
+        """Classes that have an image in a split."""
+        return sum(count > 0 for count in self.table[split].values())
 
     def load(self) -> "Images":
         """Maps the images into memory."""
@@ -226,6 +230,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
     notes = [
         *source.said,
+        *([f"{found.num_filled} JPEG files end too early and are used as far as they go."] if found.num_filled else []),
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
     ]
     problems = list(source.problems)
@@ -261,6 +266,8 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         classes=source.classes,
         groups=[source.groups[index] for index in kept] if source.groups is not None else None,
     )
+    for split, lacking in absent(splits, labels, source.classes).items():
+        notes.append(_said_of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
@@ -331,6 +338,17 @@ def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, 
     return said
 
 
+def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:
+    """What the scores of a split are of that has no image of some classes."""
+    names = f"{', '.join(lacking[:5])}{' …' if len(lacking) > 5 else ''}"
+    present = len(classes) - len(lacking)
+    if present == 1:
+        scores = "Precision, recall and F1 there are those of the one other class, and there is no AUROC."
+    else:
+        scores = f"Averages over classes there are over the {present} others."
+    return f"{len(lacking)} of {len(classes)} classes have no image in {split}: {names}. {scores}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     """What decoding a whole set has found."""
@@ -349,6 +367,8 @@ class _Found:
     """The largest value among those that store more than 8 bits."""
     thumbnails: list[NDArray[np.uint8] | None]
     """Of the usable images."""
+    num_filled: int
+    """Files that ended too early, and are used as far as they go."""
 
 
 def _decode(source: Listing, raw: Path) -> _Found:
@@ -368,6 +388,7 @@ def _decode(source: Listing, raw: Path) -> _Found:
     thumbnails: list[NDArray[np.uint8] | None] = []
     sizes: Counter[tuple[int, ...]] = Counter()
     largest = []
+    num_filled = 0
     with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
         chunk = 256  # decoded images held at once
         for start in range(0, len(candidates), chunk):
@@ -383,6 +404,7 @@ def _decode(source: Listing, raw: Path) -> _Found:
                 contents.append(decoded.content)
                 thumbnails.append(decoded.thumbnail)
                 stream.write(content)
+                num_filled += decoded.filled
                 if decoded.largest is not None:
                     largest.append(decoded.largest)
     most = max(largest, default=None)
@@ -394,6 +416,7 @@ def _decode(source: Listing, raw: Path) -> _Found:
         bad=bad,
         largest=most,
         thumbnails=thumbnails,
+        num_filled=num_filled,
     )
 
 

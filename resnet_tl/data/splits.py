@@ -38,10 +38,10 @@ def cut(
         groups: the patient or object of each image; none is put on two sides.
 
     Returns:
-        One split per image. Each class has at least one image in every split.
+        One split per image. Each class has at least one image in train; see `absent` for the others.
 
     Raises:
-        DataError: a class would be missing from a split; a group stands in two stated splits.
+        DataError: a class would be missing from train, or a split empty; a group stands in two stated splits.
     """
     stated = {split for split in given if split is not None}
     splits: list[str] = [split or "train" for split in given]
@@ -125,17 +125,22 @@ def _cut_groups(
 
 
 def _check(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
-    present = set(zip(splits, labels, strict=True))
-    lacking = [
-        f"{split}: {', '.join(absent)}"
-        for split in SPLITS
-        if (absent := [name for label, name in enumerate(classes) if (split, label) not in present])
-    ]
-    if lacking:
+    lacking = absent(splits, labels, classes)
+    if "train" in lacking:
         raise DataError(
-            "Every class must have an image in every split, or its precision and recall mean nothing, but these have "
-            f"none (a class needs at least 3 images to be cut into train, val and test):\n{shown(lacking)}"
+            "Every class must have an image to learn from, but these have none in train (a class needs at least 3 "
+            f"images to be cut into train, val and test):\n{shown(lacking['train'])}"
         )
+    empty = [split for split in SPLITS if split not in splits]
+    if empty:
+        raise DataError(f"Every split must hold an image, but {' and '.join(empty)} would hold none.")
+
+
+def absent(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> dict[str, list[str]]:
+    """The classes that splits have no image of; splits that have all are left out."""
+    present = set(zip(splits, labels, strict=True))
+    found = {split: [name for label, name in enumerate(classes) if (split, label) not in present] for split in SPLITS}
+    return {split: names for split, names in found.items() if names}
 
 
 def by_split(splits: Sequence[str]) -> dict[str, NDArray[np.int64]]:
