@@ -29,11 +29,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.address import parse
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
+from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.reporting.markers import Marker
@@ -51,6 +53,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.tracking_uri", "metric"))
     _check(values)
+    given = values.get("run.tracking_uri")
+    tracked = None if given is None else parse(given, "run.tracking_uri")
+    hand_over(tracked)
     out = expand(values.get("run.out", "."), "run.out")
     if "docs" in values:
         return _documents(values, out)
@@ -102,7 +107,7 @@ def main(words: Sequence[str] | None = None) -> int:
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 
-        place = Place(out=out.resolve(), cache=default_cache(), given=values.get("run.tracking_uri"))
+        place = Place(out=out.resolve(), cache=default_cache(), given=tracked)
         why = publish(place, name, [*told.pictures, target])
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from resnet_tl.address import word_without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.freezing import num_trained
@@ -38,6 +39,7 @@ from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
 from sweeps.definition.space import describe
+from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
@@ -61,9 +63,10 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{study.name}\n    {study.question}")
         return 0
     definition = compose(words)
+    hand_over(definition.run.tracking_uri)
     if definition.run.dry_run:
         return _dry_run(definition)
-    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word_without_secrets(word))}" for word in words)
     return _run(definition, command)
 
 
@@ -123,7 +126,7 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(place)}")
-    if not (definition.run.tracking_uri or "").startswith("http"):
+    if not place.is_server:
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
     return 1 if outcome.failed else 0
 

@@ -55,6 +55,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
     out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
     with database.lock(definition.study.name):
+        database.take_in()
         # the definition is checked against what there is before anything is created or changed
         before = database.read() if database.exists() else None
         try:
@@ -153,7 +154,7 @@ class _Driver:
             MlflowTracker(place, study=self._study.name, question=self._study.question, commit=self._commit),
             self._ledger,
             self._study.name,
-            name=f"MLflow at {place.uri}",
+            name=f"MLflow at {place.shown}",
             seeds=self._study.seeds,
             network_of=self._kept.to_show,
             confusion_of=self._networks.confusion_of,

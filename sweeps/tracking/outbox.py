@@ -15,6 +15,7 @@ from pathlib import Path
 from resnet_tl.result import Epoch
 from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
+from sweeps.tracking.credentials import one_line
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker
 
 RETRY_S = 30.0
@@ -145,8 +146,8 @@ class Outbox:
                 if not self._warned:
                     self._warned = True
                     self._warn(
-                        f"{self._name} fails ({type(error).__name__}: {str(error).splitlines()[:1]}); results are kept "
-                        "in the ledger and sent later."
+                        f"{self._name} fails ({type(error).__name__}: {one_line(error)}); results are kept in the "
+                        "ledger and sent later."
                     )
 
     def _show(self, key: Key) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy
 
 from resnet_tl.files import link_folder
-from sweeps.storage.database import sqlite_engine
+from sweeps.storage.sqlite import sqlite_engine
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended
