@@ -101,7 +101,7 @@ def _run(definition: Definition, command: str) -> int:
     report = out / "reports" / f"{name}.md"
     written = write_report(results, report, ledger=ledger, out=out)
     ledger.close()
-    if written.pictures and outcome.ran:
+    if written.pictures and (outcome.ran or outcome.sent):
         from sweeps.tracking.mlflow_files import publish
 
         why = publish(place, name, [*written.pictures, report])
@@ -128,6 +128,8 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Browse runs    {ui_command(place)}")
     if not place.is_server:
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
+    if outcome.unsent:
+        print(f"MLflow lacks {outcome.unsent} of the seed runs that have ended; the same command sends them.")
     return 1 if outcome.failed else 0
 
 

@@ -39,6 +39,7 @@ from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import ASK_AHEAD, OptunaStudy
 from sweeps.tracking.mlflow_client import MlflowTracker
+from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended, Outbox
 
 
@@ -98,10 +99,12 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
-        untracked = bool(self._ledger.untracked(self._study.name))
+        place = self._prepared.tracked()
+        self._look_at(place)
+        unsent = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
-        if not to_do and not untracked and self._kept.is_settled():
-            self._prepared.tracked().relocate()  # after a move, also of a study that has nothing else to do
+        if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
+            place.relocate()  # after a move, also of a study that has nothing else to do
             return self._outcome()
         interrupted = True
         with self._interrupt:
@@ -126,7 +129,17 @@ class _Driver:
                 interrupted = False
             finally:
                 self._close(interrupted)
-        return self._outcome()
+        self._look_at(place)
+        return replace(self._outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
+
+    def _look_at(self, place: Place) -> None:
+        """Notes which seed runs our own tracking database has lost; it may have been removed at any time."""
+        if place.is_ours:
+            name = self._study.name
+            lost = place.lacking(name, self._ledger.tracked(name))
+            self._ledger.mark_untracked(name, lost)
+            if lost and not self._outbox:
+                self._say(f"MLflow has lost {len(lost)} seed runs; they are sent again from the ledger.")
 
     def _record(self) -> None:
         """Writes down the study and its trials as they are asked for."""

@@ -273,14 +273,25 @@ class Ledger:
 
     def untracked(self, study: str) -> set[tuple[str, int]]:
         """Fingerprint and seed of the seed runs that the tracker is not known to have."""
+        return self._where_tracked(study, sa.false())
+
+    def tracked(self, study: str) -> set[tuple[str, int]]:
+        """Fingerprint and seed of the seed runs that the tracker had once."""
+        return self._where_tracked(study, sa.true())
+
+    def _where_tracked(self, study: str, value: sa.ColumnElement[bool]) -> set[tuple[str, int]]:
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == sa.false()))
+        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == value))
         with self._look() as connection:
             return {(fingerprint, seed) for fingerprint, seed in connection.execute(query)}
 
     def mark_tracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the tracker has seed runs, given by fingerprint and seed."""
         self._update(study, {key: {"tracked": True} for key in runs})
+
+    def mark_untracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
+        """Remembers that the tracker lacks seed runs, given by fingerprint and seed."""
+        self._update(study, {key: {"tracked": False} for key in runs})
 
     def drop_networks(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the networks of seed runs are gone, given by fingerprint and seed."""

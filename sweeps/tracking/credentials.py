@@ -25,4 +25,4 @@ def one_line(error: BaseException) -> str:
     told = lines[0] if lines else type(error).__name__
     user, password, token = (os.environ.get(name, "") for name in (USER, PASSWORD, TOKEN))
     header = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return without_secrets(told, (password, token, header)).rstrip(".")
+    return without_secrets(told, (user, password, token, header)).rstrip(".")

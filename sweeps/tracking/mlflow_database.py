@@ -1,5 +1,6 @@
 """Where MLflow keeps what it is told: a server, or our own database in `run.out`, made safely, right after a move."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -28,6 +29,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Schemes of MLflow's own databases, for which a client chooses where files go."""
+
+ENDED = ("FINISHED", "FAILED")
+"""What MLflow calls seed runs that the ledger has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +95,11 @@ class Place:
         with FileLock(work / "locks" / "mlflow.lock"):
             # whatever lies there is of a start that was killed, since this lock dies with its holder
             remove_leftovers(work, "mlflow.*.db*", older_than_s=0)
-            if self._is_laid_out():
-                self._relocate()
-                return
+            if self.path.exists():
+                if self._is_laid_out():
+                    self._relocate()
+                    return
+                self.path.replace(self.path.with_name("mlflow.damaged.db"))
             making = work / f"mlflow.{os.getpid()}.db"
             try:
                 shutil.copyfile(self._empty(), making)
@@ -118,25 +124,42 @@ class Place:
         return empty
 
     def _is_laid_out(self) -> bool:
-        """Whether our own database is there, with its tables."""
-        return self.path.exists() and self.path.stat().st_size > 0
+        """Whether our own database is there, with its tables; it may also be no database at all."""
+        if not self.path.exists():
+            return False
+        with contextlib.closing(self._connect()) as connection:
+            try:
+                connection.execute("SELECT 1 FROM experiments, runs, tags LIMIT 1").fetchone()
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"):
+                    return False
+                raise
+        return True
+
+    def _connect(self) -> sqlite3.Connection:
+        """Opens our own database, where there is one."""
+        return sqlite3.connect(f"file:{quote(str(self.path))}?mode=rw", uri=True, timeout=60)
 
     def lacking(self, study: str, runs: AbstractSet[Key]) -> AbstractSet[Key]:
-        """Those of some seed runs that have not ended in our own database, looked up without MLflow."""
-        if not runs or not self._is_laid_out():
-            return runs
+        """Those of some seed runs that have not ended in our own database, looked up without MLflow.
+
+        None where it cannot be looked into, because somebody has locked it, say.
+        """
+        marks = ", ".join("?" for _ in ENDED)
         query = (
             "SELECT f.value, CAST(s.value AS INTEGER) FROM experiments e "
             "JOIN runs r ON r.experiment_id = e.experiment_id "
             "JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = 'fingerprint' "
             "JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'seed' "
-            "WHERE e.name = ? AND r.status IN ('FINISHED', 'FAILED')"
+            f"WHERE e.name = ? AND r.status IN ({marks})"
         )
-        connection = sqlite3.connect(f"file:{quote(str(self.path))}?mode=rw", uri=True, timeout=60)
         try:
-            return runs - set(connection.execute(query, (study,)))
-        finally:
-            connection.close()
+            if not runs or not self._is_laid_out():
+                return runs
+            with contextlib.closing(self._connect()) as connection:
+                return runs - set(connection.execute(query, (study, *ENDED)))
+        except sqlite3.Error:
+            return frozenset()
 
     def relocate(self) -> None:
         """Puts the addresses of our own database right, if it is there."""
@@ -145,7 +168,7 @@ class Place:
 
     def _relocate(self) -> None:
         """MLflow stores addresses of files absolute; those of another place become those of here."""
-        connection = sqlite3.connect(self.path, timeout=60)
+        connection = self._connect()
         try:
             found = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
             for experiment, name, before in found:

@@ -68,6 +68,8 @@ class Outbox:
         self._connected = False
         self._down_until = 0.0
         self._warned = False
+        self.sent = False
+        """Whether the tracker was sent a seed run that has ended."""
         self.failed = False
         """Whether the tracker has failed at some time, and so may lack something."""
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
@@ -134,7 +136,8 @@ class Outbox:
                 continue  # the ledger has it
             try:
                 if not self._connected:
-                    self._tracker.connect(self._ledger.untracked(self._study))
+                    unsent, sent = self._ledger.untracked(self._study), self._ledger.tracked(self._study)
+                    self._ledger.mark_untracked(self._study, self._tracker.connect(unsent, sent))
                     self._connected = True
                 event()
             except Exception as error:  # whatever a tracker raises, training goes on
@@ -177,6 +180,7 @@ class Outbox:
             later = {ended.trial.number for ended in left[first + SENT_TOGETHER :]}
             trials = [self._ended_trial(trial) for number, trial in last.items() if number not in later]
             self._tracker.finish(runs, trials)
+            self.sent = True
             # whatever a kill leaves unmarked is sent again
             self._ledger.mark_tracked(self._study, [(ended.run.fingerprint, ended.run.seed) for ended in runs])
 
