@@ -50,7 +50,7 @@ class Watch:
         self._said: str | None = None
         self._held = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, check_same_thread=False)
         self._held.execute("SELECT count(*) FROM sqlite_master").fetchone()  # which opens what lies beside it, too
-        self._opened = path.stat()
+        self._opened = _names(path)
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -62,12 +62,7 @@ class Watch:
         Raises:
             LedgerError: the file was removed or replaced; says where its content is now.
         """
-        try:
-            now = self._path.stat()
-            same = (now.st_dev, now.st_ino) == (self._opened.st_dev, self._opened.st_ino)
-        except OSError:
-            same = False
-        if same:
+        if _names(self._path)[""] == self._opened[""]:
             return
         with self._mutex:
             if self._said is None:
@@ -80,14 +75,13 @@ class Watch:
         target = self._path if free else self._path.with_name(f"{self._path.stem}.rescued{self._path.suffix}")
         aside = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            for place in (aside, target):
-                for suffix in ("-wal", "-shm", "-journal"):  # of a file that is no more
-                    place.with_name(place.name + suffix).unlink(missing_ok=True)
-            aside.unlink(missing_ok=True)
             self._held.execute("VACUUM INTO ?", (str(aside),))
             copy = sqlite3.connect(aside)
             copy.execute("PRAGMA journal_mode=WAL")
             copy.close()
+            for suffix, name in _names(self._path).items():
+                if suffix and name == self._opened[suffix]:  # of the file that is no more; it would damage another one
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             aside.replace(target)
         except (OSError, sqlite3.Error) as error:
             aside.unlink(missing_ok=True)
@@ -95,3 +89,15 @@ class Watch:
         if free:
             return f"{gone} All that it held is back in its place; start again to go on."
         return f"{gone} All that it held is in {target}; put that in its place and start again."
+
+
+def _names(path: Path) -> dict[str, tuple[int, int] | None]:
+    """What tells a database file, and those beside it, from others of the same name; None where there is none."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for suffix in ("", "-wal", "-shm"):
+        try:
+            now = path.with_name(path.name + suffix).stat()
+            found[suffix] = now.st_dev, now.st_ino
+        except OSError:
+            found[suffix] = None
+    return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from resnet_tl.result import Epoch
 from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
+from sweeps.storage.schema import LedgerError
 from sweeps.tracking.credentials import one_line
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker
 
@@ -146,7 +147,7 @@ class Outbox:
                 self._connected = False
                 self._tracker.close()
                 self.failed = True
-                if not self._warned:
+                if not self._warned and not isinstance(error, LedgerError):  # which the driver meets, too
                     self._warned = True
                     self._warn(
                         f"{self._name} fails ({type(error).__name__}: {one_line(error)}); results are kept in the "
