@@ -24,7 +24,10 @@ check=true        with docs=: changes nothing; exit status 1, with the differenc
 The report is printed, and goes to reports/NAME.md under run.out; single tables go to reports/NAME.KIND.md.
 """
 
+import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +86,13 @@ def main(words: Sequence[str] | None = None) -> int:
     target = out / "reports" / f"{name}{kinds}.{SUFFIXES[form]}"
     if "results" in values and (not kinds or target.with_suffix(".csv").exists()):
         _require_free(target, path)
-    try:
+    kept = form == "html" or _may_write(target)
+    with contextlib.ExitStack() as stack:
+        if opened:
+            stack.callback(opened.close)
+        if not kept:  # it is printed all the same
+            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="sweeps-report-"))
+            target = Path(aside) / target.name
         asked = parse_figures(values["figures"], "figures") if "figures" in values else None
         told = write_report(
             results,
@@ -95,13 +104,13 @@ def main(words: Sequence[str] | None = None) -> int:
             ledger=opened,
             out=out,
         )
-    finally:
-        if opened:
-            opened.close()
     if form == "html":
         print(target)
     else:
         sys.stdout.write(told.text)
+    if not kept:
+        print(f"The report is printed only, since {out / 'reports'} may not be written.", file=sys.stderr)
+        return 0
     if told.pictures and "study" in values and results.about is not None:
         from resnet_tl.data.cache import default_cache
         from sweeps.tracking.mlflow_database import Place
@@ -112,6 +121,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)
     return 0
+
+
+def _may_write(target: Path) -> bool:
+    """Whether a report may be written: its folder, or the first one above it that exists."""
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _documents(values: dict[str, Any], out: Path) -> int:
