@@ -16,7 +16,7 @@ import functools
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from resnet_tl.config import MAX_PIXELS
+from resnet_tl.data.near_copies import thumbnail
 from resnet_tl.files import sha256_of
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
@@ -73,6 +74,8 @@ class Decoded:
     """sha256 of the image before it was converted and fitted: of its file, or of its values."""
     largest: int | None = None
     """The largest value in the file, where it stores more than 8 bits."""
+    thumbnail: NDArray[np.uint8] | None = None
+    """What near copies are told by; see `resnet_tl.data.near_copies`."""
 
 
 @functools.cache
@@ -165,8 +168,11 @@ def decode(image: Image.Image, rules: Rules, *, content: str | None = None) -> D
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
+    small = thumbnail(image)
     image = image.convert("RGB" if rules.channels == 3 else "L")
-    return Decoded(pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest)
+    return Decoded(
+        pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest, thumbnail=small
+    )
 
 
 def _is_deep(args: object) -> bool:
@@ -249,19 +255,21 @@ def decode_array(pixels: NDArray[np.integer], rules: Rules) -> Decoded:
         largest = int(pixels.max())
         pixels = to_8_bits(pixels, rules.bits)
     decoded = decode(Image.fromarray(np.ascontiguousarray(pixels)), rules, content=content)
-    return Decoded(pixels=decoded.pixels, content=content, largest=largest)
+    return replace(decoded, largest=largest)
 
 
 def decode_float(pixels_HWC: NDArray[np.float32], rules: Rules) -> Decoded:
     """As `decode`, for float pixels in [0, 1], which stay float32."""
     content = _sha256(pixels_HWC)
+    seen_HWC = np.round(pixels_HWC * 255).astype(np.uint8)
+    small = thumbnail(Image.fromarray(seen_HWC if seen_HWC.shape[2] == 3 else seen_HWC[:, :, 0]))
     if pixels_HWC.shape[2] == 3 and rules.channels == 1:
         pixels_HWC = pixels_HWC @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
     elif pixels_HWC.shape[2] == 1 and rules.channels == 3:
         pixels_HWC = np.repeat(pixels_HWC, 3, axis=2)
     planes = [Image.fromarray(np.ascontiguousarray(pixels_HWC[:, :, c])) for c in range(pixels_HWC.shape[2])]
     fitted = [fit_square(plane, rules.size, rules.resize) for plane in planes]
-    return Decoded(pixels=np.concatenate(fitted).astype(np.float32), content=content)
+    return Decoded(pixels=np.concatenate(fitted).astype(np.float32), content=content, thumbnail=small)
 
 
 def _sha256(values: NDArray[np.generic], kind: str = "") -> str:
