@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
+from resnet_tl.address import without_secrets
 from resnet_tl.config import DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
@@ -32,13 +33,13 @@ def entry(main: Callable[[], int]) -> None:
         status = main()
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
         status = 2
     except BrokenPipeError:  # the reader, `head` say, has gone
         sys.stderr.close()
         status = 0
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

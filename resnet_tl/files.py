@@ -5,6 +5,7 @@ place that says what a reader can meet: the old content, or the new.
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -31,6 +32,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     What an error leaves behind is removed, and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, f".{glob.escape(path.name)}.*.part", older_than_s=LEFT_OVER_S)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as stream:
@@ -56,7 +58,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Its files are made durable before it gets its name. What an error leaves behind is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in (f".{folder.name}.*.part", f".gone-*-{folder.name}"):
+    name = glob.escape(folder.name)
+    for left in (f".{name}.*.part", f".gone-*-{name}"):
         remove_leftovers(folder.parent, left, older_than_s=LEFT_OVER_S)  # of processes that were killed
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(aside, ignore_errors=True)

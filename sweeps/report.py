@@ -24,16 +24,21 @@ check=true        with docs=: changes nothing; exit status 1, with the differenc
 The report is printed, and goes to reports/NAME.md under run.out; single tables go to reports/NAME.KIND.md.
 """
 
+import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.address import parse
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
+from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.reporting.markers import Marker
@@ -51,6 +56,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.tracking_uri", "metric"))
     _check(values)
+    given = values.get("run.tracking_uri")
+    tracked = None if given is None else parse(given, "run.tracking_uri")
+    hand_over(tracked)
     out = expand(values.get("run.out", "."), "run.out")
     if "docs" in values:
         return _documents(values, out)
@@ -78,7 +86,13 @@ def main(words: Sequence[str] | None = None) -> int:
     target = out / "reports" / f"{name}{kinds}.{SUFFIXES[form]}"
     if "results" in values and (not kinds or target.with_suffix(".csv").exists()):
         _require_free(target, path)
-    try:
+    kept = form == "html" or _may_write(target)
+    with contextlib.ExitStack() as stack:
+        if opened:
+            stack.callback(opened.close)
+        if not kept:  # it is printed all the same
+            aside = stack.enter_context(tempfile.TemporaryDirectory(prefix="sweeps-report-"))
+            target = Path(aside) / target.name
         asked = parse_figures(values["figures"], "figures") if "figures" in values else None
         told = write_report(
             results,
@@ -88,23 +102,29 @@ def main(words: Sequence[str] | None = None) -> int:
             figures=asked,
             every=values.get("figures") == "all",
         )
-    finally:
-        if opened:
-            opened.close()
     if form == "html":
         print(target)
     else:
         sys.stdout.write(told.text)
+    if not kept:
+        print(f"The report is printed only, since {out / 'reports'} may not be written.", file=sys.stderr)
+        return 0
     if told.pictures and "study" in values and results.about is not None:
         from resnet_tl.data.cache import default_cache
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 
-        place = Place(out=out.resolve(), cache=default_cache(), given=values.get("run.tracking_uri"))
+        place = Place(out=out.resolve(), cache=default_cache(), given=tracked)
         why = publish(place, name, [*told.pictures, target])
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)
     return 0
+
+
+def _may_write(target: Path) -> bool:
+    """Whether a report may be written: its folder, or the first one above it that exists."""
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _documents(values: dict[str, Any], out: Path) -> int:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from resnet_tl.address import word_without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.freezing import num_trained
@@ -38,6 +39,7 @@ from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
 from sweeps.definition.space import describe
+from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
@@ -61,14 +63,11 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{study.name}\n    {study.question}")
         return 0
     definition = compose(words)
-    if definition.study.tables or definition.study.figures:
-        from sweeps.reporting.rehearsal import undrawable
-
-        for sentence in undrawable(definition):
-            print(f"warning: {sentence}")
+    hand_over(definition.run.tracking_uri)
+    _rehearse(definition)
     if definition.run.dry_run:
         return _dry_run(definition)
-    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word_without_secrets(word))}" for word in words)
     return _run(definition, command)
 
 
@@ -102,7 +101,7 @@ def _run(definition: Definition, command: str) -> int:
     results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
     written = write_report(results, report)
-    if written.pictures and outcome.ran:
+    if written.pictures and (outcome.ran or outcome.sent):
         from sweeps.tracking.mlflow_files import publish
 
         why = publish(place, name, [*written.pictures, report])
@@ -128,9 +127,21 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(place)}")
-    if not (definition.run.tracking_uri or "").startswith("http"):
+    if not place.is_server:
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
+    if outcome.unsent:
+        print(f"MLflow lacks {outcome.unsent} of the seed runs that have ended; the same command sends them.")
     return 1 if outcome.failed else 0
+
+
+def _rehearse(definition: Definition) -> None:
+    """Warns of tables and pictures that could show nothing; once they are written, they show that themselves."""
+    study, out = definition.study, expand(definition.run.out, "run.out")
+    if (study.tables or study.figures) and not (out / "reports" / f"{study.name}.md").exists():
+        from sweeps.reporting.rehearsal import undrawable
+
+        for sentence in undrawable(definition):
+            print(f"warning: {sentence}")
 
 
 def _relative(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from resnet_tl.address import Address, parse
 from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
@@ -205,7 +206,7 @@ class RunConfig(_Options):
     """CPU threads of each fit; fixed when the study is created (1 unless given), since it decides the last bits."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$")
     """auto takes a GPU where there is one."""
-    tracking_uri: str | None = None
+    tracking_uri: Address | None = None
     """An MLflow server or database; default: `mlruns/mlflow.db` under `out`."""
     dry_run: bool = False
     """Shows the trials and what is done; runs nothing."""
@@ -222,6 +223,13 @@ class RunConfig(_Options):
     """Which networks outlive the study: one for each seed run, that of the best trial in `mlruns/best`, or none.
     Predictions on val and test are always kept."""
     max_hours: None = None
+
+    @field_validator("tracking_uri", mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str):
+            raise ValueError("`run.tracking_uri` must be an address such as http://127.0.0.1:5000")
+        return None if value is None else parse(value, "run.tracking_uri")
 
     @field_validator("storage", "max_hours", mode="before")
     @classmethod

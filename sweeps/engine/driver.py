@@ -40,6 +40,7 @@ from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import OptunaStudy
 from sweeps.tracking.mlflow_client import MlflowTracker
+from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended, Outbox
 
 
@@ -56,6 +57,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
     out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
     with database.lock(definition.study.name):
+        database.take_in()
         # the definition is checked against what there is before anything is created or changed
         before = database.read() if database.exists() else None
         try:
@@ -99,10 +101,12 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
-        untracked = bool(self._ledger.untracked(self._study.name))
+        place = self._prepared.tracked()
+        self._look_at(place)
+        unsent = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
-        if not to_do and not untracked and self._kept.is_settled():
-            self._prepared.tracked().relocate()  # after a move, also of a study that has nothing else to do
+        if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
+            place.relocate()  # after a move, also of a study that has nothing else to do
             return self._outcome()
         interrupted = True
         with self._interrupt:
@@ -126,7 +130,17 @@ class _Driver:
                 interrupted = False
             finally:
                 self._close(interrupted)
-        return self._outcome()
+        self._look_at(place)
+        return replace(self._outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
+
+    def _look_at(self, place: Place) -> None:
+        """Notes which seed runs our own tracking database has lost; it may have been removed at any time."""
+        if place.is_ours:
+            name = self._study.name
+            lost = place.lacking(name, self._ledger.tracked(name))
+            self._ledger.mark_untracked(name, lost)
+            if lost and not self._outbox:
+                self._say(f"MLflow has lost {len(lost)} seed runs; they are sent again from the ledger.")
 
     def _record(self) -> None:
         """Writes down the study and its trials as they are asked for."""
@@ -152,7 +166,7 @@ class _Driver:
             MlflowTracker(place, study=self._study.name, question=self._study.question, commit=self._commit),
             self._ledger,
             self._study.name,
-            name=f"MLflow at {place.uri}",
+            name=f"MLflow at {place.shown}",
             seeds=self._study.seeds,
             network_of=self._kept.to_show,
             confusion_of=self._networks.confusion_of,

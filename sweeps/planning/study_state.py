@@ -27,6 +27,10 @@ class Outcome:
     """Seed runs trained by this very run."""
     best: Path | None
     """Folder of the best network."""
+    sent: bool = False
+    """Whether the tracker was sent a seed run."""
+    unsent: int = 0
+    """Seed runs that the tracker lacks still."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,21 +8,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from resnet_tl.errors import ConfigError
-from sweeps.storage import schema, upgrade
+from resnet_tl.files import remove_leftovers
+from sweeps.storage import schema, sqlite, upgrade
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.schema import LedgerError
+from sweeps.storage.sqlite import sqlite_engine, sqlite_url
+from sweeps.storage.watch import Watch, copy_whole
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-BUSY_S = 60
-"""Seconds that a connection waits for another one's transaction to end."""
 
 
 class Database(Protocol):
@@ -45,6 +45,9 @@ class Database(Protocol):
             LedgerError: what is there is no ledger of this version or an older one.
         """
 
+    def take_in(self) -> None:
+        """Adds seed runs that an earlier start could not write, and kept aside; for the driver of a study."""
+
     def lock(self, study: str) -> AbstractContextManager[None]:
         """Held by a study's driver; dies with its holder.
 
@@ -66,6 +69,7 @@ class SqliteDatabase:
     def __init__(self, out: Path) -> None:
         self._path = out / "studies.db"
         self._work = out / "mlruns" / ".work"
+        self._aside = self._work / "unwritten"
 
     def exists(self) -> bool:
         """See `Database`."""
@@ -75,21 +79,24 @@ class SqliteDatabase:
         """See `Database`."""
         if not self.exists():
             raise LedgerError(f"There is no ledger {self._path}; `python -m sweeps.run` makes one.")
-        engine = sqlite_engine(self._path)
-        if self._revision(engine) == schema.HEAD:
-            return Ledger(engine)
-        # of an older version: a copy is brought up to date, so that reading changes nothing
+        if self._may_write():  # as readers must, too: SQLite keeps an index of what is new beside the file
+            engine = sqlite_engine(self._path)
+            if self._revision(engine) == schema.HEAD:
+                return Ledger(engine)
+            engine.dispose()  # of an older version: a copy is brought up to date, so that reading changes nothing
         folder = tempfile.TemporaryDirectory(prefix="sweeps-ledger-")
-        copy = Path(folder.name) / "studies.db"
-        with engine.connect() as source:
-            source.exec_driver_sql("VACUUM INTO ?", (str(copy),))
-        engine.dispose()
-        writer = sqlite_engine(copy, write=True)
         try:
-            upgrade.bring_up_to_date(writer, str(self._path))
-        finally:
-            writer.dispose()
-        return Ledger(sqlite_engine(copy), on_close=folder.cleanup)
+            copy = Path(folder.name) / "studies.db"
+            copy_whole(self._path, copy)
+            writer = sqlite_engine(copy, write=True, shown=self._path)
+            try:
+                upgrade.bring_up_to_date(writer, str(self._path))
+            finally:
+                writer.dispose()
+            return Ledger(sqlite_engine(copy, shown=self._path), on_close=folder.cleanup)
+        except BaseException:
+            folder.cleanup()
+            raise
 
     def open(self) -> Ledger:
         """See `Database`.
@@ -100,8 +107,9 @@ class SqliteDatabase:
             (self._work / "locks").mkdir(parents=True, exist_ok=True)
             with FileLock(self._work / "locks" / "storage.lock"):
                 if not self.exists():
+                    # whatever lies there is of a start that was killed, since this lock dies with its holder
+                    remove_leftovers(self._work, "studies.*.db*", older_than_s=0)
                     making = self._work / f"studies.{os.getpid()}.db"
-                    making.unlink(missing_ok=True)
                     self._make(making)
                     making.replace(self._path)
         engine = sqlite_engine(self._path)
@@ -109,21 +117,32 @@ class SqliteDatabase:
             writer = sqlite_engine(self._path, write=True)
             upgrade.bring_up_to_date(writer, str(self._path))
             writer.dispose()
-        return Ledger(engine)
+        watch = Watch(self._path)
+        return Ledger(engine, on_close=watch.close, watch=watch.check, aside=self._aside)
+
+    def take_in(self) -> None:
+        """See `Database`."""
+        if not self.exists() or not any(self._aside.glob("*.json")):
+            return
+        ledger = self.open()
+        try:
+            with FileLock(self._work / "locks" / "storage.lock"):
+                ledger.take_in()
+        finally:
+            ledger.close()
+
+    def _may_write(self) -> bool:
+        return os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
 
     def _revision(self, engine: sa.Engine) -> str:
-        try:
-            with engine.connect() as connection:
-                return upgrade.revision(connection, str(self._path))
-        except sa.exc.DatabaseError as error:
-            raise LedgerError(
-                f"{self._path} must be a ledger of this program, but cannot be read: {error.orig}."
-            ) from None
+        with engine.connect() as connection:
+            return upgrade.revision(connection, str(self._path))
 
     @staticmethod
     def _make(path: Path) -> None:
         from sweeps.storage.optuna_study import create_tables
 
+        path.touch()
         engine = sqlite_engine(path)
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -154,42 +173,23 @@ class SqliteDatabase:
         """See `Database`."""
         from sweeps.storage.optuna_study import open_storage
 
-        return open_storage(sqlite_url(self._path), {"timeout": BUSY_S})
+        try:
+            storage = open_storage(sqlite_url(self._path), {"timeout": sqlite.BUSY_S})
+        except sa.exc.DBAPIError as error:
+            raise (error.orig and sqlite.explanation(error.orig, self._path)) or error from None
+        sqlite.explain_errors(storage.engine, self._path)  # type: ignore[attr-defined]
+        return storage
 
 
 def database_of(out: Path) -> Database:
-    """The database of the studies in a folder."""
-    return SqliteDatabase(out)
+    """The database of the studies in a folder.
 
-
-def sqlite_url(path: Path) -> str:
-    """SQLAlchemy's address of a SQLite file; its name may hold any character."""
-    return sa.URL.create("sqlite", database=str(path.absolute())).render_as_string()
-
-
-def sqlite_engine(path: Path, *, write: bool = False) -> sa.Engine:
-    """Opens a SQLite file with a patient lock; many may read while one writes.
-
-    Args:
-        write: transactions take the lock of a writer at their begin, and changes of tables belong to them. Python's
-            driver by itself begins a transaction at the first changed row only.
+    Raises:
+        ConfigError: the folder has a name that no address or printed line can hold.
     """
-    url = sa.URL.create("sqlite", database=str(path.absolute()))
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
-
-    def explain(context: sa.engine.ExceptionContext) -> None:
-        if isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
-            raise LedgerError(
-                f"{path} cannot be read or written: {context.original_exception}. Is the disk full, the file "
-                "read-only, or another program holding it? What is in it is whole; start again when that is mended."
-            ) from None
-
-    sa.event.listen(engine, "handle_error", explain)
-    if write:
-
-        def take_over(connection: Any, _: Any) -> None:
-            connection.isolation_level = None
-
-        sa.event.listen(engine, "connect", take_over)
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
+    if not str(out).isprintable():
+        raise ConfigError(
+            f"`run.out` must be a folder without line breaks and other control characters in its name, but got "
+            f"{str(out)!r}; rename it, or give another one."
+        )
+    return SqliteDatabase(out)

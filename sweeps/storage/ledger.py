@@ -5,13 +5,18 @@ The one source of truth for resuming and for reports. One process writes a study
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ConfigDict, TypeAdapter
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.files import write_text
+from resnet_tl.identity import digest
 from resnet_tl.result import Epoch
 from sweeps.records import (
     RunState,
@@ -22,6 +27,7 @@ from sweeps.records import (
     study_from_json,
     study_to_json,
 )
+from sweeps.storage.schema import LedgerError
 from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
 from sweeps.storage.schema import trials as _trials
@@ -29,6 +35,7 @@ from sweeps.storage.schema import trials as _trials
 _HEAVY = ("scores_val", "scores_test", "history", "confusion", "reliability")
 _SCORES = {"val": "scores_val", "test": "scores_test"}
 """Column of the compact predictions on a split."""
+_ROWS = TypeAdapter(list[SeedRun], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
 _AGAIN = [state for state in RunState if not state.is_result]
 
 
@@ -43,11 +50,20 @@ class Ledger:
     Args:
         engine: of a database whose tables are those of this version; see `sweeps.storage.database`.
         on_close: called when it is closed.
+        watch: called after every change; raises where it may be lost.
+        aside: folder for seed runs that could not be written.
     """
 
-    def __init__(self, engine: sa.Engine, *, on_close: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        on_close: Callable[[], None] | None = None,
+        watch: Callable[[], None] | None = None,
+        aside: Path | None = None,
+    ) -> None:
         self._engine = engine
-        self._on_close = on_close
+        self._on_close, self._watch, self._aside = on_close, watch, aside
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -55,24 +71,47 @@ class Ledger:
         if self._on_close:
             self._on_close()
 
+    @contextmanager
+    def _change(self) -> Iterator[sa.Connection]:
+        """A transaction that writes."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        finally:
+            if self._watch:  # also where it failed: that the file is gone says more than that it cannot be opened
+                self._watch()
+
+    @contextmanager
+    def _look(self) -> Iterator[sa.Connection]:
+        """A transaction that reads."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except LedgerError:
+            raise
+        except (ValueError, TypeError, KeyError) as error:
+            raise LedgerError(
+                f"The ledger must hold what this program wrote, but something is damaged: {error}."
+            ) from None
+
     # -- studies ----------------------------------------------------------------------------------------------------
 
     def studies(self) -> list[StudyRecord]:
         """All studies, in order of creation."""
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             rows = connection.execute(sa.select(_studies.c.record).order_by(_studies.c.created, _studies.c.name))
             return [study_from_json(record) for record in rows.scalars()]
 
     def study(self, name: str) -> StudyRecord | None:
         """One study, or None."""
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             record = connection.execute(sa.select(_studies.c.record).where(_studies.c.name == name)).scalar()
         return None if record is None else study_from_json(record)
 
     def put_study(self, record: StudyRecord) -> None:
         """Adds a study, or replaces what is stored of it."""
         values = {"name": record.name, "created": record.created, "record": _finite(study_to_json(record))}
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(sa.delete(_studies).where(_studies.c.name == record.name))
             connection.execute(sa.insert(_studies).values(values))
 
@@ -83,7 +122,7 @@ class Ledger:
             AssertionError: it has one.
         """
         assert not any(run.state.is_result for run in self.seed_runs(study))
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             for table in (_trials, _seed_runs):
                 connection.execute(sa.delete(table).where(table.c.study == study))
 
@@ -95,7 +134,7 @@ class Ledger:
         seeds = set(record.seeds) if record else set()
         columns = (_seed_runs.c.fingerprint, _seed_runs.c.seed, _seed_runs.c.state)
         states: dict[str, list[str]] = {}
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             for fingerprint, seed, state in connection.execute(sa.select(*columns).where(_seed_runs.c.study == study)):
                 if seed in seeds:
                     states.setdefault(fingerprint, []).append(state)
@@ -124,18 +163,18 @@ class Ledger:
             for record in records
         ]
         if values:
-            with self._engine.begin() as connection:
+            with self._change() as connection:
                 connection.execute(sa.insert(_trials), values)
 
     def drop_trials(self, study: str, after: int) -> None:
         """Removes trials with higher numbers, which were never run."""
         where = (_trials.c.study == study) & (_trials.c.number > after)
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(sa.delete(_trials).where(where))
 
     def set_params(self, study: str, params: Mapping[int, Mapping[str, Any]]) -> None:
         """Describes trials by their number anew, after the space has gained a parameter."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             for number, values in params.items():
                 where = (_trials.c.study == study) & (_trials.c.number == number)
                 connection.execute(sa.update(_trials).where(where).values(params=dict(values)))
@@ -164,14 +203,14 @@ class Ledger:
         """The compact predictions of all seed runs on a split, by fingerprint and seed; see `resnet_tl.predictions`."""
         column = _seed_runs.c[_SCORES[split]]
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed, column)
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             rows = connection.execute(query.where((_seed_runs.c.study == study) & column.is_not(None)))
             return {(fingerprint, seed): blob for fingerprint, seed, blob in rows}
 
     def has_others(self, study: str) -> bool:
         """Whether the ledger holds seed runs of another study."""
         query = sa.select(_seed_runs.c.seed).where(_seed_runs.c.study != study).limit(1)
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             return connection.execute(query).first() is not None
 
     def find(self, fingerprint: str, seed: int) -> SeedRun | None:
@@ -185,26 +224,74 @@ class Ledger:
         return next((run for run in found if run.network is not None), found[0] if found else None)
 
     def put(self, rows: Iterable[SeedRun]) -> None:
-        """Adds seed runs that have ended, all or none; those that are no result are replaced."""
+        """Adds seed runs that have ended, all or none; those that are no result are replaced.
+
+        Raises:
+            LedgerError: they could not be written. They are kept aside then, and the next start adds them.
+        """
+        rows = list(rows)
+        try:
+            self._insert(rows)
+        except LedgerError as error:
+            if self._aside is None:
+                raise
+            name = digest([[row.study, row.fingerprint, row.seed] for row in rows])
+            try:
+                write_text(self._aside / f"{name}.json", _ROWS.dump_json(rows).decode())
+            except OSError:
+                raise error from None
+            runs = "1 seed run that has" if len(rows) == 1 else f"{len(rows)} seed runs that have"
+            raise LedgerError(
+                *error.problems, f"The results of {runs} just ended are kept; the next start adds them."
+            ) from None
+
+    def take_in(self) -> None:
+        """Adds what an earlier start could not write, and kept aside."""
+        assert self._aside
+        for path in sorted(self._aside.glob("*.json")):
+            try:
+                rows = _ROWS.validate_json(path.read_bytes())
+            except ValueError:  # no file of ours, or of another version: those seed runs are done again
+                rows = []
+            self._insert([row for row in rows if not self._is_result(row)])
+            path.unlink()
+
+    def _is_result(self, row: SeedRun) -> bool:
+        """Whether there is a result of a seed run already."""
+        known = self.seed_runs(row.study, fingerprint=row.fingerprint)
+        return any(run.seed == row.seed and run.state.is_result for run in known)
+
+    def _insert(self, rows: Sequence[SeedRun]) -> None:
         values = [_values(row) for row in rows]
         if not values:
             return
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
         again = sa.delete(_seed_runs).where(_key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN)))
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(again, keys)
             connection.execute(sa.insert(_seed_runs), values)
 
     def untracked(self, study: str) -> set[tuple[str, int]]:
         """Fingerprint and seed of the seed runs that the tracker is not known to have."""
+        return self._where_tracked(study, sa.false())
+
+    def tracked(self, study: str) -> set[tuple[str, int]]:
+        """Fingerprint and seed of the seed runs that the tracker had once."""
+        return self._where_tracked(study, sa.true())
+
+    def _where_tracked(self, study: str, value: sa.ColumnElement[bool]) -> set[tuple[str, int]]:
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == sa.false()))
-        with self._engine.begin() as connection:
+        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == value))
+        with self._look() as connection:
             return {(fingerprint, seed) for fingerprint, seed in connection.execute(query)}
 
     def mark_tracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the tracker has seed runs, given by fingerprint and seed."""
         self._update(study, {key: {"tracked": True} for key in runs})
+
+    def mark_untracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
+        """Remembers that the tracker lacks seed runs, given by fingerprint and seed."""
+        self._update(study, {key: {"tracked": False} for key in runs})
 
     def drop_networks(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the networks of seed runs are gone, given by fingerprint and seed."""
@@ -220,13 +307,13 @@ class Ledger:
             | {f"new_{name}": value for name, value in values.items()}
             for (fingerprint, seed), values in changes.items()
         ]
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(query, keys)
 
     def _select(self, where: Any, *, heavy: bool) -> list[SeedRun]:
         columns = [column for column in _seed_runs.c if heavy or column.name not in _HEAVY]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        with self._engine.begin() as connection:
+        with self._look() as connection:
             return [_seed_run(dict(row)) for row in connection.execute(query).mappings()]
 
 

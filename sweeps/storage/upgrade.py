@@ -22,7 +22,9 @@ def revision(connection: sa.Connection, where: str) -> str:
         raise LedgerError(f"{where} must be a ledger of this program, but has no table `{studies.name}`.")
     if VERSION_TABLE not in there:
         return FIRST
-    found = str(connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one())
+    found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    if not isinstance(found, str):
+        raise LedgerError(f"{where} must be a ledger of this program, but its table `{VERSION_TABLE}` is damaged.")
     if found > HEAD:
         raise LedgerError(f"{where} was written by a newer version of this program (tables {found}, known: {HEAD}).")
     return found

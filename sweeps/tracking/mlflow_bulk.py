@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.storage.database import sqlite_engine
+from sweeps.storage.sqlite import sqlite_engine
 
 Point = tuple[str, float, int, int]
 """Metric: name, value, time in milliseconds, step."""

@@ -15,7 +15,7 @@ from sweeps.definition.space import describe
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.statistics.stats import summarise
 from sweeps.tracking.mlflow_bulk import BulkWriter, FinishedRun, run_id_of
-from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_database import ENDED, Place
 from sweeps.tracking.mlflow_files import local_path
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key
 
@@ -64,7 +64,7 @@ class MlflowTracker:
 
     # -- getting ready ------------------------------------------------------------------------------------------------
 
-    def connect(self, unsent: AbstractSet[Key]) -> None:
+    def connect(self, unsent: AbstractSet[Key], sent: AbstractSet[Key]) -> AbstractSet[Key]:
         """See `Tracker`."""
         self._place.make()
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -72,8 +72,10 @@ class MlflowTracker:
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(self._place.uri)
+        lost: AbstractSet[Key] = set()
         experiment = client.get_experiment_by_name(self._study)
         if experiment is None:
+            lost = sent
             self._experiment = client.create_experiment(
                 self._study,
                 artifact_location=self._place.artifacts_of(self._study),
@@ -81,8 +83,22 @@ class MlflowTracker:
             )
         else:
             self._experiment = experiment.experiment_id
-            self._look_around(client, unsent)
+            if experiment.lifecycle_stage == "deleted":  # in the browser; nothing can be written to it as it is
+                client.restore_experiment(self._experiment)
+            lost = self._lacking(client, sent)
+            self._look_around(client, unsent | lost)
         self._client = client
+        return lost
+
+    def _lacking(self, client: Any, sent: AbstractSet[Key]) -> AbstractSet[Key]:
+        if self._place.is_ours:
+            return self._place.lacking(self._study, sent)
+        from mlflow.entities import ViewType
+
+        # those that people removed in the browser are to stay removed
+        found = self._search(client, "tags.kind = 'seed run'", ViewType.ALL) if sent else []
+        ended = [run.data.tags for run in found if run.info.status in ENDED]
+        return sent - {(tags["fingerprint"], int(tags["seed"])) for tags in ended}
 
     def _look_around(self, client: Any, unsent: AbstractSet[Key]) -> None:
         """Finds what an earlier start left, and what it may have left half done."""
@@ -111,10 +127,10 @@ class MlflowTracker:
                     known.last_step = max(m.step for m in client.get_metric_history(known.run_id, "val/loss"))
                 self._children[tags["fingerprint"], int(tags["seed"])] = known
 
-    def _search(self, client: Any, query: str) -> list[Any]:
+    def _search(self, client: Any, query: str, view: int = 1) -> list[Any]:
         runs, token = [], None
         while True:
-            page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
+            page = client.search_runs([self._experiment], query, view, max_results=1000, page_token=token)
             runs += list(page)
             token = page.token
             if not token:

@@ -1,24 +1,37 @@
 """Where MLflow keeps what it is told: a server, or our own database in `run.out`, made safely, right after a move."""
 
+import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import FileLock
 
-from sweeps.storage.database import sqlite_url
+from resnet_tl.address import Address
+from resnet_tl.files import remove_leftovers
+from sweeps.storage.sqlite import sqlite_url
+from sweeps.tracking.tracker import Key
 
 # no telemetry, and an unreachable server is given up on quickly; both must stand before mlflow is imported
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Schemes of MLflow's own databases, for which a client chooses where files go."""
+
+ENDED = ("FINISHED", "FAILED")
+"""What MLflow calls seed runs that the ledger has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +41,7 @@ class Place:
     out: Path
     """`run.out`, absolute."""
     cache: Path
-    given: str | None
+    given: Address | None
     """`run.tracking_uri`."""
 
     @property
@@ -42,13 +55,29 @@ class Place:
         return self.given is None
 
     @property
+    def is_server(self) -> bool:
+        """Whether MLflow is asked over HTTP."""
+        return self.given is not None and self.given.is_http
+
+    @property
     def uri(self) -> str:
-        """As MLflow takes it."""
-        return self.given or sqlite_url(self.path)
+        """As MLflow's client takes it; that of a database may hold a password."""
+        if self.given is None:
+            return sqlite_url(self.path)
+        return self.given.bare if self.is_server else self.given.full  # of a server it finds them in the environment
+
+    @property
+    def shown(self) -> str:
+        """The address in messages."""
+        if self.given is not None:
+            return self.given.shown
+        plain = f"sqlite:///{self.path}"
+        return plain if quote(plain, safe="/:") == plain else self.uri
 
     def artifacts_of(self, study: str) -> str | None:
         """Where the files of a study's runs belong; None leaves that to the server."""
-        return self._artifacts(study) if self.uri.startswith("sqlite:") else None
+        is_database = self.given is None or self.given.scheme.split("+")[0] in DATABASES
+        return self._artifacts(study) if is_database else None
 
     def _artifacts(self, study: str) -> str:
         return (self.out / "mlruns" / "artifacts" / study).as_uri()
@@ -64,21 +93,73 @@ class Place:
         work = self.out / "mlruns" / ".work"
         (work / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(work / "locks" / "mlflow.lock"):
+            # whatever lies there is of a start that was killed, since this lock dies with its holder
+            remove_leftovers(work, "mlflow.*.db*", older_than_s=0)
             if self.path.exists():
-                self._relocate()
-                return
+                if self._is_laid_out():
+                    self._relocate()
+                    return
+                self.path.replace(self.path.with_name("mlflow.damaged.db"))
             making = work / f"mlflow.{os.getpid()}.db"
-            empty = self.cache / "mlflow" / f"{version('mlflow')}.db"
             try:
-                if not empty.exists():
-                    empty.parent.mkdir(parents=True, exist_ok=True)
-                    with tempfile.TemporaryDirectory(dir=empty.parent) as folder:
-                        _migrate(Path(folder) / "empty.db").replace(empty)
-                shutil.copyfile(empty, making)
+                shutil.copyfile(self._empty(), making)
             except PermissionError:  # a cache that may only be read
                 making.unlink(missing_ok=True)
                 _migrate(making)
+            for suffix in ("-wal", "-shm"):  # of a file that is no more
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             making.replace(self.path)
+
+    def _empty(self) -> Path:
+        """An empty database of this version of MLflow, in the cache."""
+        folder = self.cache / "mlflow"
+        empty = folder / f"{version('mlflow')}.db"
+        if not empty.exists() or any(folder.glob("tmp*")):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock"):
+                remove_leftovers(folder, "tmp*", older_than_s=0)  # of starts that were killed
+                if not empty.exists():
+                    with tempfile.TemporaryDirectory(dir=folder) as making:
+                        _migrate(Path(making) / "empty.db").replace(empty)
+        return empty
+
+    def _is_laid_out(self) -> bool:
+        """Whether our own database is there, with its tables; it may also be no database at all."""
+        if not self.path.exists():
+            return False
+        with contextlib.closing(self._connect()) as connection:
+            try:
+                connection.execute("SELECT 1 FROM experiments, runs, tags LIMIT 1").fetchone()
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"):
+                    return False
+                raise
+        return True
+
+    def _connect(self) -> sqlite3.Connection:
+        """Opens our own database, where there is one."""
+        return sqlite3.connect(f"file:{quote(str(self.path))}?mode=rw", uri=True, timeout=60)
+
+    def lacking(self, study: str, runs: AbstractSet[Key]) -> AbstractSet[Key]:
+        """Those of some seed runs that have not ended in our own database, looked up without MLflow.
+
+        None where it cannot be looked into, because somebody has locked it, say.
+        """
+        marks = ", ".join("?" for _ in ENDED)
+        query = (
+            "SELECT f.value, CAST(s.value AS INTEGER) FROM experiments e "
+            "JOIN runs r ON r.experiment_id = e.experiment_id "
+            "JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = 'fingerprint' "
+            "JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'seed' "
+            f"WHERE e.name = ? AND r.status IN ({marks})"
+        )
+        try:
+            if not runs or not self._is_laid_out():
+                return runs
+            with contextlib.closing(self._connect()) as connection:
+                return runs - set(connection.execute(query, (study, *ENDED)))
+        except sqlite3.Error:
+            return frozenset()
 
     def relocate(self) -> None:
         """Puts the addresses of our own database right, if it is there."""
@@ -87,7 +168,7 @@ class Place:
 
     def _relocate(self) -> None:
         """MLflow stores addresses of files absolute; those of another place become those of here."""
-        connection = sqlite3.connect(self.path, timeout=60)
+        connection = self._connect()
         try:
             found = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
             for experiment, name, before in found:
@@ -114,17 +195,18 @@ def _tail(uri: str) -> str:
 
 def ui_command(place: Place) -> str:
     """The command that shows a study in a browser."""
-    if not place.is_ours and place.uri.startswith("http"):
-        return f"open {place.uri}"
+    if place.is_server:
+        return f"open {place.shown}"
     return (
         "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f'mlflow ui --backend-store-uri "{place.uri}" --workers 1'
+        f"mlflow ui --backend-store-uri {shlex.quote(place.shown)} --workers 1"
     )
 
 
 def _migrate(making: Path) -> Path:
     # in a process of its own, so that no connection to this name stays open here
     script = "import sys; from mlflow.tracking import MlflowClient; MlflowClient(sys.argv[1]).search_experiments()"
+    making.touch()
     made = subprocess.run(
         [sys.executable, "-c", script, sqlite_url(making)],
         capture_output=True,

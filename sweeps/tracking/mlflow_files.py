@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeps.tracking.credentials import one_line
 from sweeps.tracking.mlflow_database import Place
 
 
@@ -47,7 +48,7 @@ def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
             client.log_artifact(run_id, str(path))
         client.set_terminated(run_id)
     except (MlflowException, OSError) as error:
-        return str(error).splitlines()[0]
+        return one_line(error)
     return None
 
 
@@ -69,6 +70,6 @@ def fetch_checkpoint(place: Place, uri: str, destination: Path) -> None:
         try:
             fetched = MlflowClient(place.uri).download_artifacts(run_id, "checkpoint", making)
         except MlflowException as error:
-            raise OSError(str(error).splitlines()[0]) from None
+            raise OSError(one_line(error)) from None
         shutil.rmtree(destination, ignore_errors=True)
         Path(fetched).rename(destination)

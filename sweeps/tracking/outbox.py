@@ -16,6 +16,8 @@ from typing import Any
 from resnet_tl.result import Epoch
 from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
+from sweeps.storage.schema import LedgerError
+from sweeps.tracking.credentials import one_line
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker
 
 RETRY_S = 30.0
@@ -68,6 +70,8 @@ class Outbox:
         self._connected = False
         self._down_until = 0.0
         self._warned = False
+        self.sent = False
+        """Whether the tracker was sent a seed run that has ended."""
         self.failed = False
         """Whether the tracker has failed at some time, and so may lack something."""
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
@@ -134,7 +138,8 @@ class Outbox:
                 continue  # the ledger has it
             try:
                 if not self._connected:
-                    self._tracker.connect(self._ledger.untracked(self._study))
+                    unsent, sent = self._ledger.untracked(self._study), self._ledger.tracked(self._study)
+                    self._ledger.mark_untracked(self._study, self._tracker.connect(unsent, sent))
                     self._connected = True
                 event()
             except Exception as error:  # whatever a tracker raises, training goes on
@@ -143,11 +148,11 @@ class Outbox:
                 self._connected = False
                 self._tracker.close()
                 self.failed = True
-                if not self._warned:
+                if not self._warned and not isinstance(error, LedgerError):  # which the driver meets, too
                     self._warned = True
                     self._warn(
-                        f"{self._name} fails ({type(error).__name__}: {str(error).splitlines()[:1]}); results are kept "
-                        "in the ledger and sent later."
+                        f"{self._name} fails ({type(error).__name__}: {one_line(error)}); results are kept in the "
+                        "ledger and sent later."
                     )
 
     def _show(self, key: Key) -> None:
@@ -177,6 +182,7 @@ class Outbox:
             later = {ended.trial.number for ended in left[first + SENT_TOGETHER :]}
             trials = [self._ended_trial(trial) for number, trial in last.items() if number not in later]
             self._tracker.finish(runs, trials)
+            self.sent = True
             # whatever a kill leaves unmarked is sent again
             self._ledger.mark_tracked(self._study, [(ended.run.fingerprint, ended.run.seed) for ended in runs])
 

@@ -44,11 +44,15 @@ class Tracker(Protocol):
     else, and what was not known to have arrived is sent again.
     """
 
-    def connect(self, unsent: AbstractSet[Key]) -> None:
+    def connect(self, unsent: AbstractSet[Key], sent: AbstractSet[Key]) -> AbstractSet[Key]:
         """Gets ready, and finds what earlier starts left.
 
         Args:
             unsent: seed runs that have ended, and are not known to have arrived.
+            sent: seed runs that arrived once.
+
+        Returns:
+            Those of `sent` that are not there: the tracker's files were removed, or it is another one than before.
         """
 
     def begin(self, trial: TrialRecord, seed: int) -> None:

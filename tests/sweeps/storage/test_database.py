@@ -1,20 +1,26 @@
 """What every database must do; a second kind is added to `database`. And what is SQLite's own."""
 
+import contextlib
 import dataclasses
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 
 from resnet_tl.errors import ConfigError
 from sweeps.records import NAMING, RunState, TrialState
-from sweeps.storage import schema
-from sweeps.storage.database import Database, SqliteDatabase, database_of, sqlite_engine
+from sweeps.storage import schema, sqlite
+from sweeps.storage.database import Database, SqliteDatabase, database_of
 from sweeps.storage.schema import LedgerError
+from sweeps.storage.sqlite import sqlite_engine
 from tests.sweeps.storage.test_ledger import RUN, STUDY
 
 BEFORE = Path(__file__).parent / "format_1.db"
@@ -76,7 +82,7 @@ class TestSqlite:
         for content in (b"nonsense" * 100, b""):
             path.write_bytes(content)
             for use in (database.read, database.open):
-                with pytest.raises(LedgerError, match="must be a ledger of this program"):
+                with pytest.raises(LedgerError, match="must be a"):
                     use()
             assert path.read_bytes() == content
 
@@ -155,12 +161,12 @@ class TestAnOlderVersion:
     def test_an_upgrade_that_is_cut_short_leaves_it_as_it_was(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         script = (
             "import sys\nfrom pathlib import Path\nimport sqlalchemy as sa\n"
-            "from sweeps.storage import database, upgrade\n"
+            "from sweeps.storage import sqlite, upgrade\n"
             "count = 0\n"
             "def stop(*_):\n"
             "    global count; count += 1\n"
             "    if count == int(sys.argv[2]): import os; os._exit(9)\n"
-            "engine = database.sqlite_engine(Path(sys.argv[1]), write=True)\n"
+            "engine = sqlite.sqlite_engine(Path(sys.argv[1]), write=True)\n"
             "sa.event.listen(engine, 'before_cursor_execute', stop)\n"
             "upgrade.bring_up_to_date(engine, 'x')\n"
         )
@@ -179,3 +185,195 @@ class TestAnOlderVersion:
         ledger.put([dataclasses.replace(RUN, study="t", reliability=[[1.0, 0.5, 1.0]])])
         (row,) = ledger.seed_runs("t", heavy=True)
         assert row.reliability == [[1.0, 0.5, 1.0]]
+
+
+class TestTrouble:
+    """Whatever becomes of the file, an error of ours says what to do, and results are kept."""
+
+    def test_a_file_that_is_locked_for_too_long(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sqlite, "BUSY_S", 0.1)
+        database = database_of(tmp_path)
+        ledger = database.open()
+        ledger.put_study(STUDY)
+        other = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            LedgerError, match=r"locked by another program(?s:.)*1 seed run that has just ended are kept"
+        ):
+            ledger.put([RUN])
+        with pytest.raises(LedgerError, match="locked by another program"):
+            database.optuna().create_new_study([StudyDirection.MAXIMIZE], "s")
+        other.execute("ROLLBACK")
+        ledger.close()
+        for _ in range(2):
+            database.take_in()
+            again = database.read()
+            assert again.seed_runs("s", heavy=True) == [RUN]
+            again.close()
+        assert not list((tmp_path / "mlruns" / ".work" / "unwritten").iterdir())
+
+    def test_what_was_kept_aside_replaces_no_result(self, tmp_path: Path) -> None:
+        database = database_of(tmp_path)
+        ledger = database.open()
+        engine = sqlite_engine(tmp_path / "studies.db")
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE sweeps_seed_runs RENAME TO away"))
+        with pytest.raises(LedgerError, match="no such table"):
+            ledger.put([dataclasses.replace(RUN, wall_s=1.0)])
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE away RENAME TO sweeps_seed_runs"))
+        ledger.put([RUN])
+        (tmp_path / "mlruns" / ".work" / "unwritten" / "x.json").write_text("[{}]")
+        database.take_in()
+        assert ledger.seed_runs("s", heavy=True) == [RUN]
+        assert not list((tmp_path / "mlruns" / ".work" / "unwritten").iterdir())
+
+    def test_a_file_without_room(self, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path).open()
+        connection = ledger._engine.raw_connection()
+        pages = connection.cursor().execute("PRAGMA page_count").fetchone()[0]
+        connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
+        connection.close()
+        with pytest.raises(LedgerError, match="no room on the disk"):
+            ledger.put([dataclasses.replace(RUN, reason="x" * 100_000)])
+
+    def test_a_number_beyond_64_bits(self, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path).open()
+        with pytest.raises(LedgerError, match="up to 64 bits"):
+            ledger.put([dataclasses.replace(RUN, seed=2**64)])
+
+    @pytest.mark.parametrize("table", ["sweeps_studies", "sweeps_trials", "sweeps_seed_runs", schema.VERSION_TABLE])
+    @pytest.mark.parametrize("change", ["drop table {}", "delete from {}", "alter table {} rename to other"])
+    def test_a_table_that_is_missing_or_empty(self, table: str, change: str, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path).open()
+        ledger.put_study(STUDY)
+        ledger.put([RUN])
+        ledger.close()
+        with sqlite3.connect(tmp_path / "studies.db") as connection:
+            connection.execute(change.format(table))
+        for use in (database_of(tmp_path).read, database_of(tmp_path).open):
+            with contextlib.suppress(LedgerError):  # and nothing else
+                opened = use()
+                try:
+                    opened.studies(), opened.trials("s"), opened.seed_runs("s", heavy=True)
+                finally:
+                    opened.close()
+
+    @pytest.mark.parametrize("text", ["{", "null", "[]", '{"naming": 2}', "12345678901234567890123"])
+    def test_a_record_that_is_damaged(self, text: str, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path).open()
+        ledger.put_study(STUDY)
+        ledger.put([RUN])
+        with sqlite3.connect(tmp_path / "studies.db") as connection:
+            connection.execute("update sweeps_studies set record = ?", (text,))
+            connection.execute("update sweeps_seed_runs set history = ?, state = 'x'", (text,))
+        for look in (ledger.studies, lambda: ledger.seed_runs("s", heavy=True)):
+            with pytest.raises(LedgerError, match="something is damaged"):
+                look()
+
+    def test_a_file_that_is_removed_is_put_back_by_the_driver_that_holds_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "studies.db"
+        ledger = database_of(tmp_path).open()
+        ledger.put_study(STUDY)
+        for beside in path.parent.glob("studies.db*"):
+            beside.unlink()
+        with pytest.raises(LedgerError, match="was removed or replaced(?s:.)*back in its place"):
+            ledger.put([RUN])
+        with pytest.raises(LedgerError, match="was removed or replaced"):
+            ledger.mark_tracked("s", [(RUN.fingerprint, RUN.seed)])
+        ledger.close()
+        database_of(tmp_path).take_in()
+        again = database_of(tmp_path).read()
+        assert again.study("s") == STUDY
+        assert again.seed_runs("s", heavy=True) == [RUN]
+        again.close()
+        assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def test_a_file_that_is_replaced_is_left_alone_and_the_old_one_kept_beside_it(self, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path).open()
+        ledger.put_study(STUDY)
+        (tmp_path / "studies.db").unlink()
+        (tmp_path / "studies.db").write_text("new")
+        with pytest.raises(LedgerError, match=r"studies\.rescued\.db; put that in its place"):
+            ledger.put([RUN])
+        ledger.close()
+        assert (tmp_path / "studies.db").read_text() == "new"
+        (tmp_path / "studies.rescued.db").replace(tmp_path / "studies.db")
+        assert database_of(tmp_path).read().study("s") == STUDY
+
+    def test_readers_and_optuna_make_no_file_where_one_was_removed(self, tmp_path: Path) -> None:
+        database_of(tmp_path).open().close()
+        reader, storage = database_of(tmp_path).read(), database_of(tmp_path).optuna()
+        reader.close()
+        storage.engine.dispose()  # type: ignore[attr-defined]
+        for beside in tmp_path.glob("studies.db*"):
+            beside.unlink()
+        with pytest.raises(LedgerError, match="is gone"):
+            reader.studies()
+        with pytest.raises(LedgerError, match="is gone"):
+            storage.get_all_studies()
+        assert not list(tmp_path.glob("studies.db*"))
+
+    @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "a\x7f", "\udcff"])
+    def test_a_folder_whose_name_no_line_can_hold_is_refused(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="`run.out` must be a folder without line breaks"):
+            database_of(tmp_path / name)
+
+    def test_what_killed_starts_left_is_removed_by_the_next(self, tmp_path: Path) -> None:
+        work = tmp_path / "mlruns" / ".work"
+        work.mkdir(parents=True)
+        for name in ("studies.1.db", "studies.99999999.db-wal"):
+            (work / name).write_text("half")
+        database_of(tmp_path).open().close()
+        assert [path.name for path in work.iterdir()] == ["locks"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become somebody else")
+class TestSomebodyElses:
+    """A ledger is read where nothing may be written, also what SQLite has not moved into the file yet."""
+
+    @pytest.fixture
+    def out(self, tmp_path: Path) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:  # below pytest's own nobody else may look
+            out = Path(folder) / "out"
+            ledger = database_of(out).open()
+            ledger.put_study(STUDY)
+            ledger.close()
+            Path(folder).chmod(0o755)
+            yield out
+
+    @staticmethod
+    def read(out: Path) -> str:
+        script = (
+            "import os, sys; from pathlib import Path; import sqlalchemy.dialects.sqlite\n"
+            "from sweeps.storage.database import database_of; from sweeps.storage.sqlite import sqlite_engine\n"
+            "sqlite_engine(Path('x')).dispose(); os.setgid(65534); os.setuid(65534)\n"
+            "ledger = database_of(Path(sys.argv[1])).read()\n"
+            "print([study.name for study in ledger.studies()], len(ledger.seed_runs('s')))\n"
+            "ledger.close()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(out)], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr.strip().rpartition("\n")[2]
+
+    @pytest.mark.parametrize("folder", [0o755, 0o555, 0o777])
+    @pytest.mark.parametrize("file", [0o644, 0o444])
+    @pytest.mark.parametrize("writer", ["none", "killed", "open"])
+    def test_it_is_read_and_left_as_it_is(self, folder: int, file: int, writer: str, out: Path) -> None:
+        path = out / "studies.db"
+        if writer != "none":
+            holder = database_of(out).open()
+            holder.put([RUN])
+            assert (out / "studies.db-wal").stat().st_size > 0
+        if writer == "killed":  # what it leaves: the log of what is new, without the index of it
+            log = (out / "studies.db-wal").read_bytes()
+            holder.close()
+            (out / "studies.db-wal").write_bytes(log)
+        path.chmod(file)
+        out.chmod(folder)
+        before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+        assert self.read(out) == f"['s'] {0 if writer == 'none' else 1}\n"
+        assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+
+    def test_one_that_may_not_be_read_says_so(self, out: Path) -> None:
+        (out / "studies.db").chmod(0o600)
+        assert "cannot be copied to be read: Permission denied" in self.read(out)

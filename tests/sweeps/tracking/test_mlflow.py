@@ -1,15 +1,21 @@
 """What is written many at a time is what MLflow's own client would have written; and what a move does to addresses."""
 
+import shlex
 import shutil
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy
+from filelock import FileLock
 
 from resnet_tl.files import link_folder
-from sweeps.storage.database import sqlite_engine
+from sweeps.storage.sqlite import sqlite_engine
 from sweeps.tracking.mlflow_client import MlflowTracker
-from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_database import Place, ui_command
+from sweeps.tracking.mlflow_files import publish
 from sweeps.tracking.outbox import Ended
 from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
 
@@ -90,7 +96,7 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
         out = tmp_path / name
         place = Place(out=out, cache=tmp_path / "cache", given=None)
         tracker = MlflowTracker(place, study="s", question="?", commit=None)
-        tracker.connect(set())
+        tracker.connect(set(), set())
         client = MlflowClient(place.uri)
         (experiment,) = client.search_experiments(filter_string="name = 's'")
         assert str(experiment.artifact_location) == (out / "mlruns" / "artifacts" / "s").as_uri()
@@ -102,6 +108,119 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
             fetched = Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json"))
             assert fetched.read_text() == "{}"
         tracker.close()
+
+
+NAMES = [
+    "a b",
+    "ü",
+    "#",
+    "%41%",
+    "a?b=c",
+    "a&b",
+    "a+b",
+    "it's",
+    'say "so"',
+    "a;b",
+    "a=b",
+    "{a}",
+    "a@b:c",
+    "$HOME",
+    "[a]",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_of_any_name_is_tracked_within_it_and_can_be_browsed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    out, cache = tmp_path / "below" / name, tmp_path / "cache"
+    recorded(out, cache, shown=True)
+    place = Place(out=out, cache=cache, given=None)
+    source = tmp_path / "report.md"
+    source.write_text("text")
+    assert publish(place, "s", [source]) is None
+    (command,) = [word for word in shlex.split(ui_command(place)) if word.startswith("sqlite")]
+    client = MlflowClient(command)  # as a browser's server opens it
+    (experiment,) = client.search_experiments(filter_string="name = 's'")
+    for run in client.search_runs([experiment.experiment_id], "tags.kind = 'seed run'"):
+        assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["checkpoint", "confusion.json"]
+        assert Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json")).read_text() == "{}"
+    (report,) = client.search_runs([experiment.experiment_id], "tags.kind = 'report'")
+    assert [f.path for f in client.list_artifacts(report.info.run_id)] == ["report.md"]
+    assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
+    assert not list(elsewhere.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"below", "cache", "elsewhere", "report.md"}
+
+
+@pytest.mark.parametrize("harm", ["removed", "emptied", "overwritten", "stripped"])
+def test_what_our_own_database_has_lost_is_sent_again(harm: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = recorded(tmp_path / "before", cache, shown=False)
+    out = tmp_path / "out"  # a copy, since MLflow holds the files of a process open to its end
+    shutil.copytree(tmp_path / "before", out)
+    path = out / "mlruns" / "mlflow.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    for beside in path.parent.glob("mlflow.db-*"):
+        beside.unlink()
+    if harm == "removed":
+        path.unlink()
+    elif harm == "stripped":
+        with sqlite3.connect(path) as connection:
+            seeds = "select run_uuid from tags where key = 'seed'"
+            for table in ("params", "metrics", "latest_metrics", "runs", "tags"):
+                connection.execute(f"delete from {table} where run_uuid in ({seeds})")
+    else:
+        path.write_text("" if harm == "emptied" else "no database at all")
+    place = Place(out=out, cache=cache, given=None)
+    keys = {("f", 0), ("f", 1)}
+    assert place.lacking("s", keys) == keys
+    again = told(mlflow(out, cache), out)
+    again.outbox.flush()
+    again.close([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+    assert again.warnings == []
+    assert place.lacking("s", keys) == set()
+    assert content(path) == first
+    assert (path.with_name("mlflow.damaged.db")).exists() == (harm in ("emptied", "overwritten"))
+
+
+def test_an_experiment_that_was_deleted_in_the_browser_is_taken_up_again(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    out = tmp_path / "out"
+    study = told(mlflow(out, tmp_path / "cache"), out)
+    study.run(0)
+    study.close()
+    client = MlflowClient(Place(out=out, cache=tmp_path / "cache", given=None).uri)
+    client.delete_experiment(client.get_experiment_by_name("s").experiment_id)
+    again = told(mlflow(out, tmp_path / "cache"), out)
+    again.run(1, completes=True)
+    again.close()
+    assert again.warnings == []
+    assert all(run.tracked for run in again.ledger.seed_runs("s"))
+
+
+def test_what_killed_starts_left_is_removed_but_nothing_of_one_that_lives(tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    work = out / "mlruns" / ".work"
+    work.mkdir(parents=True)
+    (work / "mlflow.123.db").write_text("half")
+    (cache / "mlflow" / "tmpabc").mkdir(parents=True)
+    place = Place(out=out, cache=cache, given=None)
+    with FileLock(cache / "mlflow" / ".lock"):  # as a start holds it that makes an empty database just now
+        thread = threading.Thread(target=place.make)
+        thread.start()
+        thread.join(1)
+        assert (cache / "mlflow" / "tmpabc").exists()
+    thread.join()
+    assert [path.name for path in work.iterdir()] == ["locks"]
+    assert not list((cache / "mlflow").glob("tmp*"))
+    assert place.path.exists()
 
 
 def test_a_run_that_is_named_twice_stands_once_and_a_dropped_network_is_gone(tmp_path: Path) -> None:

@@ -137,8 +137,9 @@ class Down:
         if name in self.fails:
             raise ConnectionError(f"no {name}")
 
-    def connect(self, unsent: Any) -> None:
+    def connect(self, unsent: Any, sent: Any) -> set[Any]:
         self._call("connect")
+        return set()
 
     def begin(self, trial: Any, seed: int) -> None:
         self._call("begin")

@@ -1,0 +1,87 @@
+"""Opens SQLite files: any character in their names, no file made, patient locks, errors that say what to do."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from sweeps.storage.schema import LedgerError
+
+BUSY_S = 60
+"""Seconds that a connection waits for another one's transaction to end."""
+
+
+def sqlite_url(path: Path) -> str:
+    """The address of a SQLite file that exists, for SQLAlchemy and MLflow; its name may hold any character.
+
+    Opening it makes no file. The driver is named since MLflow makes the folders of addresses that begin with
+    `sqlite:///` as they stand there, percent-encoded.
+    """
+    query = {"mode": "rw", "uri": "true"}
+    url = sa.URL.create("sqlite+pysqlite", database=f"file:{quote(str(path.absolute()))}", query=query)
+    return url.render_as_string()
+
+
+def sqlite_engine(path: Path, *, write: bool = False, shown: Path | None = None) -> sa.Engine:
+    """Opens a SQLite file with a patient lock; many may read while one writes.
+
+    Args:
+        write: transactions take the lock of a writer at their begin, and changes of tables belong to them. Python's
+            driver by itself begins a transaction at the first changed row only.
+        shown: what errors call the file.
+    """
+    engine = sa.create_engine(sqlite_url(path), connect_args={"timeout": BUSY_S})
+    explain_errors(engine, shown or path)
+    if write:
+
+        def take_over(connection: Any, _: Any) -> None:
+            connection.isolation_level = None
+
+        sa.event.listen(engine, "connect", take_over)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def explain_errors(engine: sa.Engine, path: Path) -> None:
+    """Lets an engine raise LedgerError for what is wrong with the file, the disk, or a number."""
+
+    def explain(context: sa.engine.ExceptionContext) -> None:
+        explained = explanation(context.original_exception, path)
+        if explained is not None:
+            raise explained from None
+
+    sa.event.listen(engine, "handle_error", explain)
+
+
+def explanation(error: BaseException, path: Path) -> LedgerError | None:
+    """What an error of Python's driver means to a user; None for one of our own code."""
+    if isinstance(error, OverflowError):
+        return LedgerError(f"{path} holds integers of up to 64 bits, but got a larger one; give smaller numbers.")
+    if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        return None
+    kind = str(getattr(error, "sqlite_errorname", ""))
+    safe = "What it holds is whole."
+    if kind.startswith("SQLITE_FULL"):
+        return LedgerError(f"There is no room on the disk to write {path}. {safe} Make room and start again.")
+    if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LedgerError(
+            f"{path} was locked by another program for more than {BUSY_S} seconds. {safe} End that program, or wait "
+            "for it, and start again."
+        )
+    if not path.exists():
+        return LedgerError(f"{path} is gone: it was moved or removed. Bring it back and start again.")
+    if kind.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")):
+        return LedgerError(
+            f"{path} and its folder must be writable, but may only be read. {safe} Change that, or work on a copy of "
+            "the folder."
+        )
+    if kind.startswith("SQLITE_CANTOPEN"):
+        return LedgerError(f"{path} must be a file that may be read and written, but cannot be opened.")
+    if kind.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR", "SQLITE_FORMAT")):
+        return LedgerError(
+            f"{path} must be a database of this program, but is not, or is damaged: {error}. Put a copy in its "
+            "place, or move it away to begin anew."
+        )
+    return LedgerError(f"{path} cannot be read or written: {error}. {safe} Start again when that is mended.")
