@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, load_yaml_file, nearest
-from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConfig, build
+from sweeps.definition.check import TOP_LEVEL, build
+from sweeps.definition.config import Definition, RunConfig, StudyConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DEFAULT_STUDY = "quickstart"

@@ -94,8 +94,8 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
             taken = {trial.fingerprint for trial in trials}
             fresh: set[str] = set()
             for params in definition.space.grid():
-                name = name_of(definition.trial(params))
-                if name not in taken:
+                valid = definition.valid(params)
+                if valid is not None and (name := name_of(valid)) not in taken:
                     fresh.add(name)
                 if len(fresh) == to_ask:
                     break
