@@ -159,6 +159,13 @@ def scalar(text: str) -> Any:
     return text
 
 
+def few(values: Iterable[Any]) -> str:
+    """Values in a row for an error message, which says how many more there are."""
+    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in map(str, values)]
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
 def brief(value: Any, most: int = 80) -> str:
     """A value as an error message shows it, cut where it is long."""
     text = repr(value)
@@ -193,8 +200,7 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     close = difflib.get_close_matches(look, by_look, n=most, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"`{by_look[c]}`" for c in close) + "?"
-    rest = len(valid) - MOST_NAMES
-    return "valid: " + ", ".join(valid[:MOST_NAMES]) + (f" and {rest} more." if rest > 0 else ".")
+    return f"valid: {few(valid)}."
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
@@ -240,11 +246,14 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
                 message = "must be a list such as [0, 1, 2]"
             elif kind == "too_short":
                 message = "must list at least one, such as [0, 1, 2]"
+            elif kind == "string_type":
+                message = "must be a word"
+            elif kind in ("dict_type", "model_type", "model_attributes_type"):
+                message = "must be a mapping, `{name: value}`"
             # what pydantic tried, behind the comma, is no news to the user
             message = message.split(", unable to parse")[0]
-            # the validator has said it already where it could say it better
-            said = "must not be" in message
-            text = message if said else f"{message}, but got {brief(value)}"
+            # some rules say themselves what was got
+            text = message if "must not be" in message or NOT_BUILT in message else f"{message}, but got {brief(value)}"
             if kind == "literal_error" and isinstance(value, str):
                 allowed = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
                 text += f"; {nearest(value, allowed)}"

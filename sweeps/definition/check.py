@@ -9,7 +9,7 @@ from resnet_tl.config import DataConfig, TrialConfig, check_together
 from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
 from resnet_tl.head_spec import idle_head_options, options_of
-from resnet_tl.option_text import brief, nearest, problems_of, validate
+from resnet_tl.option_text import brief, few, nearest, problems_of, validate
 from sweeps.definition.config import NUM_DRAWS, Definition, PretrainConfig, RunConfig, StudyConfig
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.names import hint
@@ -146,7 +146,6 @@ def _unknown_values(definition: Definition) -> list[str]:
             there = dict.fromkeys(str(canonical(getattr(trial, parameter))) for trial in trials)
             if not any(same(getattr(trial, parameter), value) for trial in trials):
                 problems.append(
-                    f"`study.hypotheses`: {parameter} is never {canonical(value)} in this study; it takes "
-                    f"{', '.join(there)}."
+                    f"`study.hypotheses`: {parameter} is never {canonical(value)} in this study; it takes {few(there)}."
                 )
     return problems

@@ -21,6 +21,8 @@ from sweeps.definition.names import ABSENT, hint, meant
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DEFAULT_STUDY = "quickstart"
+MOST_PROBLEMS = 50
+"""That are told at once; a list of a thousand wrong values has a thousand."""
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
 """Options taken letter by letter, whatever characters they hold."""
@@ -98,7 +100,9 @@ def compose(words: Sequence[str]) -> Definition:
         rest = [
             text for text in error.problems if not text.startswith(tuple(f"`{name}` must be given" for name in lacks))
         ]
-        raise ConfigError(*dict.fromkeys((*problems, *rest))) from None
+        every = list(dict.fromkeys((*problems, *rest)))
+        more = [f"… and {len(every) - MOST_PROBLEMS} more problems."] if len(every) > MOST_PROBLEMS else []
+        raise ConfigError(*every[:MOST_PROBLEMS], *more) from None
     if problems:
         raise ConfigError(*problems)
     return replace(definition, notes=tuple(notes))
@@ -176,9 +180,11 @@ def _parse_overrides(overrides: Iterable[str], problems: list[str]) -> list[tupl
             override = parser.parse_override(word)
             value = override.value()
             require_modest(_bare(value), f"`{word[:40]}`")
-        except HydraException as error:
-            first = str(error).splitlines()[0]
-            problems.append(f"`{word}` cannot be read: {first}. Quote values with special characters: key='\"a,b\"'.")
+        except HydraException:
+            problems.append(
+                f"`{word[:200]}` cannot be read: brackets and quotes must close, and a value with special characters "
+                "stands in quotes, key='\"a,b\"'."
+            )
             continue
         except ConfigError as error:
             problems += error.problems
@@ -298,5 +304,8 @@ def _pinned(alternative: Any, value: Any) -> Any:
     pinned: dict[str, Any] = {"value": value}
     if "when" in alternative:
         pinned["when"] = alternative["when"]
-    sets = {k: v for k, v in (alternative.get("set") or {}).items() if k == value}
+    given = alternative.get("set")
+    if not isinstance(given, dict):  # which is refused where the space is read
+        return pinned | ({} if given is None else {"set": given})
+    sets = {k: v for k, v in given.items() if k == value}
     return pinned | ({"set": sets} if sets else {})

@@ -125,8 +125,12 @@ class StudyConfig(Options):
 
     @field_validator("confirm", mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
-        return None if value in ("none", "off") else value
+    def _confirm(cls, value: Any) -> Any:
+        if value in ("none", "off", None):
+            return None
+        if not isinstance(value, dict | ConfirmConfig):
+            raise ValueError("must be a mapping such as {top: 3, seeds: 10}")
+        return value
 
     @field_validator("tables", mode="before")
     @classmethod

@@ -17,8 +17,9 @@ from typing import Any
 from resnet_tl.architecture import BACKBONES
 from resnet_tl.config import DataConfig, TrialConfig, integer_options
 from resnet_tl.errors import ConfigError
-from resnet_tl.head_spec import HEADS
-from resnet_tl.option_text import brief, nearest
+from resnet_tl.head_spec import HEADS, options_of
+from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
+from resnet_tl.option_text import brief, few, nearest
 from sweeps.definition.dimension import parse_dimension
 from sweeps.definition.names import ABSENT, last_part, meant, plain
 
@@ -42,7 +43,7 @@ REQUIRED = tuple(
 EXAMPLES = {
     "study.seeds": "[0,1,2]", "study.trials": "20", "study.metric": "val/accuracy", "trial.backbone": "resnet18",
     "trial.optimizer": "sgd", "trial.lr": "1e-3", "trial.epochs": "10", "trial.batch_size": "32",
-    "data.source": "image_folder data.root=FOLDER", "data.size": "224",
+    "data.source": "image_folder data.root=FOLDER", "data.size": "224", "trial.head": "mlp",
 }  # fmt: skip
 
 
@@ -288,7 +289,7 @@ def _translated(option: str, name: str, values: list[Any], found: Translated) ->
     ours = [read(value) for value in values]
     lost = [str(value) for value, new in zip(values, ours, strict=True) if new is None]
     if lost:
-        found.dropped.append(f"the values {', '.join(lost)} of `{name}`, which are not here")
+        found.dropped.append(f"the values {few(lost)} of `{name}`, which are not here")
     return list(dict.fromkeys(value for value in ours if value is not None))
 
 
@@ -370,6 +371,10 @@ def lacking(found: Translated, given: set[str]) -> dict[str, str]:
     for option in REQUIRED:
         if option not in held:
             wanted.setdefault(option, "the sweep does not say")
+    hidden = [name for name in HEAD_OPTIONS if f"trial.{name}" in held]
+    if hidden and "trial.head" not in held:
+        heads = [head for head in HEADS if all(name in options_of(head) for name in hidden)]
+        wanted["trial.head"] = f"`{'` and `'.join(hidden)}` work with {' or '.join(heads)}"
     return {option: why for option, why in wanted.items() if option not in given}
 
 
