@@ -36,7 +36,8 @@ def entry(main: Callable[[], int]) -> None:
         sys.stderr.close()
         status = 0
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"error: {error}", file=sys.stderr)
+        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"error: a file could not be read or written: {where}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

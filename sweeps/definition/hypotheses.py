@@ -86,7 +86,9 @@ def parse_hypothesis(written: Any) -> Hypothesis:
         known = nearest(str(parameter), TrialConfig.model_fields)
         problems.append(f"{where}: compare speaks of `{parameter}`, no parameter; {known}")
     if not isinstance(values, list) or len(values) < 2:
-        raise ConfigError(*problems, f"{where}: compare.{parameter} must list two values or more, but got {brief(values)}.")
+        raise ConfigError(
+            *problems, f"{where}: compare.{parameter} must list two values or more, but got {brief(values)}."
+        )
     if any(same(a, b) for index, a in enumerate(values) for b in values[:index]):
         problems.append(f"{where}: compare.{parameter} must list different values, but got {values}.")
     expect = written.get("expect")

@@ -232,7 +232,9 @@ def _rows(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} must be a CSV file with a header line, but cannot be read: {error}") from None
     if not header:
         raise DataError(f"{path} must be a CSV file with a header line, but its first line is empty.")
-    twice = [f"The column {brief(name)} must stand there once." for name in dict.fromkeys(header) if header.count(name) > 1]
+    twice = [
+        f"The column {brief(name)} must stand there once." for name in dict.fromkeys(header) if header.count(name) > 1
+    ]
     if twice:
         raise DataError(*[f"{path}: {problem}" for problem in twice])
     wrong = [
@@ -255,7 +257,7 @@ def _parameter(text: str) -> tuple[Any, str | None]:
 
 
 def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
-    """A number of a column, None where the cell is empty, or text where the column is one; and what is wrong with it."""
+    """A number of a column, None where the cell is empty; or text, in other columns; and what is wrong with it."""
     if name not in (*WHOLE, "wall_s", *SCORES):
         found = CONTROL.search(text)
         return text, f"{brief(text)} must be printable text" if found else None
@@ -353,4 +355,3 @@ def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: S
                 raise DataError(f"{path}: the fresh seeds of trial {number} must be others, but {again} are not.")
         trials.append(trial)
     return trials
-
