@@ -210,10 +210,10 @@ def _range(common: dict[str, Any], written: Mapping[str, Any], distribution: str
             raise ConfigError(
                 f"{where} must hold a whole number, but there is none from {written['min']} to {written['max']}."
             )
+    if low == high:
+        return Dimension(choices=(low,), **common)
     if q is None:
         integer = whole or distribution == "int_uniform"
-        if integer and low == high:
-            return Dimension(choices=(low,), **common)
         return Dimension(choices=None, low=low, high=high, integer=integer, **common)
     step = _step(q, high - low, whole, where)
     # Optuna wants a range that ends on a step
