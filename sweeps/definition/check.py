@@ -127,7 +127,8 @@ def _check_whole(definition: Definition, narrowed: bool) -> None:
 def _idle_options(definition: Definition, trials: list[TrialConfig]) -> list[str]:
     """An option of heads that is given must have an effect on some head of the study."""
     space = definition.space
-    given = {*definition.base, *(dimension.name for dimension in space.dimensions)}
+    written = {name for name, value in definition.base.items() if value not in (None, "none", "off")}
+    given = {*written, *(dimension.name for dimension in space.dimensions)}
     given |= {other for dimension in space.dimensions for _, others in dimension.sets for other in others}
     idle = [option for option in HEAD_OPTIONS if option in given]
     idle = [option for option in idle if not any(option in options_of(trial.head) for trial in trials)]

@@ -304,7 +304,7 @@ def _bounded(written: Mapping[str, Any]) -> str:
             low, high = mu - 2 * sigma, mu + 2 * sigma
             if "log" in kind:
                 low, high = math.exp(max(low, -700.0)), math.exp(min(high, 700.0))
-    q = f", q: {written['q']:g}" if _is_number(written.get("q")) else ""
+    q = f", q: {written['q']:g}" if kind.startswith("q_") and _is_number(written.get("q")) else ""
     other = UNBOUNDED[kind]
     covers = ", which holds 95% of its values" if "normal" in kind else ""
     return f"use {other}, such as {{distribution: {other}, min: {low:.4g}, max: {high:.4g}{q}}}{covers}"

@@ -43,6 +43,12 @@ GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "ba
         ({"precision": "fp16"}, "precision"),
         ({"patience": 0}, "patience"),
         ({"backbone_lr_factor": 0}, "backbone_lr_factor"),
+        ({"momentum": False}, "must not be `false`, but a number"),
+        ({"schedule": True}, "must not be `true`, but one of constant, cosine, step"),
+        ({"weights": True}, "must not be `true`, but words"),
+        ({"epochs": 10**19}, "must be at most 9007199254740992"),
+        ({"epochs": 1e19}, "must be at most 9007199254740992"),
+        ({"weights": ["a"]}, "`trial.weights` must be a word, but got"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_with_its_rule(changes: dict[str, object], message: str) -> None:

@@ -83,7 +83,7 @@ def _problem(kind: str, model: type[OutputOptions], error: Mapping[str, Any]) ->
         return f"{kind} has no option `{name}`; it takes {', '.join(model.model_fields) or 'none'}."
     if error["type"] == "value_error":
         return f"{kind}.{name} {error['msg'].removeprefix('Value error, ')}"
-    message = error["msg"].removeprefix("Input ").replace("should be", "must be").replace("a valid string", "a word")
+    message = error["msg"].removeprefix("Input ").replace("should be", "must be")
     return f"{kind}.{name} {message[0].lower()}{message[1:]}, but got {brief(error['input'])}."
 
 
