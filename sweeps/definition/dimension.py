@@ -153,7 +153,7 @@ def parse_dimension(name: str, label: str, written: Any, where: str) -> Dimensio
         dimension = Dimension(choices=_choices(written, distribution, where), **common)
     for value, _ in common["sets"]:
         if not dimension.contains(value):
-            raise ConfigError(f"{where}.set speaks of {value!r}, which is not one of its values.")
+            raise ConfigError(f"{where}.set speaks of {brief(value)}, which is not one of its values.")
     return dimension
 
 
@@ -187,7 +187,9 @@ def _is_scalar(value: Any) -> bool:
 def _range(common: dict[str, Any], written: Mapping[str, Any], distribution: str | None, where: str) -> Dimension:
     low, high, q = written["min"], written["max"], written.get("q")
     if not _is_number(low) or not _is_number(high) or not low < high:
-        raise ConfigError(f"{where}: `min < max` must hold for finite numbers, but got min={low}, max={high}.")
+        raise ConfigError(
+            f"{where}: `min < max` must hold for finite numbers, but got min={brief(low)}, max={brief(high)}."
+        )
     if distribution is None:  # as W&B decides
         distribution = "int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform"
     if distribution in ("categorical", "constant"):
@@ -236,7 +238,7 @@ def _step(q: Any, width: float, whole: bool, where: str) -> float:
         whole: the parameter is a whole number.
     """
     if not _is_number(q) or not 0 < q <= width:
-        raise ConfigError(f"{where}: `0 < q <= max - min` must hold, but got q={q}.")
+        raise ConfigError(f"{where}: `0 < q <= max - min` must hold, but got q={brief(q)}.")
     if whole and not float(q).is_integer():
         raise ConfigError(f"{where}: `q` must be a whole number, as the values are, but got {q}.")
     if width / q > MOST_STEPS:

@@ -150,7 +150,7 @@ def _metric(written: Any, found: Translated, study: dict[str, Any], own: set[str
     joined = "_" + "_".join(words) + "_"
     score = next((s for pattern, s in _SCORES if re.search(rf"(?:_|val|valid|test|train)(?:{pattern})_", joined)), None)
     if score is None:
-        found.needs["study.metric"] = f"the sweep's metric {name!r} is none of ours"
+        found.needs["study.metric"] = f"the sweep's metric {brief(name)} is none of ours"
         return
     study["metric"] = f"val/{score}"
     goal = metric.get("goal")
