@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
-from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.config import MOST_THREADS, DataConfig, TrialConfig, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
@@ -65,7 +65,7 @@ class _Plain(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=Tr
 
     seed: int = Field(0, ge=0)
     """Decides head weights, sample order, augmentation and dropout."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_THREADS)
     """CPU threads."""
     device: str = "cpu"
     """cpu, cuda or cuda:1."""

@@ -19,6 +19,9 @@ from resnet_tl.option_text import LARGEST, NOT_BUILT
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
+MOST_SIDE = 16_384
+"""Pixels of a square; one image of them takes 3 GB as float32."""
+MOST_THREADS = 1024
 FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
     HeadName = str
@@ -247,12 +250,12 @@ class DataConfig(Options):
     labels: str | None = None
     """For images that do not stand in class folders: a CSV, in `root` or elsewhere, with the columns `file` (a path
     below `root`) and `label`, and `split` where the data states its splits."""
-    size: int | None = Field(None, ge=8)
+    size: int | None = Field(None, ge=8, le=MOST_SIDE)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
     resize: Literal["crop", "pad", "squash"] = "crop"
     """How an image becomes a square of `size`: the centre of it (`crop`), the whole of it with black borders (`pad`),
     or the whole of it with its sides changed unequally (`squash`)."""
-    crop: int | None = Field(None, ge=8)
+    crop: int | None = Field(None, ge=8, le=MOST_SIDE)
     """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`, the
     centre or a corner with `five_crop`."""
     channels: Literal[1, 3] | None = None

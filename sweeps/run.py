@@ -5,7 +5,7 @@
     python -m sweeps.run study=my_study.yaml run.workers=2 run.out=results
     python -m sweeps.run study=resnet18_heads data.root=my_images study.seeds=[0,1,2,3,4] run.dry_run=true
 
-study=NAME_OR_FILE     a study that comes with the project (--list shows them), or a YAML file of yours
+study=NAME_OR_FILE     a study of the project (--list shows them), or a YAML file: yours, or a whole W&B sweep
 data=GROUP             image_folder, arrays, digits or cifar10; with data.root=FOLDER
 trial.x=VALUE          a parameter for all trials; pins x if the study searches it
 study.space={…}        another search space, in the vocabulary of W&B sweeps

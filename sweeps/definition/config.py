@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from resnet_tl.config import DataConfig, Options, TrialConfig
+from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.option_text import NOT_BUILT, validate
@@ -201,9 +201,9 @@ class RunConfig(Options):
 
     out: str = "."
     """Holds `studies.db`, `mlruns/` and `reports/`."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=MOST_THREADS)
     """Seed runs at a time. Default: one per GPU, or as many as the cores have room for `threads`."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads of each fit; fixed when the study is created (1 unless given), since it decides the last bits."""
     device: str = "auto"
     """auto takes a GPU where there is one; else cpu, cuda or cuda:1."""

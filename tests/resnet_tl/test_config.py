@@ -72,6 +72,8 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"bits": 9}, "bits"),
         ({"bits": True}, "must not be `true`"),
         ({"max_pixels": 0}, "max_pixels"),
+        ({"size": 10**9}, "less than or equal to 16384"),
+        ({"url": "x"}, "`data.url` is not built yet"),
         ({"resize": "pad"}, "`resize` needs `size`"),
         ({"group_missing": "own"}, "`group_missing` needs `group_key`"),
         ({"group_missing": "drop", "group_key": "(.)"}, "group_missing"),

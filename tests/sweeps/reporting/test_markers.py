@@ -137,6 +137,8 @@ def test_a_picture_must_have_been_drawn(home: Path) -> None:
         (["docs=docs", "table=flat"], "`table` does not go with docs="),
         (["study=a", "check=true"], "`check` goes with docs="),
         (["study=a", "docs=docs"], "Give one of"),
+        (["study=a", "format=[a]"], "`format` must be one of"),
+        (["study=a", "format={a: 1}"], "`format` must be one of"),
     ],
 )
 def test_words_that_make_no_sense_are_refused(home: Path, words: list[str], message: str) -> None:
