@@ -198,12 +198,20 @@ def _parameters(
     written: Mapping[str, Any], found: Translated, study: dict[str, Any], own: set[str], problems: list[str]
 ) -> None:
     by_option: dict[str, str] = {}
+    exact = {
+        option for name, _ in _flat(written) if (option := meant(name)) and plain(name) == option.partition(".")[2]
+    }
     for name, content in _flat(written):
         where = f"`parameters.{name}`"
         option = meant(name)
         if option is None or last_part(name) in ABSENT:
             why = ABSENT.get(last_part(name), "").split(":")[0].split(";")[0]
             found.dropped.append(f"`{name}`{_held(content)}" + (f" ({why})" if why else ""))
+            continue
+        if not isinstance(content, dict) and not isinstance(content, list):
+            content = {"value": content}  # a value that stands bare
+        if option in exact and plain(name) != option.partition(".")[2]:
+            found.dropped.append(f"`{name}`{_held(content)}, since `{option.partition('.')[2]}` is there")
             continue
         if option in by_option:
             problems.append(f"{where} and `parameters.{by_option[option]}` both mean `{option}`; keep one of them.")
@@ -290,7 +298,7 @@ def _translated(option: str, name: str, values: list[Any], found: Translated) ->
     lost = [str(value) for value, new in zip(values, ours, strict=True) if new is None]
     if lost:
         found.dropped.append(f"the values {few(lost)} of `{name}`, which are not here")
-    return list(dict.fromkeys(value for value in ours if value is not None))
+    return list({repr(value): value for value in ours if value is not None}.values())
 
 
 def _letters(value: Any) -> str:
@@ -314,6 +322,12 @@ def _weights(value: Any) -> Any:
 def _freeze(value: Any) -> Any:
     if isinstance(value, bool):
         return "all" if value else "none"
+    return value
+
+
+def _augment(value: Any) -> Any:
+    if isinstance(value, bool):
+        return None if value else "none"
     return value
 
 
@@ -345,6 +359,7 @@ _WORDS: dict[str, Callable[[Any], Any]] = {
     "backbone": _backbone,
     "weights": _weights,
     "freeze": _freeze,
+    "augment": _augment,
     "optimizer": _one_of({"sgd": "sgd", "adam": "adam", "adamw": "adamw", "momentum": "sgd", "sgdmomentum": "sgd"}),
     "schedule": _one_of(_SCHEDULES),
     "criterion": _criterion,

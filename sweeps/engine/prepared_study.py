@@ -297,6 +297,7 @@ class PreparedStudy:
             num_trials=len(self.plan.trials) + self.plan.to_ask,
             command=command,
             coinciding=self.plan.coinciding,
+            invalid=stored.invalid if stored else {},
             out="." if self.out == Path.cwd() else os.path.relpath(self.out),
         )
 

@@ -56,7 +56,6 @@ class Scheduler:
         work: folder for what runs keep while they go on.
         todo: seed runs that wait; more may be added while it runs.
         ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
-        begin: told of the trial of a seed run that starts by itself.
         write: keeps seed runs that have ended.
     """
 
@@ -71,7 +70,6 @@ class Scheduler:
         commit: str | None,
         todo: deque[Todo],
         ask: Callable[[], bool],
-        begin: Callable[[TrialRecord], None],
         write: Callable[[Sequence[tuple[TrialRecord, SeedRun]]], None],
         outbox: Outbox,
         display: Display,
@@ -79,7 +77,7 @@ class Scheduler:
         self._study, self._reuse, self._num_slots = study, reuse, num_slots
         self._metric = study.study.metric
         self._work, self._networks, self._commit = work, networks, commit
-        self._todo, self._ask, self._begin, self._write = todo, ask, begin, write
+        self._todo, self._ask, self._write = todo, ask, write
         self._outbox, self._display = outbox, display
         self._groups: deque[list[Todo]] = deque()
         self._proven: set[Stored] = set()
@@ -104,8 +102,6 @@ class Scheduler:
             self._checking.add(train.features)
             check = Work(runs=tuple(group), train=train, is_check=True, started=now())
             return Job(item=check, task=Check(train=train))
-        if len(group) == 1:  # heads side by side are done before anybody could look
-            self._begin(group[0].trial)
         return Job(item=Work(runs=tuple(group), train=train, is_check=False, started=now()), task=train)
 
     def _next_group(self) -> list[Todo] | None:

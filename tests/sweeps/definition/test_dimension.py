@@ -124,7 +124,7 @@ def test_what_cannot_be_drawn_is_refused(name: str, written: Any, message: str) 
 
 def test_a_sampler_proposes_whole_numbers_and_knows_them_again() -> None:
     optuna = pytest.importorskip("optuna")
-    from sweeps.storage.optuna_study import _stored, _suggest
+    from sweeps.planning.sampler import _stored, _suggest
 
     for written in (
         {"distribution": "log_uniform_values", "min": 8, "max": 500},

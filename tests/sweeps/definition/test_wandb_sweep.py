@@ -226,6 +226,16 @@ def test_blocks_of_ours_in_the_same_file_win(tmp_path: Path) -> None:
     assert "`epochs`, since `trial.epochs` is given" in got.notes[0]
 
 
+def test_bare_values_and_second_names_of_an_option(tmp_path: Path) -> None:
+    text = (
+        "method: grid\nparameters: {lr: {values: [0.1, 0.2]}, epochs: 3, aug: {value: true}, augment: {value: hflip}}"
+    )
+    got = compose([write(tmp_path, text), *IMAGES, *SEEDS, "trial.backbone=resnet18", "trial.optimizer=sgd",
+                   "trial.batch_size=8"])  # fmt: skip
+    assert (first(got).epochs, first(got).augment) == (3, ("hflip",))
+    assert "`aug` (True), since `augment` is there" in got.notes[0]
+
+
 def test_the_command_line_wins_over_a_sweep(tmp_path: Path) -> None:
     got = compose([write(tmp_path, GRID), *IMAGES, *SEEDS, "trial.lr=0.5", "trial.epochs=1", "study.metric=val/f1",
                    "study.direction=maximize"])  # fmt: skip
@@ -238,7 +248,7 @@ def test_the_command_line_wins_over_a_sweep(tmp_path: Path) -> None:
         ("method: grid\nparametres: {}", "`parametres` is no option of a W&B sweep; did you mean `parameters`"),
         ("method: gird\nparameters: {lr: {values: [1]}}", "did you mean `grid`"),
         ("method: grid\nparameters: [1]", "`parameters` must be a mapping"),
-        ("method: grid\nparameters: {lr: 3}", "`parameters.lr` must be a mapping"),
+        ("method: grid\nparameters: {lr: [3]}", "`parameters.lr` must be a mapping"),
         ("method: random\nparameters: {lr: {distribution: normal, mu: 0.1, sigma: 0.01}}", "min: 0.08, max: 0.12"),
         ("method: grid\nparameters: {a.lr: {value: 1}, b.lr: {value: 2}}", "both mean `trial.lr`; keep one"),
         ("method: grid\nmetric: {name: val_acc, goal: minimize}\nparameters: {lr: {value: 1}}", "must be maximize"),
