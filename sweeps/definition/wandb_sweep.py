@@ -322,7 +322,8 @@ def _weights(value: Any) -> Any:
 def _freeze(value: Any) -> Any:
     if isinstance(value, bool):
         return "all" if value else "none"
-    return value
+    # elsewhere a number counts layers, which are others there
+    return value if isinstance(value, str) or (isinstance(value, int | float) and 0 <= value <= 1) else None
 
 
 def _augment(value: Any) -> Any:
@@ -389,7 +390,7 @@ def lacking(found: Translated, given: set[str]) -> dict[str, str]:
     hidden = [name for name in HEAD_OPTIONS if f"trial.{name}" in held]
     if hidden and "trial.head" not in held:
         heads = [head for head in HEADS if all(name in options_of(head) for name in hidden)]
-        wanted["trial.head"] = f"`{'` and `'.join(hidden)}` work with {' or '.join(heads)}"
+        wanted["trial.head"] = f"`{'` and `'.join(hidden)}` go with {' or '.join(heads)}"
     return {option: why for option, why in wanted.items() if option not in given}
 
 
