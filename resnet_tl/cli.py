@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
-from resnet_tl.config import MOST_THREADS, DataConfig, TrialConfig, check_together
+from resnet_tl.config import MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
+from resnet_tl.model import weights
 from resnet_tl.option_text import expand, nearest, parse_words, validate
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
@@ -120,7 +121,11 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
     data = prepare(found["data"], cache)
     check_together(found["trial"], found["data"], len(data.classes))
+    check_scored(found["trial"].monitor, data.num_classes_in("val"))
     print(describe_data(data))
+    if weights.identity(found["trial"].weights, found["trial"].backbone).startswith("sha256:"):
+        for sentence in weights.check(found["trial"].weights, found["trial"].backbone):
+            print(sentence)
     return FitRequest(
         trial=found["trial"],
         data=data,

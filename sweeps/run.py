@@ -35,7 +35,6 @@ from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import num_trained
-from resnet_tl.model import imagenet
 from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
@@ -71,6 +70,11 @@ def main(words: Sequence[str] | None = None) -> int:
     _require_folder(expand(definition.run.out, "run.out"))
     for note in definition.notes:
         print(note)
+    if definition.study.tables or definition.study.figures:
+        from sweeps.reporting.rehearsal import undrawable
+
+        for sentence in undrawable(definition):
+            print(f"warning: {sentence}")
     if definition.run.dry_run:
         return _dry_run(definition)
     command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
@@ -110,10 +114,9 @@ def _run(definition: Definition, command: str) -> int:
     name = definition.study.name
     place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
     ledger = database_of(out).read()
-    results = from_ledger(ledger, name)
+    results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
-    written = write_report(results, report, ledger=ledger, out=out)
-    ledger.close()
+    written = write_report(results, report)
     if written.pictures and outcome.ran:
         from sweeps.tracking.mlflow_files import publish
 
@@ -125,6 +128,7 @@ def _run(definition: Definition, command: str) -> int:
     tables = [block for block in own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    ledger.close()
     for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()
@@ -168,7 +172,7 @@ def _dry_run(definition: Definition) -> int:
     finally:
         if ledger:
             ledger.close()
-    prepared.require_start()
+    said = prepared.require_start()
     plan, study, data = prepared.plan, definition.study, prepared.data
     images = data.num_images
     print(f"{study.name}: {study.question}")
@@ -177,7 +181,7 @@ def _dry_run(definition: Definition) -> int:
         f"{len(data.classes)} classes, {data.channels} channel(s), "
         f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
-    print(describe_data(data))
+    print("\n".join([describe_data(data), *said]))
     if data.skipped:
         print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:
@@ -211,10 +215,6 @@ def _dry_run(definition: Definition) -> int:
         print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
     for line in _shared(prepared):
         print(line)
-    names = dict.fromkeys(prepared.weights_identity(config) for config in prepared.probes())
-    for where in map(imagenet.describe, names):
-        if where:
-            print(f"weights: {where}")
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
     todo = len(plan.todo) + plan.to_ask * len(study.seeds)
     print(f"{count(total, 'seed run')} in all, {total - todo} done, {todo} to do")

@@ -47,16 +47,6 @@ def test_a_space_that_often_breaks_a_rule_is_warned_of(home: Path, capsys: pytes
     assert "warning" not in told(capsys, f"{lr}, warmup_epochs: {{min: 0, max: 1}}, epochs: {{min: 2, max: 10}}")
 
 
-def test_weights_to_be_downloaded_are_named_with_their_size(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    space = "lr: {min: 0.01, max: 0.1}"
-    words = ("trial.weights=imagenet", "trial.epochs=1")
-    assert "weights: resnet18/IMAGENET1K_V1 will be downloaded, 45 MB, to" in told(capsys, space, *words)
-    place = home / "cache" / "torch" / "hub" / "checkpoints"
-    place.mkdir(parents=True)
-    (place / "resnet18-f37072fd.pth").write_bytes(b"")
-    assert "resnet18/IMAGENET1K_V1 is in torch's cache" in told(capsys, space, *words)
-
-
 def test_a_million_values_take_no_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.perf_counter()
     told(capsys, "lr: {min: 0.01, max: 0.1}, epochs: {min: 1, max: 1000000}, head_width: {min: 1, max: 1000000}",
