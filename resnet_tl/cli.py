@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.address import without_secrets
-from resnet_tl.config import DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
@@ -39,7 +39,8 @@ def entry(main: Callable[[], int]) -> None:
         sys.stderr.close()
         status = 0
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
+        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"error: a file could not be read or written: {without_secrets(where)}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -67,7 +68,7 @@ class _Plain(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=Tr
 
     seed: int = Field(0, ge=0)
     """Decides head weights, sample order, augmentation and dropout."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_THREADS)
     """CPU threads."""
     device: str = "cpu"
     """cpu, cuda or cuda:1."""

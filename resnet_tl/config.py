@@ -4,19 +4,24 @@ The option names are flat and short and are relied upon by scripts and study fil
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
 from resnet_tl.metrics import METRICS, metric_of
+from resnet_tl.option_text import LARGEST, NOT_BUILT
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
+MOST_SIDE = 16_384
+"""Pixels of a square; one image of them takes 3 GB as float32."""
+MOST_THREADS = 1024
 FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
     HeadName = str
@@ -27,27 +32,60 @@ FINITE_AUGMENTATIONS = ("five_crop", "hflip", "vflip")
 """Those under which an image has few views, all of which can be computed beforehand."""
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
+    """Options that people write: unknown ones are refused, and values mean what they look like."""
+
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
+        arbitrary_types_allowed=True,
         use_attribute_docstrings=True,  # --help shows them
     )
+    reserved: ClassVar[tuple[str, ...]] = ()
+    """Names that will mean something: refused as not built, where any other unknown name is taken for a slip."""
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _true_is_no_number(cls, values: Any) -> Any:
-        # pydantic reads True as 1; somebody who writes `epochs: true` made a mistake
-        if isinstance(values, dict):
-            for name, value in values.items():
-                field = cls.model_fields.get(name)
-                if value is True and field is not None and field.annotation is not bool:
-                    raise ValueError(f"`{name}` must not be `true`")
-        return values
+    def _as_it_looks(cls, value: Any, info: ValidationInfo) -> Any:
+        """`none` leaves an option open; true is no number, though pydantic reads it as 1."""
+        types, choices = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if Any in types:
+            return value
+        if value in ("none", "off") and NoneType in types and str not in types and value not in choices:
+            return None
+        if isinstance(value, bool) and bool not in types and not any(choice is value for choice in choices):
+            what = f"one of {', '.join(_word(choice) for choice in choices)}" if choices else "a number"
+            raise ValueError(
+                f"must not be `{_word(value)}`, but {what if choices or {int, float} & types else 'words'}"
+            )
+        if {int, tuple} & types:
+            for number in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(number, int | float) and abs(number) > LARGEST:
+                    raise ValueError(f"must be at most {LARGEST}")
+        return value
 
 
-class TrialConfig(_Options):
+def _kinds(annotation: Any) -> tuple[set[Any], tuple[Any, ...]]:
+    """The types that an option takes, and the values where it takes certain ones only."""
+    if get_origin(annotation) is Literal:
+        return set(), get_args(annotation)
+    if get_origin(annotation) not in (Union, UnionType):
+        return {get_origin(annotation) or annotation}, ()
+    parts = [_kinds(part) for part in get_args(annotation)]
+    return set[Any]().union(*(types for types, _ in parts)), tuple(value for _, values in parts for value in values)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def integer_options() -> tuple[str, ...]:
+    """Options of a trial that are whole numbers."""
+    return tuple(name for name, field in TrialConfig.model_fields.items() if int in _kinds(field.annotation)[0])
+
+
+class TrialConfig(Options):
     """One point of a search space: everything about a fine-tuning run but its seed and its images."""
 
     backbone: Backbone
@@ -199,8 +237,10 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
     return option not in OPTIONS or head not in HEADS or option in options_of(head)
 
 
-class DataConfig(_Options):
+class DataConfig(Options):
     """Which images, cut into which splits, at which size."""
+
+    reserved = ("skip_flagged", "url", "sha256", "synthetic")
 
     source: str
     """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
@@ -210,12 +250,12 @@ class DataConfig(_Options):
     labels: str | None = None
     """For images that do not stand in class folders: a CSV, in `root` or elsewhere, with the columns `file` (a path
     below `root`) and `label`, and `split` where the data states its splits."""
-    size: int | None = Field(None, ge=8)
+    size: int | None = Field(None, ge=8, le=MOST_SIDE)
     """Pixels of the short side, then of the centre square cut from it. Without it all images must be of one size."""
     resize: Literal["crop", "pad", "squash"] = "crop"
     """How an image becomes a square of `size`: the centre of it (`crop`), the whole of it with black borders (`pad`),
     or the whole of it with its sides changed unequally (`squash`)."""
-    crop: int | None = Field(None, ge=8)
+    crop: int | None = Field(None, ge=8, le=MOST_SIDE)
     """Pixels of the square fed to the network: the centre, or anywhere with `trial.augment: random_crop`, the
     centre or a corner with `five_crop`."""
     channels: Literal[1, 3] | None = None
@@ -243,13 +283,13 @@ class DataConfig(_Options):
     truncated: Literal["refuse", "fill"] = "refuse"
     """What becomes of JPEG files that end too early: broken images, or as far as they go, with grey for the rest."""
     shifted: str | None = None
-    """Reserved."""
+    """Not built yet: images taken under other conditions, to be scored beside `test`."""
 
     @field_validator("shifted")
     @classmethod
     def _not_built(cls, value: str | None) -> str | None:
         if value is not None:
-            raise ValueError("is not built yet; leave it out")
+            raise ValueError(NOT_BUILT)
         return value
 
     @model_validator(mode="after")

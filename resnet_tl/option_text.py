@@ -1,6 +1,7 @@
 """Text that people write into validated values: strict YAML, `key=value` words, and errors that help."""
 
 import difflib
+import math
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,23 +14,52 @@ from resnet_tl.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+NOT_BUILT = "is not built yet; leave it out"
+
+LARGEST = 2**53
+"""Whole numbers up to here are exact in JSON, in databases and as floats."""
+MOST_VALUES = 100_000
+"""Values of a YAML text, an alias counted with all it stands for each time: nine lines of aliases can make 10^9."""
+MOST_LEVELS = 50
+"""Lists and mappings within each other."""
+MOST_NAMES = 12
+"""Names that an error message lists where none is like the one given."""
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+"""Characters that a terminal obeys, that no file name may hold, or that cannot be written as UTF-8."""
+
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML as people mean it: `off` is a word, `1e-3` a number, `2024-01-01` a text, a key stands once."""
 
 
-_StrictLoader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-    (
-        "float",
+_SCALARS = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    "float": (
         r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+0123456789.",
     ),
-):
+}
+"""What is no text: pattern, and the characters it may begin with."""
+_StrictLoader.yaml_implicit_resolvers = {}
+for _tag, (_pattern, _first) in _SCALARS.items():
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def _whole(text: str) -> int:
+    # Python refuses to read integers of thousands of digits
+    value = int(text) if len(text) <= 20 else None
+    if value is None or abs(value) > LARGEST:
+        raise ValueError(f"a whole number must be at most {LARGEST}, but got one of {len(text.lstrip('+-'))} digits")
+    return value
+
+
+def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    try:
+        return _whole(str(loader.construct_scalar(node)))
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
 def _construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
@@ -47,22 +77,99 @@ def _construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 def load_yaml(text: str, where: str) -> Any:
     """Parses YAML.
 
     Raises:
-        ConfigError: the text is no YAML, or a key stands twice; names the line.
+        ConfigError: the text is no YAML, or a key stands twice; names the line. Or it holds more than anybody writes.
     """
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        content = yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: not valid YAML: {error.problem or error.context}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {error}.") from None
+    except RecursionError:
+        raise ConfigError(_too_deep(where)) from None
+    except (ValueError, OverflowError, AttributeError) as error:  # what a tag says and its text is not: `!!float x`
+        raise ConfigError(f"{where}: not valid YAML: {error}.") from None
+    require_modest(content, where)
+    return content
+
+
+def _too_deep(where: str) -> str:
+    return f"{where}: must hold at most {MOST_LEVELS} lists and mappings within each other, but holds more."
+
+
+def require_modest(content: Any, where: str) -> None:
+    """Refuses what would take all memory or the stack further on, or be no text everywhere.
+
+    Raises:
+        ConfigError: too many values or levels, control characters, or values that are no plain ones.
+    """
+    waiting = [(content, 1)]
+    count = 0
+    while waiting:
+        value, level = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise ConfigError(
+                f"{where}: must hold at most {MOST_VALUES:,} values, but holds more (an alias such as `*name` counts "
+                "with all it stands for)."
+            )
+        if level > MOST_LEVELS:
+            raise ConfigError(_too_deep(where))
+        if isinstance(value, dict):
+            waiting += [(part, level + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            waiting += [(part, level + 1) for part in value]
+        elif isinstance(value, str):
+            found = CONTROL.search(value)
+            if found:
+                raise ConfigError(
+                    f"{where}: text must be printable characters in UTF-8, but {brief(value)} holds {found[0]!a}."
+                )
+        elif not isinstance(value, int | float | None):
+            raise ConfigError(f"{where}: must hold plain values, but holds a {type(value).__name__}: {brief(value)}.")
+
+
+def scalar(text: str) -> Any:
+    """What a cell of a file holds: a number, true, false or nothing as YAML has them; any other text is itself.
+
+    Raises:
+        ValueError: a number that is not finite, or larger than can be stored.
+    """
+    for kind, (pattern, _) in _SCALARS.items():
+        if re.fullmatch(pattern, text):
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return text.lower() == "true"
+            if kind == "int":
+                return _whole(text)
+            value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            if not math.isfinite(value):
+                raise ValueError("a number must be finite")
+            return value
+    return text
+
+
+def few(values: Iterable[Any]) -> str:
+    """Values in a row for an error message, which says how many more there are."""
+    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in map(str, values)]
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def brief(value: Any, most: int = 80) -> str:
+    """A value as an error message shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def load_yaml_file(path: Path) -> dict[str, Any]:
@@ -87,11 +194,13 @@ def _kind(content: Any) -> str:
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     """The valid names closest to a mistyped one, as the end of an error message."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=most, cutoff=0.5)
+    valid = sorted(map(str, valid))
+    by_look = {one.lower().replace("-", "_"): one for one in reversed(valid)}
+    look = name[:100].lower().replace("-", "_")
+    close = difflib.get_close_matches(look, by_look, n=most, cutoff=0.5)
     if close:
-        return "did you mean " + " or ".join(f"`{c}`" for c in close) + "?"
-    return "valid: " + ", ".join(valid) + "."
+        return "did you mean " + " or ".join(f"`{by_look[c]}`" for c in close) + "?"
+    return f"valid: {few(valid)}."
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
@@ -118,7 +227,10 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
         if kind == "extra_forbidden":
             name = ".".join([where, *parts]) if where else ".".join(parts)
             hint = nearest(parts[-1], model.model_fields) if len(parts) == 1 else ""
-            found[name] = f"`{name}` is not an option; {hint}".rstrip("; ")
+            if len(parts) == 1 and parts[0] in getattr(model, "reserved", ()):
+                found[name] = f"`{name}` {NOT_BUILT}."
+            else:
+                found[name] = f"`{name}` is not an option; {hint}".rstrip("; ")
         elif kind == "missing":
             name = ".".join([where, *parts]) if where else ".".join(parts)
             found[name] = f"`{name}` must be given; it has no default."
@@ -132,7 +244,16 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
                 continue
             if kind in ("tuple_type", "list_type"):
                 message = "must be a list such as [0, 1, 2]"
-            text = f"{message}, but got {value!r}" if not isinstance(value, dict) else message
+            elif kind == "too_short":
+                message = "must list at least one, such as [0, 1, 2]"
+            elif kind == "string_type":
+                message = "must be a word"
+            elif kind in ("dict_type", "model_type", "model_attributes_type"):
+                message = "must be a mapping, `{name: value}`"
+            # what pydantic tried, behind the comma, is no news to the user
+            message = message.split(", unable to parse")[0]
+            # some rules say themselves what was got
+            text = message if "must not be" in message or NOT_BUILT in message else f"{message}, but got {brief(value)}"
             if kind == "literal_error" and isinstance(value, str):
                 allowed = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
                 text += f"; {nearest(value, allowed)}"

@@ -197,7 +197,7 @@ def _check(values: dict[str, Any]) -> None:
     if "check" in values:
         raise ConfigError("`check` goes with docs=PLACES.")
     form = values.get("format", "markdown")
-    if form not in SUFFIXES:
+    if not isinstance(form, str) or form not in SUFFIXES:
         raise ConfigError(
             f"`format` must be one of {', '.join(SUFFIXES)}, but got {form!r}; {nearest(str(form), SUFFIXES)}"
         )
@@ -226,6 +226,8 @@ def _from_ledger(ledger: Any, names: str, out: Path) -> "Results":
     from sweeps.reporting.reading import from_ledger
 
     found = [from_ledger(ledger, name, out) for name in _several(names)]
+    if not found:
+        raise ConfigError(f"`study=` must name a study, or several as [NAME,NAME], but got {names}.")
     return found[0] if len(found) == 1 else combine(found)
 
 

@@ -5,7 +5,7 @@
     python -m sweeps.run study=my_study.yaml run.workers=2 run.out=results
     python -m sweeps.run study=resnet18_heads data.root=my_images study.seeds=[0,1,2,3,4] run.dry_run=true
 
-study=NAME_OR_FILE     a study that comes with the project (--list shows them), or a YAML file of yours
+study=NAME_OR_FILE     a study of the project (--list shows them), or a YAML file: yours, or a whole W&B sweep
 data=GROUP             image_folder, arrays, digits or cifar10; with data.root=FOLDER
 trial.x=VALUE          a parameter for all trials; pins x if the study searches it
 study.space={…}        another search space, in the vocabulary of W&B sweeps
@@ -22,6 +22,7 @@ Starting a study again finishes what is missing and repeats nothing.
 Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from rich.console import Console
 from resnet_tl.address import word_without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import num_trained
 from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose, shipped
@@ -43,6 +45,10 @@ from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
+
+
+OFTEN = 0.05
+"""Share of a space's points that break a rule, from which on a dry run warns."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -63,6 +69,9 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{study.name}\n    {study.question}")
         return 0
     definition = compose(words)
+    _require_folder(expand(definition.run.out, "run.out"))
+    for note in definition.notes:
+        print(note)
     hand_over(definition.run.tracking_uri)
     _rehearse(definition)
     if definition.run.dry_run:
@@ -82,6 +91,12 @@ def _run(definition: Definition, command: str) -> int:
     console = Console(stderr=False, soft_wrap=True)
     try:
         outcome = drive(definition, command=command, console=console)
+    except OSError as error:
+        if error.filename is None or not Path(str(error.filename)).is_relative_to(out.absolute()):
+            raise
+        raise ConfigError(
+            f"`run.out` must be a folder in which files can be written, but not so {error.filename}: {error.strerror}."
+        ) from None
     except KeyboardInterrupt:
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
@@ -144,12 +159,21 @@ def _rehearse(definition: Definition) -> None:
             print(f"warning: {sentence}")
 
 
+def _require_folder(out: Path) -> None:
+    """`run.out` is a folder, or can become one."""
+    there = next((place for place in (out.absolute(), *out.absolute().parents) if os.path.lexists(place)), out)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "is no folder" if not there.is_dir() else "cannot be written"
+        raise ConfigError(f"`run.out` must be a folder in which files can be written, but {there} {what}.")
+
+
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _dry_run(definition: Definition) -> int:
     from sweeps.engine.prepared_study import prepare_study
+    from sweeps.reporting.cells import count
     from sweeps.storage.database import database_of
 
     database = database_of(expand(definition.run.out, "run.out"))
@@ -188,16 +212,23 @@ def _dry_run(definition: Definition) -> int:
     for left_out, kept in plan.coinciding:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
     if plan.to_ask:
-        print(f"{plan.to_ask} more trials will be proposed by {study.method}")
+        print(f"{count(plan.to_ask, 'more trial')} will be proposed by {study.method}")
+    if not study.is_listed:
+        share, rule = definition.broken()
+        if share >= OFTEN:
+            print(
+                f"warning: about {share:.0%} of the points of this space break a rule between parameters and are "
+                f"skipped, such as {rule} Narrow the space, or give values that go together with `when` or `set`."
+            )
     if study.confirm:
         seeds = study.confirm.seeds
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-        print(f"then the best {study.confirm.top} run again on {len(seeds)} fresh seeds ({named})")
+        print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
     for line in _shared(prepared):
         print(line)
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
     todo = len(plan.todo) + plan.to_ask * len(study.seeds)
-    print(f"{total} seed runs in all, {total - todo} done, {todo} to do")
+    print(f"{count(total, 'seed run')} in all, {total - todo} done, {todo} to do")
     return 0
 
 

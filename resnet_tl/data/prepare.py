@@ -220,6 +220,16 @@ def _state(path: Path) -> tuple[str, str, int, int]:
     return str(path), "", stat.st_size, stat.st_mtime_ns
 
 
+def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
+    """A sentence for each share that is to be cut off as a split which the data states itself."""
+    fields = DataConfig.model_fields
+    return [
+        f"`data.{name}` has no effect: the data brings its own {split}."
+        for split, name in (("val", "val_fraction"), ("test", "test_fraction"))
+        if split in stated and getattr(config, name) != fields[name].default
+    ]
+
+
 def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Decodes, checks and stores; returns the fingerprint with what belongs to the request alone, and the names."""
     found = _decode(source, folder / "raw")
@@ -232,6 +242,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         *source.said,
         *([f"{found.num_filled} JPEG files end too early and are used as far as they go."] if found.num_filled else []),
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
+        *_idle_fractions(config, {source.given[index] for index in kept}),
     ]
     problems = list(source.problems)
     if bad and not config.skip_bad and source.names:  # where nothing stands in its place, one sentence says so

@@ -7,19 +7,22 @@ user's, since Hydra has no notion of a path there and accepts `off` as False.
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.config import DataConfig, Options, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import expand, load_yaml_file, nearest
-from sweeps.definition.config import TOP_LEVEL, Definition, RunConfig, StudyConfig, build
+from resnet_tl.option_text import CONTROL, NOT_BUILT, brief, expand, load_yaml_file, nearest, require_modest
+from sweeps.definition import wandb_sweep
+from sweeps.definition.check import TOP_LEVEL, build
+from sweeps.definition.config import Definition, RunConfig, StudyConfig
+from sweeps.definition.names import ABSENT, hint, meant
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 DEFAULT_STUDY = "quickstart"
+MOST_PROBLEMS = 50
+"""That are told at once; a list of a thousand wrong values has a thousand."""
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
 """Options taken letter by letter, whatever characters they hold."""
@@ -58,40 +61,63 @@ def compose(words: Sequence[str]) -> Definition:
     problems: list[str] = []
     study_word, data_word, literal, overrides = _sort_words(words, problems)
     parsed = _parse_overrides(overrides, problems)
-    if study_word is None and (data_word or {"data.root", "data.source"} & ({key for key, _ in parsed} | set(literal))):
+    keys = {key for key, _ in parsed} | set(literal)
+    if study_word is None and (data_word or {"data.root", "data.source"} & keys):
         problems.append(f"`study=` must be given with data of your own; {DEFAULT_STUDY} is about its own images.")
+    notes: list[str] = []
+    lacks: dict[str, str] = {}
     try:
-        raw = _study_file(study_word if study_word is not None else DEFAULT_STUDY)
+        path = _study_file(study_word if study_word is not None else DEFAULT_STUDY)
+        raw = load_yaml_file(path)
+        if wandb_sweep.is_wandb_sweep(raw):
+            sweep = wandb_sweep.translate(raw, path)
+            notes.append(sweep.note(path.name))
+            lacks = wandb_sweep.lacking(sweep, keys | ({"data.source"} if data_word else set()))
+            raw = sweep.raw
         _refuse_interpolation(raw, "")
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
-    keys = {key for key, _ in parsed} | set(literal)
-    if "study.space" in keys:
-        raw["study"] = (raw.get("study") or {}) | {"space": {}}  # replaced, where Hydra would merge
-    raw = _merge(raw, data_word, [text for _, text in parsed])
-    _refuse_interpolation(raw, "")
-    wrong = [f"`{group}` must be a mapping, but got {raw[group]!r}." for group in TOP_LEVEL if _no_mapping(raw, group)]
-    if wrong:
-        raise ConfigError(*problems, *wrong)
-    space = (raw.get("study") or {}).get("space")
-    if isinstance(space, dict) and set(space) == {"parameters"}:  # a block of W&B, pasted with its heading
-        raw["study"]["space"] = space["parameters"]
-    for key, value in literal.items():
-        group, name = key.split(".")
-        raw.setdefault(group, {})[name] = value
-    _pin(raw, keys)
+    if lacks:
+        problems += [*notes, wandb_sweep.missing(lacks)]
     try:
+        _require_mappings(raw)
+        if "study.space" in keys:
+            raw["study"] = (raw.get("study") or {}) | {"space": {}}  # replaced, where Hydra would merge
+        raw = _merge(raw, data_word, [text for _, text in parsed])
+        _refuse_interpolation(raw, "")
+        _require_mappings(raw)
+        space = raw["study"].get("space")
+        if isinstance(space, dict) and set(space) == {"parameters"}:  # a block of W&B, pasted with its heading
+            raw["study"]["space"] = space["parameters"]
+        for key, value in literal.items():
+            group, name = key.split(".")
+            raw[group][name] = value
+        _pin(raw, keys)
         narrowed = any(key.startswith(("study.space", "study.method", "trial.")) for key in keys)
         definition = build(raw, narrowed=narrowed)
     except ConfigError as error:
-        raise ConfigError(*problems, *error.problems) from None
+        # what a sweep lacks is said once
+        rest = [
+            text for text in error.problems if not text.startswith(tuple(f"`{name}` must be given" for name in lacks))
+        ]
+        every = list(dict.fromkeys((*problems, *rest)))
+        more = [f"… and {len(every) - MOST_PROBLEMS} more problems."] if len(every) > MOST_PROBLEMS else []
+        raise ConfigError(*every[:MOST_PROBLEMS], *more) from None
     if problems:
         raise ConfigError(*problems)
-    return definition
+    return replace(definition, notes=tuple(notes))
 
 
-def _no_mapping(raw: dict[str, Any], group: str) -> bool:
-    return not isinstance(raw.get(group, {}), dict)
+def _require_mappings(raw: dict[str, Any]) -> None:
+    """Makes a mapping of a group that is left empty, and refuses anything else that is none."""
+    wrong = []
+    for group in TOP_LEVEL:
+        if raw.get(group) is None:
+            raw[group] = {}
+        elif not isinstance(raw[group], dict):
+            wrong.append(f"`{group}` must be a mapping, but got {brief(raw[group])}.")
+    if wrong:
+        raise ConfigError(*wrong)
 
 
 def _sort_words(words: Sequence[str], problems: list[str]) -> tuple[str | None, str | None, dict[str, str], list[str]]:
@@ -102,6 +128,9 @@ def _sort_words(words: Sequence[str], problems: list[str]) -> tuple[str | None, 
     for word in words:
         key, equals, value = word.partition("=")
         bare = key.lstrip("+")
+        if CONTROL.search(word):
+            problems.append(f"`{ascii(word)[1:-1]}` must be printable text in UTF-8.")
+            continue
         if bare in seen:
             problems.append(f"`{bare}` is given twice.")
         seen.add(bare)
@@ -125,13 +154,13 @@ def _sort_words(words: Sequence[str], problems: list[str]) -> tuple[str | None, 
     return study, data, literal, overrides
 
 
-def _study_file(name: str) -> dict[str, Any]:
+def _study_file(name: str) -> Path:
     shipped_path = CONF / "study" / f"{name}.yaml"
     if re.fullmatch(r"[\w\-]+", name) and shipped_path.exists():
-        return load_yaml_file(shipped_path)
+        return shipped_path
     path = expand(name, "study")
     if path.is_file():
-        return load_yaml_file(path)
+        return path
     names = [study.name for study in shipped()]
     raise ConfigError(
         f"`study=` must name a study or a YAML file that exists, but got {name!r}; {nearest(name, names)} "
@@ -150,9 +179,18 @@ def _parse_overrides(overrides: Iterable[str], problems: list[str]) -> list[tupl
         try:
             override = parser.parse_override(word)
             value = override.value()
-        except HydraException as error:
-            first = str(error).splitlines()[0]
-            problems.append(f"`{word}` cannot be read: {first}. Quote values with special characters: key='\"a,b\"'.")
+            require_modest(_bare(value), f"`{word[:40]}`")
+        except HydraException:
+            problems.append(
+                f"`{word[:200]}` cannot be read: brackets and quotes must close, and a value with special characters "
+                "stands in quotes, key='\"a,b\"'."
+            )
+            continue
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        except (RecursionError, ValueError):  # nested too deep, or thousands of digits
+            problems.append(f"`{word[:40]}…` cannot be read: it is nested too deep, or has too many digits.")
             continue
         key = str(override.key_or_group)
         problem = _unknown(key)
@@ -171,22 +209,34 @@ def _parse_overrides(overrides: Iterable[str], problems: list[str]) -> list[tupl
     return found
 
 
+def _bare(value: Any) -> Any:
+    """A value of Hydra's parser without the quotes that it remembers; other things, such as sweeps, as their text."""
+    if isinstance(value, dict):
+        return {str(key): _bare(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
+    return value if isinstance(value, int | float | None) else str(getattr(value, "text", value))
+
+
 def _unknown(key: str) -> str | None:
     group, _, rest = key.partition(".")
     name = rest.split(".")[0]
-    models: dict[str, type[BaseModel]] = {
+    models: dict[str, type[Options]] = {
         "study": StudyConfig,
         "trial": TrialConfig,
         "data": DataConfig,
         "run": RunConfig,
     }
+    if group in models and name in models[group].reserved:
+        return f"`{key}` {NOT_BUILT}."
     if group not in TOP_LEVEL:
         everything = list(TOP_LEVEL) + [f"{g}.{n}" for g, model in models.items() for n in model.model_fields]
         close = [f"{g}.{group}" for g, model in models.items() if group in model.model_fields]
-        hint = f"did you mean `{close[0]}`?" if close else nearest(key, everything)
-        return f"`{key}` is not an option; {hint}"
+        option = close[0] if close else meant(key) if group not in ABSENT else None
+        said = f"did you mean `{option}`?" if option else ABSENT.get(group) or nearest(key, everything)
+        return f"`{key}` is not an option; {said}"
     if group in models and name and name not in models[group].model_fields:
-        return f"`{key}` is not an option; {nearest(name, models[group].model_fields)}"
+        return f"`{key}` is not an option; {hint(name, models[group].model_fields, group=group)}"
     return None
 
 
@@ -254,5 +304,8 @@ def _pinned(alternative: Any, value: Any) -> Any:
     pinned: dict[str, Any] = {"value": value}
     if "when" in alternative:
         pinned["when"] = alternative["when"]
-    sets = {k: v for k, v in (alternative.get("set") or {}).items() if k == value}
+    given = alternative.get("set")
+    if not isinstance(given, dict):  # which is refused where the space is read
+        return pinned | ({} if given is None else {"set": given})
+    sets = {k: v for k, v in given.items() if k == value}
     return pinned | ({"set": sets} if sets else {})

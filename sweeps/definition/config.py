@@ -3,39 +3,28 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from resnet_tl.address import Address, parse
-from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
-from resnet_tl.head_spec import idle_head_options, options_of
 from resnet_tl.metrics import METRICS, metric_of
-from resnet_tl.option_text import nearest, validate
-from sweeps.definition.hypotheses import Hypothesis, canonical, parse_hypothesis, same
+from resnet_tl.option_text import NOT_BUILT, validate
+from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
-from sweeps.definition.space import Params, Space
-
-NOT_BUILT = "is not built yet; leave it out"
-
-
-class _Options(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,  # --help shows them
-    )
-
+from sweeps.definition.space import MOST_LISTED, Params, Space
 
 FIRST_FRESH_SEED = 1000
 """Of a confirmation that gives a number of seeds."""
+MOST_SEEDS = 10_000
+"""Of one trial; a slip of the keyboard in their number would fill the memory."""
+NUM_DRAWS = 1000
+"""Random points by which it is judged how often a space breaks a rule between parameters."""
 
 
-class ConfirmConfig(_Options):
+class ConfirmConfig(Options):
     """Which trials are run again, and on which seeds."""
 
     top: int = Field(ge=1)
@@ -49,6 +38,8 @@ class ConfirmConfig(_Options):
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 2:
                 raise ValueError("must be two or more, since one shows no spread")
+            if value > MOST_SEEDS:
+                raise ValueError(f"must be at most {MOST_SEEDS:,}")
             return tuple(range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + value))
         return value
 
@@ -61,6 +52,8 @@ class ConfirmConfig(_Options):
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError("must be different integers from 0 on")
+    if len(seeds) > MOST_SEEDS:
+        raise ValueError(f"must be at most {MOST_SEEDS:,}")
     return seeds
 
 
@@ -68,8 +61,10 @@ def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
     return "minimize" if metric_of(metric).better == "min" else "maximize"
 
 
-class StudyConfig(_Options):
+class StudyConfig(Options):
     """One question and how it is put."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("folds", "stop")
 
     name: str
     """Names the study in the ledger, in MLflow and in `reports/`."""
@@ -87,7 +82,7 @@ class StudyConfig(_Options):
     """Parameter name to values or a distribution, in the vocabulary of W&B sweeps."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Every trial is run once with each."""
-    trials: int | None = Field(None, ge=1)
+    trials: int | None = Field(None, ge=1, le=MOST_LISTED)
     """For random and bayes: how many different trials, in total."""
     metric: str = "val/accuracy"
     """What is optimised, as the mean over seeds at the selected epoch."""
@@ -102,6 +97,7 @@ class StudyConfig(_Options):
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
     pruner: None = None
+    """Not built yet: would end trials early that cannot win."""
 
     @model_validator(mode="before")
     @classmethod
@@ -130,8 +126,17 @@ class StudyConfig(_Options):
 
     @field_validator("confirm", mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
-        return None if value in ("none", "off") else value
+    def _confirm(cls, value: Any) -> Any:
+        if value in ("none", "off", None):
+            return None
+        if not isinstance(value, dict | ConfirmConfig):
+            raise ValueError("must be a mapping such as {top: 3, seeds: 10}")
+        return value
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _tables(cls, value: Any) -> tuple[Spec, ...]:
+        return parse_tables(value)
 
     @field_validator("figures", mode="before")
     @classmethod
@@ -158,11 +163,6 @@ class StudyConfig(_Options):
             raise ValueError(f"must be one of {', '.join(allowed)} (the test split never steers anything)")
         return value
 
-    @field_validator("tables", mode="after")
-    @classmethod
-    def _tables(cls, value: tuple[Any, ...]) -> tuple[Spec, ...]:
-        return parse_tables(value)
-
     @model_validator(mode="after")
     def _agree(self) -> "StudyConfig":
         expected = _direction_of(self.metric)
@@ -171,7 +171,7 @@ class StudyConfig(_Options):
         if self.is_listed and self.trials is not None:
             raise ValueError(f"`study.trials` belongs to random and bayes; {self.method} runs what its space lists")
         if not self.is_listed and self.trials is None:
-            raise ValueError(f"`study.trials` must be given for method={self.method}")
+            raise ValueError(f"`study.trials` must be given for method={self.method}: how many are to be tried")
         for where, specs in (("tables", self.tables), ("figures", self.figures)):
             for spec in specs:
                 lacking = spec.options.lacks(self)
@@ -195,17 +195,19 @@ class StudyConfig(_Options):
         return self.method in ("grid", "ablation")
 
 
-class RunConfig(_Options):
+class RunConfig(Options):
     """Where and how to run; nothing here changes a number."""
+
+    reserved: ClassVar[tuple[str, ...]] = ("address", "accept", "max_trials", "max_disk_gb")
 
     out: str = "."
     """Holds `studies.db`, `mlruns/` and `reports/`."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=MOST_THREADS)
     """Seed runs at a time. Default: one per GPU, or as many as the cores have room for `threads`."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads of each fit; fixed when the study is created (1 unless given), since it decides the last bits."""
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda|cuda:\d+)$")
-    """auto takes a GPU where there is one."""
+    device: str = "auto"
+    """auto takes a GPU where there is one; else cpu, cuda or cuda:1."""
     tracking_uri: Address | None = None
     """An MLflow server or database; default: `mlruns/mlflow.db` under `out`."""
     dry_run: bool = False
@@ -215,6 +217,7 @@ class RunConfig(_Options):
     executor: str = "local"
     """Where seed runs are done: `local` is this machine."""
     storage: None = None
+    """Not built yet: a PostgreSQL database in place of `studies.db`."""
     reuse: Literal["auto", "off"] = "auto"
     """auto computes what cannot change once for all seed runs, where that pays; off never. The results are the same."""
     cache_gb: float = Field(50.0, gt=0)
@@ -223,6 +226,21 @@ class RunConfig(_Options):
     """Which networks outlive the study: one for each seed run, that of the best trial in `mlruns/best`, or none.
     Predictions on val and test are always kept."""
     max_hours: None = None
+    """Not built yet: a time after which no seed run is begun."""
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda|cuda:[0-9]{1,4}", value):
+            raise ValueError("must be auto, cpu, cuda or cuda:1 (any number)")
+        return value
+
+    @field_validator("executor")
+    @classmethod
+    def _executor(cls, value: str) -> str:
+        if value == "ray":
+            raise ValueError(NOT_BUILT)
+        return value
 
     @field_validator("tracking_uri", mode="before")
     @classmethod
@@ -239,7 +257,7 @@ class RunConfig(_Options):
         return value
 
 
-class PretrainConfig(_Options):
+class PretrainConfig(Options):
     """Starting weights that a study makes for itself, once; named by `trial.weights`."""
 
     trial: dict[str, Any]
@@ -259,6 +277,8 @@ class Definition:
     data: DataConfig
     run: RunConfig
     pretrain: dict[str, PretrainConfig]
+    notes: tuple[str, ...] = ()
+    """How the request was read where that is not plain: a file of another program."""
 
     def points(self) -> Iterator[Params]:
         """The trials of a study that lists them."""
@@ -274,6 +294,31 @@ class Definition:
         values.setdefault("monitor", self.study.metric)
         return validate(TrialConfig, values, "trial")
 
+    def probes(self) -> list[TrialConfig]:
+        """Configurations that show every value of the space and both ends of every range, where they are valid.
+
+        Only points of a space that is sampled may break a rule between parameters; what is proposed then is skipped.
+        """
+        found = [trial for params in self.space.probes() if (trial := self.valid(params))]
+        return found or [trial for params in self.space.draws(NUM_DRAWS) if (trial := self.valid(params))][:1]
+
+    def valid(self, params: Mapping[str, Any]) -> TrialConfig | None:
+        """The full configuration at a point of the space; None where the point breaks a rule between parameters."""
+        try:
+            return self.trial(params)
+        except ConfigError:
+            return None
+
+    def broken(self) -> tuple[float, str]:
+        """Share of the space's points that break a rule between parameters, and the rule that the first one breaks."""
+        problems = []
+        for params in self.space.draws(NUM_DRAWS):
+            try:
+                self.trial(params)
+            except ConfigError as error:
+                problems.append(error.problems[0])
+        return len(problems) / NUM_DRAWS, problems[0] if problems else ""
+
     def stage_trial(self, stage: str, backbone: str) -> TrialConfig:
         """The configuration of a pretrain stage for a network of this depth.
 
@@ -287,117 +332,3 @@ class Definition:
                 f"The pretrain stage {stage} makes a {given['backbone']}, but `trial.backbone` is {backbone}."
             )
         return validate(TrialConfig, given, f"pretrain.{stage}.trial")
-
-
-TOP_LEVEL = ("study", "trial", "data", "run", "pretrain")
-
-
-def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
-    """Checks a composed configuration.
-
-    Args:
-        narrowed: the command line has another space than the file, so that some hypotheses may find nothing to compare.
-
-    Raises:
-        ConfigError: every problem at once.
-    """
-    problems = [f"`{key}` is not an option; {nearest(str(key), TOP_LEVEL)}" for key in raw if key not in TOP_LEVEL]
-    parts: dict[str, Any] = {}
-    wanted: list[tuple[str, Any, Any]] = [
-        ("study", StudyConfig, raw.get("study") or {}),
-        ("data", DataConfig, raw.get("data") or {}),
-        ("run", RunConfig, raw.get("run") or {}),
-    ]
-    for stage, content in (raw.get("pretrain") or {}).items():
-        wanted.append((f"pretrain.{stage}", PretrainConfig, content if isinstance(content, dict) else {}))
-    for where, model, values in wanted:
-        try:
-            parts[where] = validate(model, values, where)
-        except ConfigError as error:
-            problems += error.problems
-    base = raw.get("trial") or {}
-    unknown = [key for key in base if key not in TrialConfig.model_fields]
-    problems += [f"`trial.{key}` is not an option; {nearest(str(key), TrialConfig.model_fields)}" for key in unknown]
-    base = {key: value for key, value in base.items() if key not in unknown}
-    try:
-        space = Space.parse((raw.get("study") or {}).get("space") or {}, base)
-    except ConfigError as error:
-        raise ConfigError(*problems, *error.problems) from None
-    try:
-        if (raw.get("study") or {}).get("method") in ("grid", "ablation"):
-            space.require_finite()
-        if (raw.get("study") or {}).get("method") == "ablation":
-            space.require_unconditional()
-        _check_points(space, base)
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
-    definition = Definition(
-        study=parts["study"],
-        space=space,
-        base=base,
-        data=parts["data"],
-        run=parts["run"],
-        pretrain={stage: parts[f"pretrain.{stage}"] for stage in raw.get("pretrain") or {}},
-    )
-    _check_whole(definition, narrowed)
-    return definition
-
-
-def _check_points(space: Space, base: dict[str, Any]) -> None:
-    """Every point (for large spaces: points that show every value and both ends) must be a valid trial."""
-    problems: dict[str, None] = {}
-    for params in space.probes():
-        try:
-            validate(TrialConfig, space.apply(params, base), "trial")
-        except ConfigError as error:
-            problems |= dict.fromkeys(error.problems)
-    if problems:
-        raise ConfigError(*problems)
-
-
-def _check_whole(definition: Definition, narrowed: bool) -> None:
-    problems: list[str] = []
-    for params in definition.space.probes():
-        trial = definition.trial(params)
-        try:
-            check_together(trial, definition.data)
-            if trial.weights in definition.pretrain:
-                definition.stage_trial(trial.weights, trial.backbone)
-        except ConfigError as error:
-            problems += error.problems
-    problems += _idle_options(definition)
-    if not narrowed:
-        problems += _unknown_values(definition)
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
-
-
-def _idle_options(definition: Definition) -> list[str]:
-    """An option of heads that is given must have an effect on some head of the study."""
-    space = definition.space
-    given = {*definition.base, *(dimension.name for dimension in space.dimensions)}
-    given |= {other for dimension in space.dimensions for _, others in dimension.sets for other in others}
-    trials = [definition.trial(params) for params in space.probes()]
-    idle = [option for option in HEAD_OPTIONS if option in given]
-    idle = [option for option in idle if not any(option in options_of(trial.head) for trial in trials)]
-    return idle_head_options(trials[0], idle)
-
-
-def _unknown_values(definition: Definition) -> list[str]:
-    """A hypothesis must speak of values that the study runs."""
-    if not definition.study.is_listed:
-        return []
-    trials = [definition.trial(params) for params in definition.points()]
-    problems = []
-    for item in definition.study.hypotheses:
-        named = [(item.parameter, value) for value in item.values] + list(item.where.items())
-        for parameter, value in named:
-            there = dict.fromkeys(str(canonical(getattr(trial, parameter))) for trial in trials)
-            if not any(same(getattr(trial, parameter), value) for trial in trials):
-                problems.append(
-                    f"`study.hypotheses`: {parameter} is never {canonical(value)} in this study; it takes "
-                    f"{', '.join(there)}."
-                )
-    return problems

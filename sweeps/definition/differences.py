@@ -26,7 +26,18 @@ _ABSENT = object()
 
 
 def _shown(value: Any) -> str:
-    return "not set" if value is _ABSENT else str(value)
+    """A value as a study file has it, without the quotes of a program."""
+    if value is _ABSENT:
+        return "not set"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return (
+        {True: "true", False: "false", None: "null"}[value]
+        if value is None or value is True or value is False
+        else str(value)
+    )
 
 
 def _fields(study: StudyRecord) -> dict[str, Any]:

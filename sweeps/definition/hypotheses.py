@@ -13,7 +13,7 @@ from typing import Any, cast
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS
-from resnet_tl.option_text import nearest
+from resnet_tl.option_text import brief, few, nearest
 
 KEYS = ("says", "compare", "expect", "margin", "metric", "where")
 NO_DIFFERENCE, DIFFERENCE = "no_difference", "difference"
@@ -72,33 +72,35 @@ def parse_hypothesis(written: Any) -> Hypothesis:
     if isinstance(written, str):
         return Hypothesis(says=written)
     if not isinstance(written, dict):
-        raise ConfigError(f"{where}: each must be a sentence or a mapping with `compare:`, but got {written!r}.")
+        raise ConfigError(f"{where}: each must be a sentence or a mapping with `compare:`, but got {brief(written)}.")
     problems = [f"{where} has no option `{key}`; {nearest(str(key), KEYS)}" for key in written if key not in KEYS]
     compare = written.get("compare")
     if not isinstance(compare, dict) or len(compare) != 1:
         raise ConfigError(
             *problems,
             f"{where}: `compare` must map one parameter to its values, such as {{head: [linear, mlp_relu]}}, but got "
-            f"{compare!r}.",
+            f"{brief(compare)}.",
         )
     parameter, values = next(iter(cast(dict[str, Any], compare).items()))
     if parameter not in TrialConfig.model_fields:
         known = nearest(str(parameter), TrialConfig.model_fields)
         problems.append(f"{where}: compare speaks of `{parameter}`, no parameter; {known}")
     if not isinstance(values, list) or len(values) < 2:
-        raise ConfigError(*problems, f"{where}: compare.{parameter} must list two values or more, but got {values!r}.")
+        raise ConfigError(
+            *problems, f"{where}: compare.{parameter} must list two values or more, but got {brief(values)}."
+        )
     if any(same(a, b) for index, a in enumerate(values) for b in values[:index]):
         problems.append(f"{where}: compare.{parameter} must list different values, but got {values}.")
     expect = written.get("expect")
     if not (expect in (NO_DIFFERENCE, DIFFERENCE) or any(same(expect, value) for value in values)):
         problems.append(
             f"{where}: `expect` must be {NO_DIFFERENCE}, {DIFFERENCE} or the value that is to win "
-            f"({', '.join(str(canonical(value)) for value in values)}), but got {expect!r}."
+            f"({few(canonical(value) for value in values)}), but got {brief(expect)}."
         )
     margin = written.get("margin")
     number = isinstance(margin, int | float) and not isinstance(margin, bool)
     if margin is not None and not (number and 0 < margin < float("inf")):
-        problems.append(f"{where}: `margin` must be a number above 0, but got {margin!r}.")
+        problems.append(f"{where}: `margin` must be a number above 0, but got {brief(margin)}.")
     if expect == NO_DIFFERENCE and margin is None:
         problems.append(
             f"{where}: `expect: {NO_DIFFERENCE}` needs `margin`, the difference that would not matter (0.01 is one "
@@ -107,15 +109,15 @@ def parse_hypothesis(written: Any) -> Hypothesis:
     metric = written.get("metric")
     scores = [f"{split}/{name}" for split in ("val", "test") for name in METRICS]
     if metric is not None and metric not in scores:
-        problems.append(f"{where}: `metric` must be a score, but got {metric!r}; {nearest(str(metric), scores)}")
+        problems.append(f"{where}: `metric` must be a score, but got {brief(metric)}; {nearest(str(metric), scores)}")
     only = written.get("where") or {}
     if not isinstance(only, dict) or any(name not in TrialConfig.model_fields for name in only):
-        problems.append(f"{where}: `where` must map parameters to values, but got {only!r}.")
+        problems.append(f"{where}: `where` must map parameters to values, but got {brief(only)}.")
     elif parameter in only:
         problems.append(f"{where}: `where` must leave {parameter} open, which is compared.")
     says = written.get("says")
     if says is not None and not isinstance(says, str):
-        problems.append(f"{where}: `says` must be a sentence, but got {says!r}.")
+        problems.append(f"{where}: `says` must be a sentence, but got {brief(says)}.")
     if problems:
         raise ConfigError(*problems)
     return Hypothesis(

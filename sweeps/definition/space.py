@@ -10,99 +10,32 @@ weight_decay: {distribution: log_uniform_values, min: 1e-6, max: 1e-2}
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import nearest
+from resnet_tl.option_text import brief, nearest
+from sweeps.definition.dimension import Dimension, parse_dimension, same_value
+from sweeps.definition.names import hint
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""
 
-DISTRIBUTIONS = ("categorical", "constant", "uniform", "log_uniform_values", "int_uniform", "q_uniform")
-ELSEWHERE = {
-    "log_uniform": "log_uniform_values (whose min and max are the values themselves)",
-    "q_log_uniform": "log_uniform_values",
-    "q_log_uniform_values": "log_uniform_values",
-    "inv_log_uniform": "log_uniform_values",
-    "inv_log_uniform_values": "log_uniform_values",
-    "normal": "uniform",
-    "q_normal": "q_uniform",
-    "log_normal": "log_uniform_values",
-    "q_log_normal": "log_uniform_values",
-}
-"""Distributions of W&B that are not sampled here, with the nearest one that is."""
-SYNONYMS = {
-    "learning_rate": "lr",
-    "wd": "weight_decay",
-    "num_epochs": "epochs",
-    "model": "backbone",
-    "bs": "batch_size",
-}
-KEYS = ("values", "value", "min", "max", "distribution", "q", "when", "set")
 MOST_PROBES = 2000
+MOST_LISTED = 100_000
+"""Points that are listed: more trials than that are no request that can be carried out."""
+MOST_DIMENSIONS = 200
+LONG_RANGE = 50
+"""Values from which on a range is shown by its ends and middle."""
 
 
 def describe(params: Mapping[str, Any]) -> str:
     """A point in one line: `lr=0.001 head=linear`."""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
     return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dimension:
-    """One alternative of one parameter."""
-
-    name: str
-    label: str
-    """Unique within the space: Optuna's name for it."""
-    choices: tuple[Any, ...] | None
-    """The values, or None for a range."""
-    low: float = 0.0
-    high: float = 0.0
-    step: float | None = None
-    log: bool = False
-    integer: bool = False
-    when: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    sets: tuple[tuple[Any, dict[str, Any]], ...] = ()
-    """(value, other parameters that it sets)."""
-
-    def applies(self, params: Mapping[str, Any]) -> bool:
-        """Whether the condition holds at a point; parameters that do not exist there satisfy none."""
-        return all(name in params and _among(params[name], allowed) for name, allowed in self.when.items())
-
-    def enumerate(self) -> tuple[Any, ...] | None:
-        """All values in order, or None for a continuous range."""
-        if self.choices is not None:
-            return self.choices
-        if self.integer:
-            return tuple(range(int(self.low), int(self.high) + 1))
-        if self.step:
-            count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-            return tuple(round(self.low + index * self.step, 12) for index in range(count))
-        return None
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value could have come from here."""
-        listed = self.enumerate()
-        if listed is not None:
-            return _among(value, listed)
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-
-def same_value(a: Any, b: Any) -> bool:
-    """Whether two values of a parameter are one; 1 and True are two."""
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return list(a) == list(b)
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    return bool(a == b)
-
-
-def _among(value: Any, values: tuple[Any, ...]) -> bool:
-    return any(same_value(value, other) for other in values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,18 +54,13 @@ class Space:
             ConfigError: every problem at once.
         """
         if not isinstance(written, dict):
-            raise ConfigError(f"`study.space` must map parameters to values, but got {written!r}.")
+            raise ConfigError(f"`study.space` must map parameters to values, but got {brief(written)}.")
         problems: list[str] = []
         dimensions: list[Dimension] = []
         for name, content in written.items():
             where = f"`study.space.{name}`"
             if name not in TrialConfig.model_fields:
-                known = (
-                    f"did you mean `{SYNONYMS[name]}`?"
-                    if name in SYNONYMS
-                    else nearest(str(name), TrialConfig.model_fields)
-                )
-                problems.append(f"{where} is not a parameter; {known}")
+                problems.append(f"{where} is not a parameter; {hint(name, TrialConfig.model_fields)}")
                 continue
             if name in base:
                 problems.append(f"{where} and `trial.{name}` must not both be given.")
@@ -140,10 +68,12 @@ class Space:
             for number, alternative in enumerate(alternatives):
                 label = name if len(alternatives) == 1 else f"{name}#{number}"
                 try:
-                    dimensions.append(_dimension(name, label, alternative, where))
+                    dimensions.append(parse_dimension(name, label, alternative, where))
                 except ConfigError as error:
                     problems += error.problems
-        names = set(written) | set(TrialConfig.model_fields)
+        if len(dimensions) > MOST_DIMENSIONS:
+            problems.append(f"`study.space` must have at most {MOST_DIMENSIONS} parameters, but has {len(dimensions)}.")
+        names = set(TrialConfig.model_fields)
         for dimension in dimensions:
             problems += [
                 f"`study.space.{dimension.name}.when` speaks of `{other}`, no parameter; {nearest(str(other), names)}"
@@ -181,10 +111,24 @@ class Space:
                 yield dimension, params[dimension.name]
 
     def require_finite(self) -> None:
-        """Raises ConfigError when a dimension has no list of values."""
-        endless = [f"`study.space.{d.name}`" for d in self.dimensions if d.enumerate() is None]
+        """Raises ConfigError when a dimension has no list of values, or one that nobody can try."""
+        listed = [(dimension, dimension.enumerate()) for dimension in self.dimensions]
+        endless = [f"`study.space.{dimension.name}`" for dimension, values in listed if values is None]
         if endless:
             raise ConfigError(f"A grid needs `values`, an int_uniform or a q_uniform for {', '.join(endless)}.")
+        long = next((d.name for d, values in listed if values is not None and len(values) > MOST_LISTED), None)
+        if long is not None:
+            raise ConfigError(f"`study.space.{long}` must have at most {MOST_LISTED:,} values to be tried one by one.")
+
+    def require_grid(self) -> None:
+        """Raises ConfigError when not all points can be listed."""
+        self.require_finite()
+        if not self.is_finite():
+            sizes = " × ".join(f"{len(dimension.enumerate() or ()):,}" for dimension in self.dimensions)
+            raise ConfigError(
+                f"A grid must have at most {MOST_LISTED:,} points, but this space has more ({sizes} values); "
+                "`study.method: random` or `bayes` with `study.trials` try some of them."
+            )
 
     def require_unconditional(self) -> None:
         """Raises ConfigError when a parameter exists under conditions: it cannot be switched alone."""
@@ -218,15 +162,25 @@ class Space:
             yield from self._walk(depth + 1, params | here, known | here, values)
 
     def is_finite(self) -> bool:
-        """Whether all points can be listed."""
-        return all(dimension.enumerate() is not None for dimension in self.dimensions)
+        """Whether all points can be listed, and are few enough to be."""
+        listed = [dimension.enumerate() for dimension in self.dimensions]
+        if any(values is None for values in listed):
+            return False
+        if math.prod(len(values) for values in listed if values is not None) <= MOST_LISTED:
+            return True
+        # alternatives and conditions may leave fewer
+        return sum(1 for _ in itertools.islice(self.grid(), MOST_LISTED + 1)) <= MOST_LISTED
 
     def probes(self) -> list[Params]:
         """Points that show every value and both ends of every range; for small spaces, all points."""
 
-        def values(dimension: Dimension) -> tuple[Any, ...]:
+        def values(dimension: Dimension) -> Sequence[Any]:
             listed = dimension.enumerate()
-            return (dimension.low, dimension.high) if listed is None else listed
+            if listed is None:
+                return dimension.low, dimension.high
+            if dimension.choices is None and len(listed) > LONG_RANGE:
+                return listed[0], listed[len(listed) // 2], listed[-1]
+            return listed
 
         points = self._walk(0, {}, self._known(), values)
         few = list(itertools.islice(points, MOST_PROBES + 1))
@@ -240,6 +194,12 @@ class Space:
                 pick = lambda d, t=target, v=value: (v,) if d is t else values(d)[:1]  # noqa: E731
                 chosen += list(self._walk(0, {}, self._known(), pick))
         return chosen
+
+    def draws(self, count: int) -> Iterator[Params]:
+        """Points as a sampler that has heard of nothing would propose them; the same ones each time."""
+        random = Random(0)
+        for _ in range(count):
+            yield self.choose(lambda dimension: dimension.draw(random))
 
     def contains(self, params: Mapping[str, Any]) -> bool:
         """Whether a stored point is one of this space."""
@@ -279,80 +239,6 @@ class Space:
             if dimension.name not in params and dimension.applies(known):
                 params[dimension.name] = known[dimension.name] = pick(dimension)
         return params
-
-
-def _dimension(name: str, label: str, written: Any, where: str) -> Dimension:
-    if not isinstance(written, dict):
-        raise ConfigError(f"{where} must be a mapping such as {{values: [1, 2]}}, but got {written!r}.")
-    problems = [f"{where} has no option `{key}`; {nearest(str(key), KEYS)}" for key in written if key not in KEYS]
-    given = {key for key in ("values", "value", "min", "max") if key in written}
-    if given not in ({"values"}, {"value"}, {"min", "max"}):
-        problems.append(f"{where} must have `values`, `value`, or `min` and `max`, but got {sorted(given) or 'none'}.")
-    when = written.get("when") or {}
-    if not isinstance(when, dict):
-        problems.append(f"{where}.when must map parameters to values, but got {when!r}.")
-    sets = written.get("set") or {}
-    if not isinstance(sets, dict) or not all(isinstance(others, dict) for others in sets.values()):
-        problems.append(f"{where}.set must map values to the parameters they set, but got {sets!r}.")
-    if problems:
-        raise ConfigError(*problems)
-    common: dict[str, Any] = {
-        "name": name,
-        "label": label,
-        "when": {key: tuple(value) if isinstance(value, list) else (value,) for key, value in when.items()},
-        "sets": tuple((value, dict(others)) for value, others in sets.items()),
-    }
-    distribution = written.get("distribution")
-    if distribution in ELSEWHERE:
-        raise ConfigError(f"{where}: the distribution {distribution} is not available; use {ELSEWHERE[distribution]}.")
-    if distribution is not None and distribution not in DISTRIBUTIONS:
-        raise ConfigError(
-            f"{where}: unknown distribution {distribution!r}; {nearest(str(distribution), DISTRIBUTIONS)}"
-        )
-    if given == {"min", "max"}:
-        dimension = _range(common, written, distribution, where)
-    else:
-        expected = "categorical" if given == {"values"} else "constant"
-        if distribution not in (None, expected):
-            raise ConfigError(f"{where}: distribution {distribution} needs `min` and `max`.")
-        choices = written["values"] if given == {"values"} else [written["value"]]
-        if not isinstance(choices, list) or not choices:
-            raise ConfigError(f"{where}.values must be a list of at least one value, but got {choices!r}.")
-        if any(_among(value, tuple(choices[:index])) for index, value in enumerate(choices)):
-            raise ConfigError(f"{where}.values must be different, but got {choices}.")
-        dimension = Dimension(choices=tuple(choices), **common)
-    for value, _ in common["sets"]:
-        if not dimension.contains(value):
-            raise ConfigError(f"{where}.set speaks of {value!r}, which is not one of its values.")
-    return dimension
-
-
-def _range(common: dict[str, Any], written: dict[str, Any], distribution: str | None, where: str) -> Dimension:
-    low, high, q = written["min"], written["max"], written.get("q")
-    numbers = all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in (low, high))
-    if not numbers or not low < high:
-        raise ConfigError(f"{where}: `min < max` must hold for finite numbers, but got min={low}, max={high}.")
-    if distribution is None:  # as W&B decides
-        distribution = "int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform"
-    if distribution in ("categorical", "constant"):
-        raise ConfigError(f"{where}: distribution {distribution} takes `values` or `value`, not `min` and `max`.")
-    if (q is not None) != (distribution == "q_uniform"):
-        raise ConfigError(f"{where}: `q` belongs to q_uniform, and q_uniform needs it.")
-    if q is not None and not (isinstance(q, int | float) and 0 < q <= high - low):
-        raise ConfigError(f"{where}: `0 < q <= max - min` must hold, but got q={q}.")
-    if distribution == "log_uniform_values" and low <= 0:
-        raise ConfigError(f"{where}: `min` must be above 0 for log_uniform_values, but got {low}.")
-    if distribution == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
-        raise ConfigError(f"{where}: `min` and `max` must be whole numbers for int_uniform, but got {low}, {high}.")
-    return Dimension(
-        choices=None,
-        low=low,
-        high=high,
-        step=q,
-        log=distribution == "log_uniform_values",
-        integer=distribution == "int_uniform",
-        **common,
-    )
 
 
 def _in_order(dimensions: list[Dimension]) -> tuple[Dimension, ...]:

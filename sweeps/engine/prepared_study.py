@@ -153,7 +153,7 @@ class PreparedStudy:
 
     def probes(self) -> list[TrialConfig]:
         """Configurations that show every value of the space and both ends of every range."""
-        return [self.definition.trial(params) for params in self.definition.space.probes()]
+        return self.definition.probes()
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ class PreparedStudy:
         given = base.get("weights")
         if not isinstance(given, str) or given in self.definition.pretrain or "backbone" not in base:
             return None
-        return self.weights_identity(self.definition.trial(next(iter(self.definition.space.probes()), {})))
+        return self.weights_identity(self.definition.probes()[0])
 
     def _environment(self) -> Environment:
         run, stored = self.definition.run, self.stored

@@ -71,6 +71,7 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
     if definition.study.is_listed:
         by_name = {trial.fingerprint: trial for trial in trials}
         met: dict[str, Params] = {}
+        number = 1 + max((trial.number for trial in trials), default=-1)
         for params in definition.points():
             config = definition.trial(params)
             name = name_of(config)
@@ -79,10 +80,10 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
                 continue
             met[name] = params
             if name not in by_name:
-                number = 1 + max((trial.number for trial in trials), default=-1)
                 trial = TrialRecord(number=number, params=params, config=config, fingerprint=name)
                 trials.append(trial)
                 new.append(trial)
+                number += 1
             elif by_name[name].params != params:
                 trial = dataclasses.replace(by_name[name], params=params)
                 trials[trials.index(by_name[name])] = trial
@@ -94,11 +95,8 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
             taken = {trial.fingerprint for trial in trials}
             fresh: set[str] = set()
             for params in definition.space.grid():
-                try:
-                    name = name_of(definition.trial(params))
-                except ConfigError:  # a point that breaks a rule between parameters is passed over, as a duplicate is
-                    continue
-                if name not in taken:
+                valid = definition.valid(params)
+                if valid is not None and (name := name_of(valid)) not in taken:
                     fresh.add(name)
                 if len(fresh) == to_ask:
                     break

@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from resnet_tl.errors import ConfigError
 from resnet_tl.seeding import derive
 from sweeps.definition.config import StudyConfig
-from sweeps.definition.space import Dimension, Params, Space, same_value
+from sweeps.definition.dimension import Dimension, same_value
+from sweeps.definition.space import Params, Space
 from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
 

@@ -13,6 +13,8 @@ NAMES = {
     "backbone_lr_factor": "Backbone lr factor",
     "epochs": "Epochs",
 }
+LONG = 1e6
+"""Scores from which on digits tell nothing: the loss of a network that came apart."""
 VALUES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
@@ -80,6 +82,8 @@ def unit_of(metric: str) -> Unit:
 def score(metric: str, value: float, *, sign: bool = True) -> str:
     """A score with its unit's digits, in percent or as it is."""
     own = unit_of(metric)
+    if abs(value) >= LONG:
+        return scientific(value)
     return f"{own.factor * value:.{own.digits}f}" + (own.sign if sign else "")
 
 

@@ -1,11 +1,12 @@
 """Results from the ledger, or from a CSV file that any program wrote."""
 
+import csv
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
-from resnet_tl.option_text import load_yaml, nearest
+from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
@@ -25,6 +26,8 @@ from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial,
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 
+MOST_UNKNOWN = 12
+"""Unknown columns that are named."""
 STATES = ("complete", "failed", "diverged", "pruned")
 
 
@@ -152,8 +155,6 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     frame = _checked(path)
     parameters = [name for name in COLUMNS if name in frame and name in PARAMETERS]
     scores = [name for name in COLUMNS if name in frame and name in SCORES]
-    for name in parameters:
-        frame[name] = pd.Series([_plain(text) for text in frame[name]], dtype=object)
     if "trial" not in frame:
         keys = [tuple(map(repr, row)) for row in frame[parameters].itertuples(index=False)]
         order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
@@ -186,14 +187,12 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
 
 def _checked(path: Path) -> pd.DataFrame:
     """The file's known columns, with numbers for numbers and the text of parameters; `state` is always there."""
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise DataError(f"`results=` must name a CSV file that exists, but got {path}.") from None
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} must be a CSV file with a header line, but cannot be read: {error}") from None
+    raw = _rows(path)
+    problems: list[str] = []
     unknown = [str(c) for c in raw.columns if c not in COLUMNS]
-    problems = [f"The column `{name}` is not known; {nearest(name, COLUMNS)}" for name in unknown]
+    problems += [f"The column {brief(name)} is not known; {nearest(name, COLUMNS)}" for name in unknown[:MOST_UNKNOWN]]
+    if len(unknown) > MOST_UNKNOWN:
+        problems.append(f"{len(unknown) - MOST_UNKNOWN} more columns are not known either.")
     frame = raw[[name for name in COLUMNS if name in raw.columns]].copy()
     if not any(name in SCORES for name in frame):
         problems.append(f"At least one score column must be there, such as test/accuracy; known: {', '.join(SCORES)}.")
@@ -206,14 +205,15 @@ def _checked(path: Path) -> pd.DataFrame:
         empty = [name for name in SCORES if name in frame and (frame[name] == "").all()]
         frame = frame.drop(columns=empty) if len(empty) < sum(name in frame for name in SCORES) else frame
     wrong = [
-        f"line {index + 2}, state: {state!r} must be one of {', '.join(STATES)}"
+        f"line {index + 2}, state: {brief(state)} must be one of {', '.join(STATES)}"
         for index, state in enumerate(states)
         if state not in STATES
     ]
-    for name in [n for n in COLUMNS if n in frame and n in (*WHOLE, "wall_s", *SCORES)]:
-        parsed: list[float | None] = []
+    for name in frame:
+        parsed: list[Any] = []
         for index, text in enumerate(frame[name]):
-            value, problem = _cell(name, text, needed=states[index] == "complete" and name in SCORES)
+            needed = states[index] == "complete" and name in SCORES
+            value, problem = _parameter(text) if name in PARAMETERS else _cell(str(name), text, needed=needed)
             parsed.append(value)
             if problem:
                 wrong.append(f"line {index + 2}, {name}: {problem}")
@@ -225,16 +225,62 @@ def _checked(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _cell(name: str, text: str, *, needed: bool) -> tuple[float | None, str | None]:
-    """A number of a column, None where the cell is empty; and what is wrong with it."""
+def _rows(path: Path) -> pd.DataFrame:
+    """The cells of a CSV file as text.
+
+    Raises:
+        DataError: it cannot be read, or its lines do not all have the same cells.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            rows = [(reader.line_num, row) for row in reader if row]
+    except FileNotFoundError:
+        raise DataError(f"`results=` must name a CSV file that exists, but got {path}.") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} must be a CSV file with a header line, but cannot be read: {error}") from None
+    if not header:
+        raise DataError(f"{path} must be a CSV file with a header line, but its first line is empty.")
+    twice = [
+        f"The column {brief(name)} must stand there once." for name in dict.fromkeys(header) if header.count(name) > 1
+    ]
+    if twice:
+        raise DataError(*[f"{path}: {problem}" for problem in twice])
+    wrong = [
+        f"line {line}: {len(row)} cells for {len(header)} columns" for line, row in rows if len(row) != len(header)
+    ]
+    if wrong:
+        raise DataError(f"{path}: every line must have a cell for each column:\n{shown(wrong)}")
+    return pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
+
+
+def _parameter(text: str) -> tuple[Any, str | None]:
+    """The value of a parameter, which is text where it is no number, true or false; and what is wrong with it."""
+    found = CONTROL.search(text)
+    if found:
+        return None, f"{brief(text)} must be printable text, but holds {found[0]!a}"
+    try:
+        return scalar(text), None
+    except ValueError as error:
+        return None, f"{brief(text)}: {error}"
+
+
+def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
+    """A number of a column, None where the cell is empty; or text, in other columns; and what is wrong with it."""
+    if name not in (*WHOLE, "wall_s", *SCORES):
+        found = CONTROL.search(text)
+        return text, f"{brief(text)} must be printable text" if found else None
     value: float | None = None
     with suppress(ValueError):
         value = float(text)
     problem = None
     if (text != "" or needed) and (value is None or not math.isfinite(value)):
-        problem = f"{text!r} must be a finite number"
-    elif name in WHOLE and value is not None and value != int(value):
-        problem = f"{text} must be a whole number"
+        problem = f"{brief(text)} must be a finite number"
+    elif name in WHOLE and value is not None and (value != int(value) or abs(value) > LARGEST):
+        problem = f"{text[:40]} must be a whole number" + (f" of at most {LARGEST}" if value == int(value) else "")
+    elif name in WHOLE and value is not None and value < 0:
+        problem = f"{text} must be 0 or more"
     elif name in ("trial", "seed") and value is None:
         problem = "must not be empty where the column is there"
     elif name in SCORES and value is not None:
@@ -274,6 +320,8 @@ def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
     names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
     if len(names) > 1:
         raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
+    if re.search(r"[/\\]|^\.*$", names[0]):  # pictures are named by it
+        raise DataError(f"{path}: the name of a study must hold no slash, but got {brief(names[0])}.")
     if fresh.all():
         raise DataError(f"{path}: at least one row must be of the search itself, but all are of {names[0]}{FRESH}.")
     return names[0], fresh
@@ -317,8 +365,3 @@ def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: S
                 raise DataError(f"{path}: the fresh seeds of trial {number} must be others, but {again} are not.")
         trials.append(trial)
     return trials
-
-
-@cache
-def _plain(text: str) -> Any:
-    return None if text == "" else load_yaml(text, "a cell")

@@ -43,6 +43,12 @@ GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "ba
         ({"precision": "fp16"}, "precision"),
         ({"patience": 0}, "patience"),
         ({"backbone_lr_factor": 0}, "backbone_lr_factor"),
+        ({"momentum": False}, "must not be `false`, but a number"),
+        ({"schedule": True}, "must not be `true`, but one of constant, cosine, step"),
+        ({"weights": True}, "must not be `true`, but words"),
+        ({"epochs": 10**19}, "must be at most 9007199254740992"),
+        ({"epochs": 1e19}, "must be at most 9007199254740992"),
+        ({"weights": ["a"]}, "`trial.weights` must be a word, but got"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_with_its_rule(changes: dict[str, object], message: str) -> None:
@@ -66,6 +72,8 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"bits": 9}, "bits"),
         ({"bits": True}, "must not be `true`"),
         ({"max_pixels": 0}, "max_pixels"),
+        ({"size": 10**9}, "less than or equal to 16384"),
+        ({"url": "x"}, "`data.url` is not built yet"),
         ({"resize": "pad"}, "`resize` needs `size`"),
         ({"group_missing": "own"}, "`group_missing` needs `group_key`"),
         ({"group_missing": "drop", "group_key": "(.)"}, "group_missing"),

@@ -1,7 +1,7 @@
 import pytest
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import load_yaml, nearest, parse_words
+from resnet_tl.option_text import load_yaml, nearest, parse_words, scalar
 
 
 def test_words_stay_words_and_numbers_become_numbers() -> None:
@@ -40,3 +40,49 @@ def test_words_without_a_value_and_twice_given_keys_are_refused_together() -> No
 def test_the_nearest_name_is_offered() -> None:
     assert nearest("momentun", ["momentum", "lr"]) == "did you mean `momentum`?"
     assert nearest("zzz", ["b", "a"]) == "valid: a, b."
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join(['*' + before] * 10)}]\n"
+    for before, after in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, "at most 100,000 values"),
+        ("a: &a [*a]", "recursive node"),
+        ("[" * 5000 + "]" * 5000, "at most 50 lists and mappings within each other"),
+        ("[" * 60 + "]" * 60, "at most 50 lists and mappings within each other"),
+        ("a: " + "9" * 5000, "line 1: .*at most 9007199254740992, but got one of 5000 digits"),
+        ("a: 9007199254740993", "at most 9007199254740992"),
+        ("a: !!float x", "not valid YAML"),
+        ("a: !!int x", "not valid YAML"),
+        ("a: !!timestamp 2001-99-99", "not valid YAML"),
+        ("a: !!timestamp 2001-01-01", "plain values, but holds a date"),
+        ("a: !!set {x, y}", "plain values, but holds a set"),
+        ("a: !!binary aGk=", "plain values, but holds a bytes"),
+        (r'a: "x\0y"', "must be printable characters"),
+        (r'a: "\uD800"', "must be printable characters|not valid YAML"),
+        (r'"\e[31m": 1', "must be printable characters"),
+    ],
+)
+def test_yaml_that_nobody_writes_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_yaml(text, "file")
+
+
+def test_a_cell_is_a_number_a_word_or_nothing() -> None:
+    cells = ("", "~", "true", "1e-3", "3", "none", "{a: 1}", "[x", "@x: y", "a # b", "1_0")
+    assert [scalar(text) for text in cells] == [
+        None, None, True, 0.001, 3, "none", "{a: 1}", "[x", "@x: y", "a # b", "1_0",
+    ]  # fmt: skip
+    for text in (".inf", "-.INF", ".nan", "9" * 5000, "1e999"):
+        with pytest.raises(ValueError, match="must be"):
+            scalar(text)
+
+
+def test_names_are_near_whatever_their_case_and_long_lists_are_cut() -> None:
+    assert nearest("Batch-Size", ["batch_size", "lr"]) == "did you mean `batch_size`?"
+    assert nearest("zzz", map(str, range(100))).endswith(" and 88 more.")

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import nearest
+from resnet_tl.option_text import brief, nearest
 from sweeps.definition.outputs.options import FigureOptions, OutputOptions
 
 
@@ -55,11 +55,11 @@ class Registry:
             kind, options = next(iter(written.items()))
         if not isinstance(kind, str) or kind not in self.kinds:
             raise ConfigError(
-                f"`{where}` must name kinds of {self.noun}, but got {kind!r}; {nearest(str(kind), self.kinds)}"
+                f"`{where}` must name kinds of {self.noun}, but got {brief(kind)}; {nearest(str(kind), self.kinds)}"
             )
         options = options or {}
         if not isinstance(options, dict):
-            raise ConfigError(f"`{where}`: the options of {kind} must be a mapping, but got {options!r}.")
+            raise ConfigError(f"`{where}`: the options of {kind} must be a mapping, but got {brief(options)}.")
         model = self.kinds[kind]
         try:
             return Spec(kind=kind, options=model.model_validate(options))
@@ -84,7 +84,7 @@ def _problem(kind: str, model: type[OutputOptions], error: Mapping[str, Any]) ->
     if error["type"] == "value_error":
         return f"{kind}.{name} {error['msg'].removeprefix('Value error, ')}"
     message = error["msg"].removeprefix("Input ").replace("should be", "must be")
-    return f"{kind}.{name} {message[0].lower()}{message[1:]}, but got {error['input']!r}."
+    return f"{kind}.{name} {message[0].lower()}{message[1:]}, but got {brief(error['input'])}."
 
 
 TABLES = Registry(folder="tables", noun="table")

@@ -145,12 +145,82 @@ def test_off_is_a_word(study: str) -> None:
         ("trial.augment=5", "must be `none` or any of"),
         ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
+        ("study.folds=3", "`study.folds` is not built yet"),
+        ("run.max_trials=3", "`run.max_trials` is not built yet"),
+        ("run.executor=ray", "`run.executor` is not built yet; leave it out$"),
+        ("data.url=x", "`data.url` is not built yet"),
+        ("study.tables=wide", "must name kinds of table, but got 'wide'; valid: "),
+        ("study.tables=sumary", "did you mean `summary`"),
+        ("study.tables=[{pivot: {rows: [a], columns: {a: 1}}}]", "pivot.rows must be a valid string"),
+        ("study.confirm=3", "must be a mapping such as {top: 3, seeds: 10}"),
+        ("study.confirm={top: 1, seeds: 1000000000}", "`study.confirm.seeds` must be at most 10,000"),
+        ("study.seeds=[100000000000000000000]", "must be at most"),
+        ("study.seeds=3", "must be a list such as"),
+        ("study.space={lr: 1}", "must be a mapping such as"),
+        ("study.space={lr: {distribution: [a], min: 1, max: 2}}", "unknown distribution"),
+        ("study.space={lr:{value: 1}", "brackets and quotes must close"),
+        ("study.space={epochs: {min: 1, max: 1000000}}", "and `trial.epochs` must not both"),
+        ("space={lr: {value: 1}}", "did you mean `study.space`"),
+        ("data.balanced=true", "must not be `true`, but one of false, oversample, class_weights$"),
+        ("trial.arch=resnet18", "did you mean `backbone`"),
+        ("trial.img_size=64", "did you mean `data.size`"),
+        ("trial.learning-rate=1", "did you mean `lr`"),
+        ("trial.pretrained=true", "did you mean `weights`"),
+        ("trial.l2=1", "did you mean `weight_decay`"),
+        ("seed=1", "did you mean `study.seeds`"),
+        ("trial.nesterov=true", "did you mean `momentum`"),
+        ("run.device=tpu", "must be auto, cpu, cuda or cuda:1"),
+        ("trial.epochs=" + "9" * 5000, "too many digits"),
+        ("trial.lr=" + "[" * 2000 + "]" * 2000, "nested too deep"),
+        ("study.question=a\udcffb", "printable text"),
+        ("study.question=a\x1b[31mb", "printable text"),
     ],
 )
 def test_a_wrong_request_is_refused(study: str, word: str, message: str) -> None:
     words = [word] if word.startswith("study=") else [study, word]
     with pytest.raises(ConfigError, match=message):
         compose(words)
+
+
+def test_none_leaves_an_option_open(study: str) -> None:
+    definition = compose([study, "data.crop=none", "trial.dropout=none", "run.workers=none", "data.bits=none"])
+    assert (definition.data.crop, definition.data.bits, definition.run.workers) == (None, None, None)
+
+
+def test_a_grid_that_nobody_can_run_is_refused_and_may_be_sampled(study: str) -> None:
+    space = "study.space={batch_size: {min: 2, max: 1000000}, lr: {value: 0.1}}"
+    with pytest.raises(ConfigError, match="at most 100,000"):
+        compose([study, space, "~trial.batch_size"])
+    sampled = compose([study, space, "~trial.batch_size", "study.method=random", "study.trials=3"])
+    assert {trial.batch_size for trial in sampled.probes()} == {2, 500001, 1000000}
+    assert not sampled.space.is_finite()
+
+
+def test_points_that_break_a_rule_are_refused_in_a_grid_and_skipped_by_a_sampler(study: str) -> None:
+    words = [study, "study.space={warmup_epochs: {values: [0, 4]}, epochs: {values: [2, 8]}}", "~trial.epochs",
+             "trial.lr=0.1"]  # fmt: skip
+    with pytest.raises(ConfigError, match="`warmup_epochs < epochs` must hold"):
+        compose(words)
+    sampled = compose([*words, "study.method=random", "study.trials=3"])
+    assert {(trial.warmup_epochs, trial.epochs) for trial in sampled.probes()} == {(0, 2), (0, 8), (4, 8)}
+    share, rule = sampled.broken()
+    assert 0.2 < share < 0.3
+    assert "warmup_epochs=4, epochs=2" in rule
+
+
+def test_a_sampled_space_without_any_valid_point_and_a_wrong_value_are_refused(study: str) -> None:
+    sampler = [study, "~trial.epochs", "trial.lr=0.1", "study.method=random", "study.trials=3"]
+    with pytest.raises(ConfigError, match="none was found"):
+        compose([*sampler, "study.space={warmup_epochs: {values: [5, 6]}, epochs: {values: [2, 3]}}"])
+    with pytest.raises(ConfigError, match="`trial.epochs` should be greater than or equal to 1, but got -2"):
+        compose([*sampler, "study.space={warmup_epochs: {values: [0, 6]}, epochs: {values: [-2, 3]}}"])
+
+
+def test_an_unknown_name_without_a_neighbour_lists_a_few(study: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([study, "trial.zzqqxx=1"])
+    assert len(str(caught.value)) < 300
+    assert "more" in str(caught.value)
 
 
 def test_all_problems_come_at_once(study: str) -> None:

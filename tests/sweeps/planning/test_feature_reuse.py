@@ -7,7 +7,7 @@ import pytest
 
 from resnet_tl.architecture import pieces
 from resnet_tl.data.cache import entries
-from sweeps.definition.config import build
+from sweeps.definition.check import build
 from sweeps.engine import prepared_study
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.planning import feature_reuse

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.identity import Environment, fingerprint
-from sweeps.definition.config import Definition, build
+from sweeps.definition.check import build
+from sweeps.definition.config import Definition
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.records import RunState
 from tests.conftest import CPU

@@ -1,6 +1,8 @@
 """Documents that people write: marked places are filled, nothing else is touched, broken markers are named."""
 
+import contextlib
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -135,6 +137,8 @@ def test_a_picture_must_have_been_drawn(home: Path) -> None:
         (["docs=docs", "table=flat"], "`table` does not go with docs="),
         (["study=a", "check=true"], "`check` goes with docs="),
         (["study=a", "docs=docs"], "Give one of"),
+        (["study=a", "format=[a]"], "`format` must be one of"),
+        (["study=a", "format={a: 1}"], "`format` must be one of"),
     ],
 )
 def test_words_that_make_no_sense_are_refused(home: Path, words: list[str], message: str) -> None:
@@ -156,3 +160,14 @@ def test_a_value_that_looks_like_a_marker_can_be_filled_in_again(home: Path) -> 
     assert main(["docs=README.md", "check=true"]) == 0
     assert filled.endswith(f"\n{CLOSE}\nmine\n")
     assert filled.count("/sweeps --") == 2
+
+
+def test_odd_markers_are_filled_or_refused() -> None:
+    random = Random(0)
+    words = ("<!--", "-->", "sweeps:", "/sweeps", "study=a", "results=b.csv", "table=lists", "table=pivot", "rows=lr",
+             "rows=[a]", "figure=seeds", "footer=maybe", "'", '"', "```", "~~~", "`", "\\", "=", "table={a: 1}", "|",
+             "\x00", "\u2028", "<!-- sweeps: study=a table=lists -->", "<!-- /sweeps -->", "")  # fmt: skip
+    for _ in range(2000):
+        lines = (" ".join(random.choices(words, k=random.randrange(1, 8))) for _ in range(random.randrange(1, 6)))
+        with contextlib.suppress(DataError):
+            markers.find("\n".join(lines), "doc.md")

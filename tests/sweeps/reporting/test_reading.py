@@ -1,12 +1,19 @@
 """Results are the same from the ledger and from the CSV file that was written of it."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
+import pytest
+
+from resnet_tl.errors import ConfigError, DataError
 from sweeps.definition.hypotheses import parse_hypothesis
 from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.reporting.answers import answers
+from sweeps.reporting.markdown import markdown
 from sweeps.reporting.reading import from_csv, from_ledger
+from sweeps.reporting.report import report
 from sweeps.reporting.results import SCORES
 from sweeps.reporting.write import write_csv
 from sweeps.storage.database import SqliteDatabase
@@ -64,3 +71,57 @@ def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Pa
     alone = from_csv(tmp_path / "s.csv")
     assert alone.varying() == ["head", "optimizer"]
     assert [replace(answer, note=None) for answer in answers(alone, asked)] == [replace(a, note=None) for a in told]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr,test/accuracy\n.inf,0.5\n", "line 2, lr: '.inf': a number must be finite"),
+        ("lr,test/accuracy\n1,0.5\n-.INF,0.5\n", "line 3, lr: '-.INF'"),
+        ("lr,test/accuracy\n.nan,0.5\n", "line 2, lr: '.nan'"),
+        ("lr,test/accuracy\n" + "9" * 5000 + ",0.5\n", "one of 5000 digits"),
+        ("lr,test/accuracy\n1,.inf\n", "line 2, test/accuracy: '.inf' must be a finite number"),
+        ("trial,test/accuracy\n1e300,0.5\n", "line 2, trial: 1e300 must be a whole number of at most"),
+        ("trial,seed,test/accuracy\n0,-1,0.5\n", "line 2, seed: -1 must be 0 or more"),
+        ("lr,test/accuracy\n1,0.5,3\n", "line 2: 3 cells for 2 columns"),
+        ("lr,test/accuracy\n1\n", "line 2: 1 cells for 2 columns"),
+        ("lr,lr,test/accuracy\n1,2,0.5\n", "The column 'lr' must stand there once"),
+        ("", "its first line is empty"),
+        ("weights,test/accuracy\na\x1b[31m,0.5\n", "line 2, weights: .* must be printable text"),
+        ("study,test/accuracy\n../../x,0.5\n", "must hold no slash"),
+        ("a\x00b,test/accuracy\n1,0.5\n", "is not known"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_refused_by_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        from_csv(tmp_path / "r.csv")
+
+
+def test_text_in_a_cell_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text('weights,test/accuracy\n"[a, b]",0.5\n{x: 1},0.6\n@y: z,0.7\na # b,0.8\n')
+    read = from_csv(tmp_path / "r.csv")
+    assert [trial.values["weights"] for trial in read.trials] == ["[a, b]", "{x: 1}", "@y: z", "a # b"]
+
+
+def test_a_loss_beyond_all_bounds_is_short(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("lr,test/loss\n1,12345678901234567890123.5\n2,0.25\n")
+    assert "| 1.235e22 |" in markdown(report(from_csv(tmp_path / "r.csv")))
+
+
+def test_odd_csv_files_are_reports_or_refused(tmp_path: Path) -> None:
+    random = Random(0)
+    odd = ("", "x", "nan", ".inf", "1e999", "-1", "[a]", "{a: 1}", "0.5", "true", "~", "$x_", "-->", "| a", '"', "\n",
+           ",", "\x00", "9" * 400, "complete", "s/confirm", "../x", "\xe9", "resnet18")  # fmt: skip
+    for _ in range(300):
+        rows = [["trial", "seed", "state", "lr", "head", "val/accuracy", "test/accuracy", "wall_s", "study"]]
+        rows += [
+            [str(t), str(s), "complete", "0.1", "linear", "0.5", "0.6", "1.0", "s"] for t in (0, 1) for s in (0, 1)
+        ]
+        for _ in range(random.choice([1, 1, 2, 3])):
+            row = random.choice(rows)
+            row[random.randrange(len(row))] = random.choice(odd)
+        path = tmp_path / "r.csv"
+        path.write_text("\n".join(",".join(row) for row in rows), encoding="utf-8")
+        with contextlib.suppress(DataError, ConfigError):
+            markdown(report(from_csv(path)))

@@ -6,7 +6,8 @@ from typing import Any
 import optuna
 import pytest
 
-from sweeps.definition.config import Definition, build
+from sweeps.definition.check import build
+from sweeps.definition.config import Definition
 from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
 from sweeps.storage.database import Database, database_of

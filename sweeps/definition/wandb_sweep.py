@@ -1,0 +1,401 @@
+"""A W&B sweep file read as a study: what has a meaning here is translated, and the rest is said.
+
+method: bayes
+metric: {name: val_acc, goal: maximize}
+parameters:
+  learning-rate: {distribution: log_uniform_values, min: 1e-5, max: 1e-2}
+  arch: {values: [resnet18, resnet50]}
+run_cap: 20
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet_tl.architecture import BACKBONES
+from resnet_tl.config import DataConfig, TrialConfig, integer_options
+from resnet_tl.errors import ConfigError
+from resnet_tl.head_spec import HEADS, options_of
+from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
+from resnet_tl.option_text import brief, few, nearest
+from sweeps.definition.dimension import parse_dimension
+from sweeps.definition.names import ABSENT, last_part, meant, plain
+
+GROUPS = ("study", "trial", "data", "run", "pretrain")
+"""Ours, which may stand in the same file and win."""
+READ = ("method", "metric", "parameters", "run_cap", "name", "description", "early_terminate")
+LEFT_OUT = (
+    "program", "command", "entity", "project", "controller", "settings", "job", "image_uri", "queue", "scheduler",
+    "launch", "resource", "parallelism", "version", "apiVersion", "api_version", "kind", "prior_runs", "template",
+)  # fmt: skip
+"""What says where and by which program W&B runs things."""
+
+
+REQUIRED = tuple(
+    f"{group}.{name}"
+    for group, model in (("trial", TrialConfig), ("data", DataConfig))
+    for name, option in model.model_fields.items()
+    if option.is_required()
+)
+"""What a study cannot do without."""
+EXAMPLES = {
+    "study.seeds": "[0,1,2]", "study.trials": "20", "study.metric": "val/accuracy", "trial.backbone": "resnet18",
+    "trial.optimizer": "sgd", "trial.lr": "1e-3", "trial.epochs": "10", "trial.batch_size": "32",
+    "data.source": "image_folder data.root=FOLDER", "data.size": "224", "trial.head": "mlp",
+}  # fmt: skip
+
+
+def is_wandb_sweep(raw: Mapping[str, Any]) -> bool:
+    """Whether a file is one of W&B: `parameters` at the top, which no file of ours has."""
+    return "parameters" in raw or ("method" in raw and "study" not in raw)
+
+
+@dataclass(kw_only=True, slots=True)
+class Translated:
+    """A W&B sweep file in our words."""
+
+    raw: dict[str, Any]
+    """As a file of ours would hold it."""
+    renamed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    needs: dict[str, str] = field(default_factory=dict)
+    """Options that only the user can decide, with why the file does not decide them."""
+
+    def note(self, name: str) -> str:
+        """How the file was read, in one paragraph."""
+        parts = [f"{name} is read as a W&B sweep."]
+        if self.renamed:
+            parts.append(f"It means: {'; '.join(self.renamed)}.")
+        if self.dropped:
+            parts.append(f"Left out: {'; '.join(self.dropped)}.")
+        return " ".join(parts)
+
+
+def translate(raw: Mapping[str, Any], path: Path) -> Translated:
+    """Reads a W&B sweep file.
+
+    Args:
+        path: of the file, whose name the study takes if the sweep has none.
+
+    Raises:
+        ConfigError: what stands in it is no sweep; every problem at once.
+    """
+    known = (*READ, *LEFT_OUT, *GROUPS)
+    problems = [
+        f"{path.name}: `{key}` is no option of a W&B sweep; {nearest(str(key), known)}"
+        for key in raw
+        if key not in known
+    ]
+    problems += [
+        f"{path.name}: `{key}` must be a mapping, but got {brief(raw[key])}."
+        for key in (*GROUPS, "parameters")
+        if raw.get(key) is not None and not isinstance(raw[key], dict)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    found = Translated(raw={key: dict(raw.get(key) or {}) for key in GROUPS if key in raw or key in GROUPS[:3]})
+    own = {f"{group}.{name}" for group in GROUPS for name in found.raw.get(group, {})}
+    study: dict[str, Any] = {"method": raw.get("method"), "space": {}}
+    if not isinstance(study["method"], str):
+        problems.append(f"{path.name}: `method` must be grid, random or bayes, but got {brief(study['method'])}.")
+    _parameters(raw.get("parameters") or {}, found, study, own, problems)
+    _metric(raw.get("metric"), found, study, own)
+    _length(raw, found, study, own)
+    study["name"] = re.sub(r"[^A-Za-z0-9_.\-]+", "_", str(raw.get("name") or path.stem)).strip("_.-")[:100] or "sweep"
+    described = raw.get("description")
+    searched = ", ".join(study["space"]) or "settings"
+    study["question"] = described if isinstance(described, str) else f"Which {searched} does the sweep find best?"
+    for key in (key for key in LEFT_OUT if key in raw):
+        found.dropped.append(f"`{key}`{_arguments(raw[key]) if key == 'command' else ''}")
+    if raw.get("early_terminate") is not None:
+        found.dropped.append("`early_terminate` (ending trials early is not built yet)")
+    space = study["space"] | (found.raw["study"].get("space") or {})
+    found.raw["study"] = study | found.raw["study"] | {"space": space}
+    if problems:
+        raise ConfigError(*problems)
+    return found
+
+
+def _arguments(command: Any) -> str:
+    """The arguments that a sweep's command gives to all runs, which are options that somebody chose."""
+    words = [str(word) for word in command if not str(word).startswith("${")] if isinstance(command, list) else []
+    given = [word for word in words if word not in ("python", "python3", "-m", "/usr/bin/env")]
+    return f" (with {brief(' '.join(given))}, which is not read)" if given else ""
+
+
+# -- what is optimised, and how much is tried ------------------------------------------------------------------------
+
+_SCORES = (
+    (r"bacc|balanced_acc|balanced_accuracy|recall|sensitivity", "recall"),  # balanced accuracy is the macro recall
+    (r"precision", "precision"),
+    (r"f1|fscore|f_score", "f1"),
+    (r"auc|auroc|roc", "auroc"),
+    (r"acc|accuracy|top1|top_1|acc1|precision_1", "accuracy"),
+    (r"err|error|error_rate", "accuracy"),
+    (r"loss|nll|ce|cross_entropy|crossentropy|bce|log_loss", "loss"),
+)
+"""Words in a metric's name and the score that they mean; the first that is found decides."""
+
+
+def _metric(written: Any, found: Translated, study: dict[str, Any], own: set[str]) -> None:
+    """`metric: {name: val_acc, goal: maximize}`; a metric that the study states itself wins."""
+    if "study.metric" in own or written is None:
+        return
+    metric = written if isinstance(written, dict) else {"name": written}
+    name = str(metric.get("name", ""))
+    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+    # `epoch_val_loss` and `valacc`: a score is a word, or what ends one
+    joined = "_" + "_".join(words) + "_"
+    score = next((s for pattern, s in _SCORES if re.search(rf"(?:_|val|valid|test|train)(?:{pattern})_", joined)), None)
+    if score is None:
+        found.needs["study.metric"] = f"the sweep's metric {brief(name)} is none of ours"
+        return
+    study["metric"] = f"val/{score}"
+    goal = metric.get("goal")
+    is_error = score == "accuracy" and re.search(r"_err(or)?_", joined) is not None
+    if not is_error and goal is not None:
+        study["direction"] = str(goal)
+    said = f"{name} is {study['metric']}"
+    if is_error:
+        said += " (the least error is the highest accuracy)"
+    elif "train" in words or "test" in words:
+        said += " (only val may choose)"
+    found.renamed.append(said)
+    if "target" in metric:
+        found.dropped.append(f"`metric.target: {brief(metric['target'])}`, since every trial is run")
+
+
+def _length(raw: Mapping[str, Any], found: Translated, study: dict[str, Any], own: set[str]) -> None:
+    """`run_cap` is the number of trials of what is sampled; a grid is run whole."""
+    cap = raw.get("run_cap")
+    if study["method"] not in ("random", "bayes"):
+        if cap is not None:
+            found.dropped.append(f"`run_cap: {brief(cap)}`, since a grid is run whole")
+    elif "study.trials" not in own:
+        if cap is not None:
+            study["trials"] = cap
+            found.renamed.append(f"run_cap is study.trials {brief(cap)}")
+        else:
+            found.needs["study.trials"] = "the sweep has no `run_cap`"
+
+
+# -- parameters ------------------------------------------------------------------------------------------------------
+
+
+def _flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Parameters by dotted name, nested ones too."""
+    for name, content in parameters.items():
+        full = f"{above}.{name}" if above else str(name)
+        if isinstance(content, dict) and isinstance(content.get("parameters"), dict):
+            yield from _flat(content["parameters"], full)
+        else:
+            yield full, content
+
+
+def _parameters(
+    written: Mapping[str, Any], found: Translated, study: dict[str, Any], own: set[str], problems: list[str]
+) -> None:
+    by_option: dict[str, str] = {}
+    exact = {
+        option for name, _ in _flat(written) if (option := meant(name)) and plain(name) == option.partition(".")[2]
+    }
+    for name, content in _flat(written):
+        where = f"`parameters.{name}`"
+        option = meant(name)
+        if option is None or last_part(name) in ABSENT:
+            why = ABSENT.get(last_part(name), "").split(":")[0].split(";")[0]
+            found.dropped.append(f"`{name}`{_held(content)}" + (f" ({why})" if why else ""))
+            continue
+        if not isinstance(content, dict) and not isinstance(content, list):
+            content = {"value": content}  # a value that stands bare
+        if option in exact and plain(name) != option.partition(".")[2]:
+            found.dropped.append(f"`{name}`{_held(content)}, since `{option.partition('.')[2]}` is there")
+            continue
+        if option in by_option:
+            problems.append(f"{where} and `parameters.{by_option[option]}` both mean `{option}`; keep one of them.")
+            continue
+        by_option[option] = name
+        if option in own or option.removeprefix("trial.") in (found.raw["study"].get("space") or {}):
+            found.dropped.append(f"`{name}`, since `{option}` is given")
+            continue
+        if not isinstance(content, dict):
+            problems.append(f"{where} must be a mapping such as {{values: [1, 2]}}, but got {brief(content)}.")
+            continue
+        said = _place(option, name, content, found, study, problems)
+        if said and plain(name) != option.rpartition(".")[2]:
+            found.renamed.append(f"{name} is {option}")
+
+
+def _held(content: Any) -> str:
+    """What a parameter without a meaning holds, where that is one value or a few."""
+    if not isinstance(content, dict):
+        return ""
+    values = content.get("values", [content["value"]] if "value" in content else None)
+    return f" ({', '.join(map(str, values))[:60]})" if isinstance(values, list) and len(values) <= 5 else ""
+
+
+def _place(
+    option: str, name: str, content: dict[str, Any], found: Translated, study: dict[str, Any], problems: list[str]
+) -> bool:
+    """Puts a parameter where its option belongs; False where it had to be left out."""
+    group, _, short = option.partition(".")
+    values = _values(content)
+    if values is not None:
+        values = _translated(short, name, values, found)
+        if not values:
+            if option in REQUIRED:
+                found.needs[option] = f"no value of `{name}` is one here"
+            return False
+        if short in integer_options():  # 1e2 epochs are 100
+            values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    if group == "trial":
+        if values is None:
+            try:
+                parse_dimension(short, short, content, f"`parameters.{name}`")
+            except ConfigError as error:
+                problems += error.problems
+                return False
+            study["space"][short] = content
+        elif len(values) == 1:
+            found.raw["trial"].setdefault(short, values[0])
+        else:
+            study["space"][short] = {"values": values}
+    elif option == "study.seeds" and values is not None and all(_is_seed(value) for value in values):
+        study["seeds"] = values
+    elif group == "data" and values is not None and len(values) == 1:
+        found.raw["data"].setdefault(short, values[0])
+    elif option == "data.source" or group == "run":
+        found.dropped.append(f"`{name}`{_held(content)}")
+        return False
+    else:
+        found.needs[option] = f"`{name}` cannot be searched: it is one for all trials"
+        return False
+    return True
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _values(content: Mapping[str, Any]) -> list[Any] | None:
+    """The values of a parameter that lists them; None for a range."""
+    if "value" in content:
+        return [content["value"]]
+    if "values" not in content or set(content) - {"values", "distribution", "probabilities"}:
+        return None
+    values = content["values"] if isinstance(content["values"], list) else [content["values"]]
+    return list({repr(value): value for value in values}.values())
+
+
+def _translated(option: str, name: str, values: list[Any], found: Translated) -> list[Any]:
+    """Values in our words, without those that nothing here is like."""
+    read = _WORDS.get(option)
+    if read is None:
+        return values
+    ours = [read(value) for value in values]
+    lost = [str(value) for value, new in zip(values, ours, strict=True) if new is None]
+    if lost:
+        found.dropped.append(f"the values {few(lost)} of `{name}`, which are not here")
+    return list({repr(value): value for value in ours if value is not None}.values())
+
+
+def _letters(value: Any) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(value).lower())
+
+
+def _backbone(value: Any) -> Any:
+    depth = re.fullmatch(r"(?:torchvision|timm|tv)?(?:resnet)?(18|34|50|101|152)(?:tvin1k|a1in1k)?", _letters(value))
+    return f"resnet{depth[1]}" if depth and f"resnet{depth[1]}" in BACKBONES else None
+
+
+def _weights(value: Any) -> Any:
+    text = _letters(value)
+    if text in ("true", "1", "yes", "imagenet", "default", "imagenet1k", "pretrained"):
+        return "imagenet"
+    if text in ("false", "0", "no", "none", "null", "random", "scratch", ""):
+        return "none"
+    return value if isinstance(value, str) else None
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "all" if value else "none"
+    # elsewhere a number counts layers, which are others there
+    return value if isinstance(value, str) or (isinstance(value, int | float) and 0 <= value <= 1) else None
+
+
+def _augment(value: Any) -> Any:
+    if isinstance(value, bool):
+        return None if value else "none"
+    return value
+
+
+def _one_of(words: Mapping[str, str]) -> Callable[[Any], Any]:
+    """Finds a value by its letters, whatever their case."""
+    return lambda value: words.get(_letters(value))
+
+
+def _precision(value: Any) -> Any:
+    text = _letters(value)
+    if text in ("false", "fp32", "32", "float32", "32true"):
+        return "fp32"
+    return "bf16" if text in ("bf16", "bfloat16", "bf16mixed") else None
+
+
+def _criterion(value: Any) -> Any:
+    text = _letters(value)
+    if re.search(r"bce|binarycrossentropy", text):
+        return "bce"
+    return "cross_entropy" if re.search(r"crossentropy|^ce(loss)?$|^nll", text) else None
+
+
+_SCHEDULES = {
+    "constant": "constant", "none": "constant", "null": "constant", "false": "constant", "constantlr": "constant",
+    "cosine": "cosine", "cosineannealing": "cosine", "cosineannealinglr": "cosine", "cos": "cosine",
+    "cosinelr": "cosine", "step": "step", "steplr": "step", "multistep": "step", "multisteplr": "step",
+}  # fmt: skip
+_WORDS: dict[str, Callable[[Any], Any]] = {
+    "backbone": _backbone,
+    "weights": _weights,
+    "freeze": _freeze,
+    "augment": _augment,
+    "optimizer": _one_of({"sgd": "sgd", "adam": "adam", "adamw": "adamw", "momentum": "sgd", "sgdmomentum": "sgd"}),
+    "schedule": _one_of(_SCHEDULES),
+    "criterion": _criterion,
+    "precision": _precision,
+    "head": lambda value: next((head for head in HEADS if _letters(head) == _letters(value)), None),
+}
+"""How other programs write the values of an option; those that are not here take numbers."""
+
+
+def lacking(found: Translated, given: set[str]) -> dict[str, str]:
+    """What a sweep leaves open and the command line does not give.
+
+    Args:
+        given: options of the command line, `trial.lr` say.
+
+    Returns:
+        Option and why it must be given.
+    """
+    wanted = dict(found.needs)
+    if "seeds" not in found.raw["study"]:
+        wanted["study.seeds"] = "every trial is run once with each seed of a list"
+    held = {f"{group}.{name}" for group in ("trial", "data") for name in found.raw[group]}
+    held |= {f"trial.{name}" for name in found.raw["study"]["space"]}
+    for option in REQUIRED:
+        if option not in held:
+            wanted.setdefault(option, "the sweep does not say")
+    hidden = [name for name in HEAD_OPTIONS if f"trial.{name}" in held]
+    if hidden and "trial.head" not in held:
+        heads = [head for head in HEADS if all(name in options_of(head) for name in hidden)]
+        wanted["trial.head"] = f"`{'` and `'.join(hidden)}` go with {' or '.join(heads)}"
+    return {option: why for option, why in wanted.items() if option not in given}
+
+
+def missing(lacks: Mapping[str, str]) -> str:
+    """What must be added, and how."""
+    named = "; ".join(f"`{option}` ({why})" for option, why in lacks.items())
+    words = " ".join(f"{option}={EXAMPLES.get(option, '…')}" for option in lacks)
+    return f"It must be told: {named}. Give them on the command line, such as  {words}"

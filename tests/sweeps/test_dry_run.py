@@ -1,0 +1,93 @@
+"""What a dry run tells before anything is trained."""
+
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from resnet_tl.errors import ConfigError
+from sweeps.run import main
+from tests.conftest import write_images
+
+STUDY = """
+study:
+  name: mine
+  question: Why?
+  method: random
+  trials: 1
+  seeds: [0]
+  space: {SPACE}
+trial: {backbone: resnet18, optimizer: sgd, weights: none, batch_size: 8}
+data: {source: digits, size: 16}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture[str], space: str, *words: str) -> str:
+    Path("study.yaml").write_text(STUDY.replace("SPACE", space))
+    assert main(["study=study.yaml", "run.dry_run=true", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_space_that_often_breaks_a_rule_is_warned_of(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lr = "lr: {min: 0.01, max: 0.1}"
+    often = told(capsys, f"{lr}, warmup_epochs: {{min: 0, max: 9}}, epochs: {{min: 1, max: 10}}")
+    assert "warning: about 4" in often
+    assert "`warmup_epochs < epochs` must hold" in often
+    assert "1 more trial will be proposed by random" in often
+    assert "1 seed run in all" in often
+    assert "warning" not in told(capsys, f"{lr}, warmup_epochs: {{min: 0, max: 1}}, epochs: {{min: 2, max: 10}}")
+
+
+def test_a_million_values_take_no_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    began = time.perf_counter()
+    told(capsys, "lr: {min: 0.01, max: 0.1}, epochs: {min: 1, max: 1000000}, head_width: {min: 1, max: 1000000}",
+         "trial.head=mlp_relu")  # fmt: skip
+    assert time.perf_counter() - began < 20
+
+
+def test_a_sweep_of_wandb_is_run_and_says_how_it_was_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("theirs.yaml").write_text(
+        "method: random\nrun_cap: 2\nparameters: {learning-rate: {min: 0.1, max: 0.2}, momentum: {value: 0.5}}\n"
+        "command: ['${program}', --fast]\n"
+    )
+    words = ["study=theirs.yaml", "run.dry_run=true", "study.seeds=[0]", "trial.backbone=resnet18", "data=digits",
+             "trial.optimizer=sgd", "trial.epochs=1", "trial.batch_size=8", "trial.weights=none"]  # fmt: skip
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("theirs.yaml is read as a W&B sweep. It means: learning-rate is trial.lr;")
+    assert "2 seed runs in all" in out
+
+
+def test_a_share_without_effect_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "val"):
+        write_images(home / "images" / split, count=8)
+    Image.new("RGB", (32, 32)).save(home / "images" / "val" / "bars" / "one.png")
+    words = ("data.source=image_folder", "data.root=images", "data.size=32", "data.val_fraction=0.3", "trial.epochs=1")
+    out = told(capsys, "lr: {min: 0.01, max: 0.1}", *words, "data.test_fraction=0.3")
+    assert "`data.val_fraction` has no effect: the data brings its own val." in out
+    assert "test_fraction` has no effect" not in out
+
+
+@pytest.mark.parametrize("words", [[], ["run.dry_run=true"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything(home: Path, words: list[str]) -> None:
+    (home / "file").write_text("")
+    with pytest.raises(ConfigError, match="`run.out` must be a folder in which files can be written, but .*file is no"):
+        main(["study=quickstart", "run.out=file/inside", *words])
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = [number for number, line in enumerate(lines) if "(default " in line or line.endswith("(required)")]
+    assert len(named) > 60
+    for number in named:
+        assert lines[number + 1].startswith("      "), f"no words for {lines[number]}"
