@@ -23,6 +23,7 @@ from resnet_tl import predictions
 from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
 from resnet_tl.freezing import num_trained
+from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment, digest, fingerprint
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model import checkpoint
@@ -141,6 +142,7 @@ class Loop:
     def run(self) -> list[FitResult]:
         """One result for each member; its `wall_s` is its share of the time."""
         for number in range(len(self._members)):
+            beat()
             self._restore(number)
         for number, history in enumerate(self._histories):
             for epoch in history.epochs:
@@ -150,6 +152,7 @@ class Loop:
             self._epoch(active)
             if time.perf_counter() - saved >= self._save_every_s:
                 for number in self._active():
+                    beat()
                     self._save(number)
                 saved = time.perf_counter()
         return self._results()
@@ -229,6 +232,7 @@ class Loop:
             scores = {split: self._scores(split, logits[split]) for split in ("val", "test")}
             wall_s = (time.perf_counter() - started) / len(part)
             for place, n in enumerate(part):
+                beat()
                 self._wall_s[n] += wall_s
                 results[n] = self._finish(
                     n,

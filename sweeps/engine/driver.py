@@ -116,7 +116,7 @@ class _Driver:
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
-                dropped = self._kept.settle(lambda: self._workers(1), self._say)
+                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._interrupt.check)
                 if dropped and not to_do:
                     keep = self._prepared.definition.run.keep
                     self._say(f"{len(dropped)} networks were removed, as run.keep={keep} says; their results stay.")

@@ -1,5 +1,6 @@
 """Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
 
+import shutil
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ class _Sources:
                 continue
             stage = study.stage(config)
             if (stage.checkpoint / "model.json").exists():
+                shutil.rmtree(stage.checkpoint.parent / "work", ignore_errors=True)  # a kill came before its removal
                 continue
             verify(stage.data)
             pretrain = Pretrain(
