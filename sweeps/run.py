@@ -41,6 +41,7 @@ from sweeps.definition.space import describe
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
+    from sweeps.planning.study_state import Outcome
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -76,11 +77,9 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.engine.driver import drive
 
     console = Console(stderr=False, soft_wrap=True)
-    try:
-        outcome = drive(definition, command=command, console=console)
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
-        return 130
+    outcome = drive(definition, command=command, console=console)
+    if outcome.ended_by is not None:
+        return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
@@ -126,6 +125,30 @@ def _run(definition: Definition, command: str) -> int:
     if not (definition.run.tracking_uri or "").startswith("http"):
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
     return 1 if outcome.failed else 0
+
+
+def _ended_early(definition: Definition, outcome: "Outcome", error: BaseException) -> int:
+    """Reports what is done, whatever ended the study, and says what did."""
+    from sweeps.reporting.reading import from_ledger
+    from sweeps.reporting.write import write_report
+    from sweeps.storage.database import database_of
+
+    if outcome.done or outcome.failed:
+        name, out = definition.study.name, expand(definition.run.out, "run.out")
+        report = out / "reports" / f"{name}.md"
+        try:
+            ledger = database_of(out).read()
+            try:
+                write_report(from_ledger(ledger, name), report, ledger=ledger, out=out)
+            finally:
+                ledger.close()
+            print(f"Report         {report}  ({outcome.done} of {outcome.total} seed runs are done)")
+        except Exception as other:  # the same full disk or lost database, say; the first error is the one to tell
+            print(f"The report could not be written: {other}")
+    if isinstance(error, KeyboardInterrupt):
+        print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
+        return 130
+    raise error
 
 
 def _relative(path: Path) -> Path:

@@ -22,6 +22,7 @@ from torch import Tensor
 from resnet_tl import predictions
 from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
+from resnet_tl.files import is_full
 from resnet_tl.freezing import num_trained
 from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment, digest, fingerprint
@@ -254,10 +255,16 @@ class Loop:
                 return self._diverged(n)
             metrics |= values
         labels = self._labels
-        if member.folder is not None:
-            predictions.write(member.folder, logits)
-            card = self._start.card(member.trial, seed=member.seed, epoch=history.best_epoch, metrics=metrics)
-            checkpoint.save(member.folder / "checkpoint", self._learner.tensors(n, whole=card.base is None), card)
+        unsaved = None
+        try:
+            if member.folder is not None:
+                predictions.write(member.folder, logits)
+                card = self._start.card(member.trial, seed=member.seed, epoch=history.best_epoch, metrics=metrics)
+                checkpoint.save(member.folder / "checkpoint", self._learner.tensors(n, whole=card.base is None), card)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            unsaved = str(error)
         return FitResult(
             state="complete",
             seed=member.seed,
@@ -268,6 +275,7 @@ class Loop:
             history=history.epochs,
             num_trainable=self._num_trained(member.trial),
             wall_s=self._wall_s[n],
+            unsaved=unsaved,
         )
 
     def _num_trained(self, trial: TrialConfig) -> int:

@@ -1,6 +1,7 @@
 """Networks trained from nothing, once, as starting weights for fine-tuning elsewhere; kept in the cache."""
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,8 @@ def pretrain(
             result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
             if result.state == "diverged":
                 raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
+            if result.unsaved:
+                raise OSError(errno.ENOSPC, result.unsaved, str(work / "checkpoint"))
             (work / "checkpoint").rename(final)
         shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import UserError
-from resnet_tl.files import discard, replacing_folder
+from resnet_tl.files import discard, is_full, replacing_folder
 from sweeps.execution.executor import Executor, WorkerDied, run_one
 from sweeps.execution.tasks import Export
 from sweeps.planning.study_state import Scored
@@ -43,6 +43,8 @@ class BestNetwork:
     ) -> bool:
         """Exports a network; what goes wrong is said, since no result depends on it.
 
+        A full disk is raised, as everywhere.
+
         Args:
             checkpoint: the network of the trial's best seed.
             check: see `run_all`.
@@ -59,6 +61,8 @@ class BestNetwork:
                 inside.rmdir()
                 (making / "origin.txt").write_text(_origin(scored))
         except (UserError, WorkerDied, OSError) as error:
+            if is_full(error):
+                raise
             say(f"The best network could not be stored in {self._folder}: {error}")
             return False
         return True

@@ -14,7 +14,9 @@ from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import Making, abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
+from sweeps.engine.disk_room import DiskFull
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
@@ -60,7 +62,15 @@ def provide_features(
         rows = num_rows(one.view, study.data.num_images)
         names = "; ".join(decision.prefix.describe() for decision in one.decisions)
         say(f"computing once, for {rows:,} images ({one.view.name}): {names}")
-        making = begin([decision.prefix for decision in one.decisions], one.view, rows, study.cache)
+        try:
+            making = begin([decision.prefix for decision in one.decisions], one.view, rows, study.cache)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise DiskFull(
+                f"The disk of {study.cache} must have room for the outputs of {names}, but it is full. Make room, move "
+                "the cache with run.cache=FOLDER, or have them computed each time with run.reuse=off."
+            ) from None
         try:
             # the trial with the deepest cut has everything before it frozen
             deepest = max(one.decisions, key=lambda decision: decision.prefix.cut)

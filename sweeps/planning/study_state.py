@@ -27,6 +27,8 @@ class Outcome:
     """Seed runs trained by this very run."""
     best: Path | None
     """Folder of the best network."""
+    ended_by: BaseException | None = None
+    """What ended it before all was done; None when it came to its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
