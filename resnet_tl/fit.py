@@ -52,7 +52,9 @@ def main() -> int:
     for name, value in result.metrics.items():
         print(f"  {name:16} {value:.4f}")
     if result.unsaved:
-        raise CheckpointError(f"The scores above are all that is left of the fit: {result.unsaved}. Make room first.")
+        raise CheckpointError(
+            f"The disk must have room for {result.unsaved}, but it is full: the scores are all that is left of the fit."
+        )
     print(f"Predict with:  python -m resnet_tl.predict checkpoint={out / 'checkpoint'} images=FILE_OR_FOLDER")
     return 0
 

@@ -264,7 +264,7 @@ class Loop:
         except OSError as error:
             if not is_full(error):
                 raise
-            unsaved = str(error)
+            unsaved = str(error.filename or member.folder)
         return FitResult(
             state="complete",
             seed=member.seed,

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ def pretrain(
             if result.state == "diverged":
                 raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
             if result.unsaved:
-                raise OSError(errno.ENOSPC, result.unsaved, str(work / "checkpoint"))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), result.unsaved)
             (work / "checkpoint").rename(final)
         shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final

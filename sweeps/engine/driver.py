@@ -16,16 +16,17 @@ from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError
 from resnet_tl.features.key import FrozenPrefix
-from resnet_tl.files import is_full, remove_leftovers
+from resnet_tl.files import is_full
 from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
 from sweeps.engine.code_version import git_commit
-from sweeps.engine.disk_room import DiskRoom, disk_full
+from sweeps.engine.disk_room import DiskFull, DiskRoom, disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.kept_networks import KeptNetworks
+from sweeps.engine.leftovers import clear_leftovers
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
@@ -114,6 +115,14 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
+        clear_leftovers(
+            self._prepared.out,
+            self._study.name,
+            work=self._work,
+            networks=self._networks,
+            runs=self._prepared.runs,
+        )
+        self._room.release()
         untracked = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not untracked and self._kept.is_settled():
@@ -158,9 +167,7 @@ class _Driver:
 
     def _open(self) -> None:
         definition, prepared = self._prepared.definition, self._prepared
-        self._clear_work()
         self._room.hold()
-        self._networks.clear_leftovers(self._ledger.seed_runs(self._study.name))
         self._networks.describe_images(prepared.data)
         self._optuna = OptunaStudy(
             self._database.optuna(), self._study, definition.space, fresh=not prepared.known.trials
@@ -188,13 +195,6 @@ class _Driver:
         if self._optuna:
             self._optuna.close()
         self._room.release()
-
-    def _clear_work(self) -> None:
-        """Removes work folders of seed runs that the ledger holds; a kill may have left some behind."""
-        for row in self._ledger.seed_runs(self._study.name):
-            if row.state.is_result:
-                shutil.rmtree(folder_of(self._work, row.fingerprint, row.seed), ignore_errors=True)
-        remove_leftovers(self._work, "progress-*", older_than_s=0)
 
     def _say(self, line: str) -> None:
         if self._display:
@@ -340,6 +340,7 @@ class _Driver:
         """Ledger first: it is the truth. Then the tracker, which may be late."""
         assert self._outbox
         rows = [row for _, row in pairs]
+        stop: DiskFull | None = None
         try:
             self._ledger.put(rows)
         except LedgerError as error:
@@ -347,11 +348,13 @@ class _Driver:
                 raise
             self._room.release()
             self._ledger.put(rows)
-            raise disk_full(error, self._prepared.out) from None
+            stop = disk_full(error, self._prepared.out)
         for _, row in pairs:
             self._state.know(row)
             if row.state.is_result:
                 shutil.rmtree(folder_of(self._work, row.fingerprint, row.seed), ignore_errors=True)
+        if stop is not None:
+            raise stop
         # of each trial the last row may be the one that completes it
         last = {trial.number: (trial, row) for trial, row in pairs}
         whole = {number: trial for number, (trial, _) in last.items() if self._state.is_whole(trial)}

@@ -4,6 +4,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ class Scheduler:
         self._end(running, rows)
         for told in results:
             if told.unsaved:
-                raise disk_full(OSError(told.unsaved), self._study.out)
+                raise disk_full(OSError(ENOSPC, "", told.unsaved), self._study.out)
 
     def lost(self, running: Running[Work], error: WorkerDied) -> None:
         """Tries again: once more, then the members of a group one by one."""
