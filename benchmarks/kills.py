@@ -243,10 +243,10 @@ def _marked(mark: str) -> Iterator[int]:
 # -- what a study leaves ----------------------------------------------------------------------------------------------
 
 
-def left(out: Path, cache: Path) -> dict[str, Any]:
+def left(out: Path, cache: Path, study: str = "killed") -> dict[str, Any]:
     """All that must be the same whether it was killed or not."""
-    frame = pd.read_csv(out / "reports" / "killed.csv").drop(columns="wall_s").astype(object).fillna("")
-    best = out / "mlruns" / "best" / "killed"
+    frame = pd.read_csv(out / "reports" / f"{study}.csv").drop(columns="wall_s").astype(object).fillna("")
+    best = out / "mlruns" / "best" / study
     runs = _runs(out / "mlruns" / "mlflow.db")
     return {
         "CSV": {f"{row['trial']}/{row['seed']}": str(row) for row in frame.to_dict(orient="records")},

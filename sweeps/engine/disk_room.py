@@ -26,9 +26,10 @@ class DiskFull(UserError):
 def disk_full(error: BaseException, out: Path) -> DiskFull:
     """What to say of an error that came of a full disk."""
     place = error.filename if isinstance(error, OSError) and error.filename else out
+    fewer = " (run.keep=best keeps one network instead of all)" if Path(place).is_relative_to(out) else ""
     return DiskFull(
         f"The disk must have room for {place}, but it is full, so that the study stops here. What was finished is in "
-        "the ledger; make room (run.keep=best keeps one network instead of all), and the same command goes on."
+        f"the ledger; make room{fewer}, and the same command goes on."
     )
 
 
