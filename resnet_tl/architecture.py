@@ -7,6 +7,7 @@ Source: He et al. 2016, "Deep Residual Learning for Image Recognition", table 1;
 builds it, which is the order of the forward pass but for the downsample branch, last in its block.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,9 +46,9 @@ BACKBONES = {
 }
 
 
-def _norm(name: str, channels: int) -> Iterator[tuple[str, int]]:
-    yield f"{name}.weight", channels
-    yield f"{name}.bias", channels
+def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (channels,)
+    yield f"{name}.bias", (channels,)
 
 
 @lru_cache
@@ -173,7 +174,13 @@ def channels_last_pieces(
 
 @lru_cache
 def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, int], ...]:
-    """Names and element counts of all backbone parameters, in order.
+    """Names and element counts of all backbone parameters, in order; see `parameter_shapes`."""
+    return tuple((name, math.prod(shape)) for name, shape in parameter_shapes(backbone, channels))
+
+
+@lru_cache
+def parameter_shapes(backbone: str, channels: int = 3) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Names and shapes of all backbone parameters, in order.
 
     Args:
         backbone: a key of `BACKBONES`.
@@ -181,8 +188,8 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
     """
     arch = BACKBONES[backbone]
 
-    def parameters() -> Iterator[tuple[str, int]]:
-        yield "conv1.weight", 64 * channels * 7 * 7
+    def parameters() -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield "conv1.weight", (64, channels, 7, 7)
         yield from _norm("bn1", 64)
         inputs = 64
         for stage, num_blocks in enumerate(arch.num_blocks):
@@ -196,10 +203,10 @@ def backbone_parameters(backbone: str, channels: int = 3) -> tuple[tuple[str, in
                 else:
                     convolutions = ((inputs, width, 1), (width, width, 3), (width, outputs, 1))
                 for number, (before, after, kernel) in enumerate(convolutions, start=1):
-                    yield f"{prefix}.conv{number}.weight", before * after * kernel * kernel
+                    yield f"{prefix}.conv{number}.weight", (after, before, kernel, kernel)
                     yield from _norm(f"{prefix}.bn{number}", after)
                 if _resizes(arch, stage + 1, block):
-                    yield f"{prefix}.downsample.0.weight", inputs * outputs
+                    yield f"{prefix}.downsample.0.weight", (outputs, inputs, 1, 1)
                     yield from _norm(f"{prefix}.downsample.1", outputs)
                 inputs = outputs
 

@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
-from resnet_tl.config import DataConfig, TrialConfig, check_together
+from resnet_tl.config import DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
+from resnet_tl.model import weights
 from resnet_tl.option_text import expand, nearest, parse_words, validate
 
 LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
@@ -25,6 +26,7 @@ LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out",
 
 def entry(main: Callable[[], int]) -> None:
     """Runs an entry point: the user's mistakes become a message and exit status 2, never a traceback."""
+    gc.set_threshold(100_000, 10, 10)  # what a start loads is no garbage, and to search it takes a fifth of the start
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when torch is loaded; makes cuBLAS repeatable
     try:
         status = main()
@@ -118,7 +120,11 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
     data = prepare(found["data"], cache)
     check_together(found["trial"], found["data"], len(data.classes))
+    check_scored(found["trial"].monitor, data.num_classes_in("val"))
     print(describe_data(data))
+    if weights.identity(found["trial"].weights, found["trial"].backbone).startswith("sha256:"):
+        for sentence in weights.check(found["trial"].weights, found["trial"].backbone):
+            print(sentence)
     return FitRequest(
         trial=found["trial"],
         data=data,

@@ -240,6 +240,8 @@ class DataConfig(_Options):
     """What becomes of images in whose path `group_key` is not found: an error, or a group of its own for each."""
     skip_bad: bool = False
     """Leave broken images out, and record which, instead of refusing the whole set."""
+    truncated: Literal["refuse", "fill"] = "refuse"
+    """What becomes of JPEG files that end too early: broken images, or as far as they go, with grey for the rest."""
     shifted: str | None = None
     """Reserved."""
 
@@ -280,3 +282,19 @@ def check_together(trial: TrialConfig, data: DataConfig, num_classes: int | None
     for name in ("random_crop", "five_crop"):
         if name in trial.augment and data.crop is None:
             raise ConfigError(f"`trial.augment: {name}` needs `data.crop`, the size to cut out of `data.size`.")
+
+
+def check_scored(metric: str, num_val_classes: int) -> None:
+    """Checks that there will be the score by which epochs or trials are selected.
+
+    Args:
+        num_val_classes: classes with images in val.
+
+    Raises:
+        ConfigError: there will not.
+    """
+    if metric == "val/auroc" and num_val_classes < 2:
+        raise ConfigError(
+            "`val/auroc` needs images of two classes in val, but all images there are of one class; select by another "
+            "metric, or bring images of a second class."
+        )

@@ -11,7 +11,7 @@ Axes: K classes, N images, R bins of probability.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from resnet_tl import metrics
 from resnet_tl.errors import CheckpointError
 from resnet_tl.files import replacing
-from resnet_tl.metrics import Floats, Ints, confusion_MKK, log_softmax, reliability_MR3
+from resnet_tl.metrics import Floats, Ints, log_softmax
 
 FILE = "predictions.safetensors"
 SPLITS = ("val", "test")
@@ -130,11 +131,25 @@ def unpack(blob: bytes) -> Compact:
 
 def confusion_KK(logits_NK: Floats | Logits, labels_N: Ints) -> Ints:
     """Counts [K, K]: row = true class, column = predicted class."""
-    counts_KK: Ints = confusion_MKK(logits_NK.argmax(-1)[None], labels_N, logits_NK.shape[1])[0]
-    return counts_KK
+    K = logits_NK.shape[1]
+    return np.bincount(labels_N * K + logits_NK.argmax(-1), minlength=K * K).reshape(K, K)
 
 
 def reliability_R3(logits_NK: Floats | Logits, labels_N: Ints) -> Floats:
-    """How sure the network is, and how often right; see `metrics.reliability_MR3`."""
-    bins_R3: Floats = reliability_MR3(log_softmax(logits_NK.astype(np.float64))[None], labels_N)[0]
-    return bins_R3
+    """How sure the network is, and how often right; see `metrics.reliability_R3`."""
+    sure_N = np.concatenate([np.exp(log_p_NK.max(-1)) for log_p_NK in _log_p_in_parts(logits_NK)])
+    return metrics.reliability_R3(sure_N, logits_NK.argmax(-1) == labels_N)
+
+
+def by_class(logits_NK: Floats | Logits, labels_N: Ints) -> dict[str, Floats]:
+    """The metrics of each class, [K]; see `metrics.by_class`."""
+    # where the logits were rounded for storing, more digits of their logarithms would say nothing
+    kind = np.float64 if logits_NK.shape[1] <= FULL_CLASSES else np.float32
+    log_p_NK = np.concatenate([part_NK.astype(kind) for part_NK in _log_p_in_parts(logits_NK)])
+    return metrics.by_class(log_p_NK, logits_NK.argmax(-1), labels_N)
+
+
+def _log_p_in_parts(logits_NK: Floats | Logits) -> Iterator[Floats]:
+    """Log probabilities of some images at a time: of 50,000 and 1,000 classes they take 400 MB."""
+    for part_NK in np.array_split(logits_NK, max(logits_NK.size // metrics.AT_ONCE, 1)):
+        yield log_softmax(part_NK.astype(np.float64))

@@ -3,7 +3,8 @@
 Typed from the ledger's edge on: no other module reads these things by string keys.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -162,6 +163,8 @@ class StudyRecord:
     """`run.out`, relative to where the command was given."""
     coinciding: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ()
     """Points of the space that mean the same network as another one: what was left out, and what was run for it."""
+    invalid: Mapping[int, int] = field(default_factory=dict)
+    """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
 
 
 _STUDY = TypeAdapter(StudyRecord)
@@ -285,3 +288,18 @@ class SeedRun:
     confusion: Mapping[str, list[list[int]]] | None = None
     reliability: list[list[float]] | None = None
     """Both of versions that kept no predictions; see `resnet_tl.predictions` for what they are derived from since."""
+
+
+def mean_curve(runs: Sequence[SeedRun], metric: str) -> dict[int, float]:
+    """A metric by epoch, mean over the seed runs of a trial, for the epochs that all of them have.
+
+    Args:
+        runs: with their learning curves.
+    """
+    curves = [{epoch.epoch: epoch.metrics.get(metric) for epoch in run.history or ()} for run in runs]
+    found: dict[int, float] = {}
+    for epoch in curves[0] if curves else ():
+        values = [value for curve in curves if (value := curve.get(epoch)) is not None and math.isfinite(value)]
+        if len(values) == len(curves):
+            found[epoch] = math.fsum(values) / len(values)
+    return found

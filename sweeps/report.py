@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
         opened = None
     else:
         opened = _ledger(out)
-        results = _from_ledger(opened, values["study"])
+        results = _from_ledger(opened, values["study"], out)
         name = results.study
     # some tables are not the report: they get a file of their own
     kinds = "".join(f".{spec.kind}" for spec in specs or ())
@@ -87,8 +87,6 @@ def main(words: Sequence[str] | None = None) -> int:
             specs=specs,
             figures=asked,
             every=values.get("figures") == "all",
-            ledger=opened,
-            out=out,
         )
     finally:
         if opened:
@@ -125,7 +123,7 @@ def _documents(values: dict[str, Any], out: Path) -> int:
                 known[key] = from_csv(out / marker.results)
             else:
                 opened = opened or _ledger(out)
-                known[key] = _from_ledger(opened, key)
+                known[key] = _from_ledger(opened, key, out)
         return known[key]
 
     try:
@@ -203,11 +201,11 @@ def _several(text: str) -> list[str]:
     return [text] if inside is None else [part.strip() for part in inside.split(",") if part.strip()]
 
 
-def _from_ledger(ledger: Any, names: str) -> "Results":
+def _from_ledger(ledger: Any, names: str, out: Path) -> "Results":
     from sweeps.reporting.combine import combine
     from sweeps.reporting.reading import from_ledger
 
-    found = [from_ledger(ledger, name) for name in _several(names)]
+    found = [from_ledger(ledger, name, out) for name in _several(names)]
     return found[0] if len(found) == 1 else combine(found)
 
 

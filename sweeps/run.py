@@ -62,6 +62,11 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{study.name}\n    {study.question}")
         return 0
     definition = compose(words)
+    if definition.study.tables or definition.study.figures:
+        from sweeps.reporting.rehearsal import undrawable
+
+        for sentence in undrawable(definition):
+            print(f"warning: {sentence}")
     if definition.run.dry_run:
         return _dry_run(definition)
     command = "python -m sweeps.run" + "".join(f" {shlex.quote(word)}" for word in words)
@@ -93,10 +98,9 @@ def _run(definition: Definition, command: str) -> int:
     name = definition.study.name
     place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
     ledger = database_of(out).read()
-    results = from_ledger(ledger, name)
+    results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
-    written = write_report(results, report, ledger=ledger, out=out)
-    ledger.close()
+    written = write_report(results, report)
     if written.pictures and outcome.ran:
         from sweeps.tracking.mlflow_files import publish
 
@@ -108,6 +112,7 @@ def _run(definition: Definition, command: str) -> int:
     tables = [block for block in own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    ledger.close()
     for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()
@@ -139,7 +144,7 @@ def _ended_early(definition: Definition, outcome: "Outcome", error: BaseExceptio
         try:
             ledger = database_of(out).read()
             try:
-                write_report(from_ledger(ledger, name), report, ledger=ledger, out=out)
+                write_report(from_ledger(ledger, name, out), report)
             finally:
                 ledger.close()
             print(f"Report         {report}  ({outcome.done} of {outcome.total} seed runs are done)")
@@ -166,7 +171,7 @@ def _dry_run(definition: Definition) -> int:
     finally:
         if ledger:
             ledger.close()
-    prepared.require_start()
+    said = prepared.require_start()
     plan, study, data = prepared.plan, definition.study, prepared.data
     images = data.num_images
     print(f"{study.name}: {study.question}")
@@ -175,7 +180,7 @@ def _dry_run(definition: Definition) -> int:
         f"{len(data.classes)} classes, {data.channels} channel(s), "
         f"{data.input_size[0]}×{data.input_size[1]} pixels"
     )
-    print(describe_data(data))
+    print("\n".join([describe_data(data), *said]))
     if data.skipped:
         print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:

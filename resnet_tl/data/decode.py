@@ -14,9 +14,10 @@ Axes: H W pixels, C channels.
 
 import functools
 import hashlib
+import io
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from resnet_tl.config import MAX_PIXELS
+from resnet_tl.data.near_copies import thumbnail
 from resnet_tl.files import sha256_of
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
@@ -33,6 +35,7 @@ Resize = Literal["crop", "pad", "squash"]
 NO_PICTURES = frozenset(["BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"])
 """What Pillow lists among its formats though it cannot read it, or reads it by running another program."""
 
+_END_OF_JPEG = b"\xff\xd9"
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,6 +64,8 @@ class Rules:
     bits: int = 16
     """Bits that hold the grey values of images that store more than 8."""
     max_pixels: int = MAX_PIXELS
+    truncated: Literal["refuse", "fill"] = "refuse"
+    """What becomes of JPEG files that end too early."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +78,10 @@ class Decoded:
     """sha256 of the image before it was converted and fitted: of its file, or of its values."""
     largest: int | None = None
     """The largest value in the file, where it stores more than 8 bits."""
+    thumbnail: NDArray[np.uint8] | None = None
+    """What near copies are told by; see `resnet_tl.data.near_copies`."""
+    filled: bool = False
+    """Whether the file ended too early, and the rest is grey."""
 
 
 @functools.cache
@@ -105,13 +114,26 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
                     "(a decompression bomb?)"
                 )
             content = sha256_of(path)
-            return decode(image, rules, content=content)
+            filled = rules.truncated == "fill" and image.format in ("JPEG", "MPO") and not _ends(image)
+            if filled:
+                # the end is put behind the file rather than Pillow's switch set, which all threads share
+                image = _opened(io.BytesIO(path.read_bytes() + _END_OF_JPEG), path)
+            return replace(decode(image, rules, content=content), filled=filled)
     except UnidentifiedImageError:
         raise BadImage("is not an image of a known format") from None
     except BadImage:
         raise
     except Exception as error:  # for damaged content Pillow's decoders raise anything, struct.error among them
         raise BadImage(f"cannot be decoded: {error}") from None
+
+
+def _ends(image: Image.Image) -> bool:
+    """Whether all pixels of a file are there."""
+    try:
+        image.load()
+    except OSError:
+        return False
+    return True
 
 
 def _opened(stream: IO[bytes], path: Path) -> ImageFile.ImageFile:
@@ -165,8 +187,11 @@ def decode(image: Image.Image, rules: Rules, *, content: str | None = None) -> D
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
+    small = thumbnail(image)
     image = image.convert("RGB" if rules.channels == 3 else "L")
-    return Decoded(pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest)
+    return Decoded(
+        pixels=fit_square(image, rules.size, rules.resize), content=content, largest=largest, thumbnail=small
+    )
 
 
 def _is_deep(args: object) -> bool:
@@ -249,19 +274,21 @@ def decode_array(pixels: NDArray[np.integer], rules: Rules) -> Decoded:
         largest = int(pixels.max())
         pixels = to_8_bits(pixels, rules.bits)
     decoded = decode(Image.fromarray(np.ascontiguousarray(pixels)), rules, content=content)
-    return Decoded(pixels=decoded.pixels, content=content, largest=largest)
+    return replace(decoded, largest=largest)
 
 
 def decode_float(pixels_HWC: NDArray[np.float32], rules: Rules) -> Decoded:
     """As `decode`, for float pixels in [0, 1], which stay float32."""
     content = _sha256(pixels_HWC)
+    seen_HWC = np.round(pixels_HWC * 255).astype(np.uint8)
+    small = thumbnail(Image.fromarray(seen_HWC if seen_HWC.shape[2] == 3 else seen_HWC[:, :, 0]))
     if pixels_HWC.shape[2] == 3 and rules.channels == 1:
         pixels_HWC = pixels_HWC @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
     elif pixels_HWC.shape[2] == 1 and rules.channels == 3:
         pixels_HWC = np.repeat(pixels_HWC, 3, axis=2)
     planes = [Image.fromarray(np.ascontiguousarray(pixels_HWC[:, :, c])) for c in range(pixels_HWC.shape[2])]
     fitted = [fit_square(plane, rules.size, rules.resize) for plane in planes]
-    return Decoded(pixels=np.concatenate(fitted).astype(np.float32), content=content)
+    return Decoded(pixels=np.concatenate(fitted).astype(np.float32), content=content, thumbnail=small)
 
 
 def _sha256(values: NDArray[np.generic], kind: str = "") -> str:

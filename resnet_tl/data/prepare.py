@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,18 +27,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data.clusters import Pair, clusters_of, without_crowds
 from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
+from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, by_split, cut
+from resnet_tl.data.splits import SPLITS, absent, by_split, cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
 from resnet_tl.identity import digest
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 2
+SEEN_FORMAT = 3
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -89,6 +92,10 @@ class Prepared:
     def input_size(self) -> tuple[int, int]:
         """Pixels H, W that the network sees."""
         return (self.crop, self.crop) if self.crop else self.size
+
+    def num_classes_in(self, split: str) -> int:
+        """Classes that have an image in a split."""
+        return sum(count > 0 for count in self.table[split].values())
 
     def load(self) -> "Images":
         """Maps the images into memory."""
@@ -223,6 +230,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
     notes = [
         *source.said,
+        *([f"{found.num_filled} JPEG files end too early and are used as far as they go."] if found.num_filled else []),
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
     ]
     problems = list(source.problems)
@@ -245,21 +253,30 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     if config.crop is not None and config.crop > min(shape[1:]):
         raise DataError(f"`data.crop` must be at most the image size, but got {config.crop} for {shape[1]}×{shape[2]}.")
     labels = [source.labels[index] for index in kept]
+    near = [(one, other) for one, other in near_copies(found.thumbnails) if hashes[one] != hashes[other]]
+    near, num_crowded = without_crowds(near, len(kept))
+    clusters = clusters_of(hashes, near)
     splits = cut(
         labels,
         [source.given[index] for index in kept],
-        hashes,
+        clusters,
         val_fraction=config.val_fraction,
         test_fraction=config.test_fraction,
         seed=config.split_seed,
         classes=source.classes,
         groups=[source.groups[index] for index in kept] if source.groups is not None else None,
     )
+    for split, lacking in absent(splits, labels, source.classes).items():
+        notes.append(_said_of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
         classes_of.setdefault(h, set()).add(label)
     learnt = {h for h, split in zip(hashes, splits, strict=True) if split == "train"}
+    clusters_learnt = {cluster for cluster, split in zip(clusters, splits, strict=True) if split == "train"}
+    is_leaked = [h in learnt and split != "train" for h, split in zip(hashes, splits, strict=True)]
+    has_copy_learnt = [c in clusters_learnt and split != "train" for c, split in zip(clusters, splits, strict=True)]
+    notes += _near_told(near, labels, num_leaked=sum(has_copy_learnt) - sum(is_leaked), num_crowded=num_crowded)
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
     shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
@@ -280,7 +297,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         "balanced": config.balanced,
         "num_images": {split: splits.count(split) for split in SPLITS},
         "num_contradicting": sum(len(classes_of[h]) > 1 for h in hashes),
-        "num_leaked": sum(h in learnt for h, split in zip(hashes, splits, strict=True) if split != "train"),
+        "num_leaked": sum(is_leaked),
     }
     table = {
         "prepared": stored,
@@ -300,6 +317,38 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     return facts, [source.names[index] for index in kept]
 
 
+def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, num_crowded: int) -> list[str]:
+    """Sentences about near copies."""
+    said = []
+    if num_crowded:
+        said.append(
+            f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
+            "camera?), so they are not kept on one side where splits are cut; `data.group_key` can do that."
+        )
+    if near:
+        said.append(
+            f"{len({image for pair in near for image in pair})} images are near copies of others (resized, "
+            "recompressed, mirrored or turned), which stand on one side where splits are cut."
+        )
+    torn = len({image for pair in near if labels[pair[0]] != labels[pair[1]] for image in pair})
+    if torn:
+        said.append(f"{torn} of them have a near copy in another class.")
+    if num_leaked:
+        said.append(f"{num_leaked} images of val and test are near copies of images of train.")
+    return said
+
+
+def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:
+    """What the scores of a split are of that has no image of some classes."""
+    names = f"{', '.join(lacking[:5])}{' …' if len(lacking) > 5 else ''}"
+    present = len(classes) - len(lacking)
+    if present == 1:
+        scores = "Precision, recall and F1 there are those of the one other class, and there is no AUROC."
+    else:
+        scores = f"Averages over classes there are over the {present} others."
+    return f"{len(lacking)} of {len(classes)} classes have no image in {split}: {names}. {scores}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     """What decoding a whole set has found."""
@@ -316,6 +365,10 @@ class _Found:
     """The unusable ones, with the reason."""
     largest: int | None
     """The largest value among those that store more than 8 bits."""
+    thumbnails: list[NDArray[np.uint8] | None]
+    """Of the usable images."""
+    num_filled: int
+    """Files that ended too early, and are used as far as they go."""
 
 
 def _decode(source: Listing, raw: Path) -> _Found:
@@ -332,8 +385,10 @@ def _decode(source: Listing, raw: Path) -> _Found:
     kept: list[int] = []
     hashes: list[str] = []
     contents: list[str] = []
+    thumbnails: list[NDArray[np.uint8] | None] = []
     sizes: Counter[tuple[int, ...]] = Counter()
     largest = []
+    num_filled = 0
     with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
         chunk = 256  # decoded images held at once
         for start in range(0, len(candidates), chunk):
@@ -347,11 +402,22 @@ def _decode(source: Listing, raw: Path) -> _Found:
                 content = np.ascontiguousarray(decoded.pixels, dtype=source.dtype).tobytes()
                 hashes.append(hashlib.sha256(content).hexdigest())
                 contents.append(decoded.content)
+                thumbnails.append(decoded.thumbnail)
                 stream.write(content)
+                num_filled += decoded.filled
                 if decoded.largest is not None:
                     largest.append(decoded.largest)
     most = max(largest, default=None)
-    return _Found(kept=kept, hashes=hashes, contents=contents, sizes=sizes, bad=bad, largest=most)
+    return _Found(
+        kept=kept,
+        hashes=hashes,
+        contents=contents,
+        sizes=sizes,
+        bad=bad,
+        largest=most,
+        thumbnails=thumbnails,
+        num_filled=num_filled,
+    )
 
 
 def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:

@@ -75,6 +75,7 @@ def rules_of(config: DataConfig, channels: int) -> Rules:
         resize=config.resize,
         bits=config.bits if isinstance(config.bits, int) else 16,
         max_pixels=config.max_pixels,
+        truncated=config.truncated,
     )
 
 

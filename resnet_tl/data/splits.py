@@ -1,6 +1,6 @@
 """Cuts missing splits out of the training images: stratified by class, whole groups, by the data's own seed.
 
-Images with the very same pixels count as one, so that none is learnt on one side and scored on the other.
+Copies of one image, exact and near, count as one, so that none is learnt on one side and scored on the other.
 """
 
 from collections import Counter
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_tl.data.clusters import united
 from resnet_tl.errors import DataError, shown
 from resnet_tl.seeding import derive, shuffled
 
@@ -18,7 +19,7 @@ SPLITS = ("train", "val", "test")
 def cut(
     labels: Sequence[int],
     given: Sequence[str | None],
-    contents: Sequence[str],
+    clusters: Sequence[int],
     *,
     val_fraction: float,
     test_fraction: float,
@@ -31,25 +32,25 @@ def cut(
     Args:
         labels: class index of each image.
         given: the split that the data itself states, or None where it states none.
-        contents: a hash of each image's pixels; equal ones are put on the same side.
+        clusters: the set of copies, exact and near, that each image belongs to; none is put on two sides.
         val_fraction: share of the images without a stated split to cut off as `val`, if no image has it stated.
         test_fraction: the same for `test`.
         groups: the patient or object of each image; none is put on two sides.
 
     Returns:
-        One split per image. Each class has at least one image in every split.
+        One split per image. Each class has at least one image in train; see `absent` for the others.
 
     Raises:
-        DataError: a class would be missing from a split; a group stands in two stated splits.
+        DataError: a class would be missing from train, or a split empty; a group stands in two stated splits.
     """
     stated = {split for split in given if split is not None}
     splits: list[str] = [split or "train" for split in given]
     free = [index for index, split in enumerate(given) if split in (None, "train")]
     missing = [(s, f) for s, f in (("test", test_fraction), ("val", val_fraction)) if s not in stated]
     if missing and groups is None:
-        twins: dict[str, list[int]] = {}
+        twins: dict[int, list[int]] = {}
         for index in free:
-            twins.setdefault(contents[index], []).append(index)
+            twins.setdefault(clusters[index], []).append(index)
         for label in range(len(classes)):
             units = [images for images in twins.values() if labels[images[0]] == label]
             order = shuffled(derive(seed, "split", label), len(units))
@@ -61,7 +62,7 @@ def cut(
                         splits[index] = split
                 start += count
     elif missing and groups is not None:
-        _cut_groups(splits, free, missing, labels, _joined(groups, contents), seed)
+        _cut_groups(splits, free, missing, labels, _joined(groups, clusters), seed)
     _check(splits, labels, classes)
     if groups is not None:
         sides: dict[str, set[str]] = {}
@@ -75,19 +76,17 @@ def cut(
     return splits
 
 
-def _joined(groups: Sequence[str], contents: Sequence[str]) -> list[str]:
-    """Groups with those merged that share an image."""
-    parent = {group: group for group in groups}
-
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = group = parent[parent[group]]
-        return group
-
-    owner: dict[str, str] = {}
-    for group, content in zip(groups, contents, strict=True):
-        parent[root(group)] = root(owner.setdefault(content, group))
-    return [root(group) for group in groups]
+def _joined(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
+    """Groups with those merged that share an image or copies of one."""
+    number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    owner: dict[int, int] = {}
+    shared = [
+        (owner.setdefault(cluster, number[group]), number[group])
+        for group, cluster in zip(groups, clusters, strict=True)
+    ]
+    names = list(number)
+    first = united(len(names), shared)
+    return [names[first[number[group]]] for group in groups]
 
 
 def _cut_groups(
@@ -126,17 +125,22 @@ def _cut_groups(
 
 
 def _check(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
-    present = set(zip(splits, labels, strict=True))
-    lacking = [
-        f"{split}: {', '.join(absent)}"
-        for split in SPLITS
-        if (absent := [name for label, name in enumerate(classes) if (split, label) not in present])
-    ]
-    if lacking:
+    lacking = absent(splits, labels, classes)
+    if "train" in lacking:
         raise DataError(
-            "Every class must have an image in every split, or its precision and recall mean nothing, but these have "
-            f"none (a class needs at least 3 images to be cut into train, val and test):\n{shown(lacking)}"
+            "Every class must have an image to learn from, but these have none in train (a class needs at least 3 "
+            f"images to be cut into train, val and test):\n{shown(lacking['train'])}"
         )
+    empty = [split for split in SPLITS if split not in splits]
+    if empty:
+        raise DataError(f"Every split must hold an image, but {' and '.join(empty)} would hold none.")
+
+
+def absent(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> dict[str, list[str]]:
+    """The classes that splits have no image of; splits that have all are left out."""
+    present = set(zip(splits, labels, strict=True))
+    found = {split: [name for label, name in enumerate(classes) if (split, label) not in present] for split in SPLITS}
+    return {split: names for split, names in found.items() if names}
 
 
 def by_split(splits: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from resnet_tl.config import MAX_PIXELS, FirstLayer, TrialConfig
 from resnet_tl.data.decode import Resize
-from resnet_tl.errors import CheckpointError
+from resnet_tl.errors import CheckpointError, shown
 from resnet_tl.files import replacing, replacing_folder, sha256_of
 from resnet_tl.head_spec import num_outputs_of
 from resnet_tl.identity import version_of
@@ -135,10 +135,10 @@ def _contradictions(card: Card, trial: TrialConfig) -> list[str]:
 
 
 def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
-    """Reads and checks the tensors.
+    """Reads and checks the tensors; floating-point ones come in float32.
 
     Raises:
-        CheckpointError: the file is missing or differs from its hash.
+        CheckpointError: the file is missing, differs from its hash, or holds numbers that are not finite.
     """
     path = folder / "model.safetensors"
     try:
@@ -147,11 +147,16 @@ def read_tensors(folder: Path, card: Card) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{path} must have sha256 {card.tensors_sha256[:12]}…, but has {found[:12]}…: it is damaged."
             )
-        return load_file(path)
+        tensors = load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing.") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from None
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    odd = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if odd:
+        raise CheckpointError(f"{path} must hold finite numbers, but these tensors do not:\n{shown(odd)}")
+    return tensors
 
 
 def versions() -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Where a backbone's starting weights come from. Weights that cannot be had are an error, never a fallback."""
 
 import json
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resnet_tl.architecture import BACKBONES, backbone_parameters, is_norm
+from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import CheckpointError, UserError, WeightsError
 from resnet_tl.files import sha256_of
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
@@ -22,6 +23,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Source: torchvision.transforms._presets.ImageClassification, the transforms of all ResNet weights."""
 
+PATIENCE_S = 10.0
+"""To wait for an answer of the server that has torchvision's weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
@@ -36,6 +40,8 @@ class Weights:
     """Of the file."""
     address: str
     """What finds them again: a torchvision name or an absolute path."""
+    said: tuple[str, ...] = ()
+    """What was decided while reading them that the user may not expect: one sentence each."""
 
 
 def identity(spec: str, backbone: str) -> str:
@@ -84,6 +90,32 @@ def load(spec: str, backbone: str) -> Weights:
     if folder := _checkpoint_folder(path):
         return _load_checkpoint(folder, backbone)
     return _load_file(path, backbone)
+
+
+def check(spec: str, backbone: str) -> tuple[str, ...]:
+    """Finds out whether starting weights can be had and fit, without downloading any.
+
+    Args:
+        spec: as for `load`, or `none`.
+
+    Returns:
+        What the user may not expect of them, one sentence each.
+
+    Raises:
+        WeightsError, CheckpointError: as `load`.
+    """
+    if spec == "none":
+        return ()
+    version = _imagenet_version(spec, backbone)
+    if version is None or _published(backbone, version).path.exists():
+        return load(spec, backbone).said
+    published = _published(backbone, version)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(published.url, method="HEAD"), timeout=PATIENCE_S) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        raise _unreachable(published, backbone, version, error) from None
+    return (f"The weights {version} of {backbone} will be downloaded once ({size / 1e6:.0f} MB) to {published.path}.",)
 
 
 def _imagenet_version(spec: str, backbone: str) -> str | None:
@@ -142,23 +174,44 @@ def _brief(folder: Path) -> _Brief:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__} {error}.") from None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Published:
+    """Weights of torchvision."""
+
+    url: str
+    path: Path
+    """Where they are, or will be."""
+
+
+def _published(backbone: str, version: str) -> _Published:
+    import torch
+    import torchvision.models
+
+    url = torchvision.models.get_model_weights(backbone)[version].url
+    return _Published(url=url, path=Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1])
+
+
+def _unreachable(published: _Published, backbone: str, version: str, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"The weights {version} of {backbone} must be downloaded once, but that failed: {error}. On a machine "
+        f'with a connection, run  python -c "import torchvision.models as m; '
+        f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {published.path.name} into "
+        f"{published.path.parent}."
+    )
+
+
 def _load_torchvision(backbone: str, version: str) -> Weights:
     import torch
     import torchvision.models
 
-    entry = torchvision.models.get_model_weights(backbone)[version]
-    name = entry.url.rsplit("/", 1)[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    published = _published(backbone, version)
+    path, name = published.path, published.path.name
     if not path.exists():
         try:
-            entry.get_state_dict(progress=False, check_hash=True)
+            torchvision.models.get_model_weights(backbone)[version].get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash a RuntimeError
             path.unlink(missing_ok=True)
-            raise WeightsError(
-                f"The weights {version} of {backbone} must be downloaded once, but that failed: {error}. On a machine "
-                f'with a connection, run  python -c "import torchvision.models as m; '
-                f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {name} into {path.parent}."
-            ) from None
+            raise _unreachable(published, backbone, version, error) from None
     sha256 = sha256_of(path)
     prefix = name.rsplit("-", 1)[1].split(".")[0]
     if not sha256.startswith(prefix):
@@ -228,49 +281,16 @@ def whole_state(folder: Path, card: "Card") -> "dict[str, Tensor]":
 
 
 def _load_file(path: Path, backbone: str) -> Weights:
-    import torch
+    from resnet_tl.model.state_dict import find_backbone, read_file
 
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format raises its own kinds, SafetensorError among them
-        raise WeightsError(
-            f"{path} must be a state dict (.pth or .safetensors), but cannot be read: {type(error).__name__} {error}"
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path} must be a plain state dict of tensors, but holds {type(state).__name__}.")
-    state = _without_classifier(state, backbone, str(path))
+    state, said = find_backbone(read_file(path), backbone, path)
     mean, std = fit_normalisation(state["conv1.weight"].shape[1], IMAGENET_MEAN, IMAGENET_STD, rule="luma")
-    return Weights(state=state, mean=mean, std=std, sha256=sha256_of(path), address=str(path.absolute()))
+    return Weights(
+        state=state, mean=mean, std=std, sha256=sha256_of(path), address=str(path.absolute()), said=tuple(said)
+    )
 
 
 def _without_classifier(state: "dict[str, Tensor]", backbone: str, where: str) -> "dict[str, Tensor]":
-    import torch
+    from resnet_tl.model.state_dict import check_backbone
 
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    channels = state["conv1.weight"].shape[1] if "conv1.weight" in state else 3
-    expected = dict(backbone_parameters(backbone, channels))
-    norms = [name.removesuffix(".weight") for name in expected if is_norm(name) and name.endswith(".weight")]
-    statistics = {f"{norm}.{kind}" for norm in norms for kind in ("running_mean", "running_var")}
-    counters = {f"{norm}.num_batches_tracked" for norm in norms}
-    lacking = sorted((set(expected) | statistics) - set(state))
-    wrong = [name for name in expected if name in state and state[name].numel() != expected[name]]
-    extra = sorted(set(state) - set(expected) - statistics - counters)
-    if lacking or wrong or extra:
-        first = (lacking or wrong or extra)[0]
-        raise WeightsError(
-            f"{where} must hold the weights of a {backbone}, but {len(lacking)} tensors are missing, {len(wrong)} of "
-            f"another size and {len(extra)} unknown (the first: {first}). Does `trial.backbone` fit the file?"
-        )
-    # in one memory order, whichever the file has, since that decides which kernel runs
-    whole = {name: (t.float() if t.is_floating_point() else t).contiguous() for name, t in state.items()}
-    for name in counters - set(whole):  # files from before this counter existed
-        whole[name] = next(iter(whole.values())).new_zeros((), dtype=torch.int64)
-    return whole
+    return check_backbone({n: t for n, t in state.items() if not n.startswith("fc.")}, backbone, where)

@@ -208,11 +208,13 @@ class Loop:
             yield members[first : first + size]
 
     def _scores(self, split: str, logits_MNK: NDArray[np.float64]) -> list[dict[str, float] | None]:
-        """Every metric of each member on a split; None where an output is not finite."""
+        """Every metric that each member has on a split; None where an output is not finite."""
         finite_M = np.array([bool(np.isfinite(logits_NK).all()) for logits_NK in logits_MNK])
         values = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), self._labels[split])
         return [
-            {f"{split}/{name}": float(value_M[place]) for name, value_M in values.items()} if finite else None
+            {f"{split}/{name}": float(v_M[place]) for name, v_M in values.items() if not np.isnan(v_M[place])}
+            if finite
+            else None
             for place, finite in enumerate(finite_M)
         ]
 

@@ -36,12 +36,13 @@ from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
+from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
-from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
-from sweeps.storage.optuna_study import ASK_AHEAD, OptunaStudy
+from sweeps.storage.optuna_study import OptunaStudy
 from sweeps.storage.schema import LedgerError
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.outbox import Ended, Outbox
@@ -105,6 +106,7 @@ class _Driver:
         self._unforeseen: set[FrozenPrefix] = set()
         self._interrupt = Interrupt()
         self._ran = 0
+        self._sampler = Sampler(self._study, study.definition.space)
         self._optuna: OptunaStudy | None = None
         self._outbox: Outbox | None = None
         self._executor: Executor | None = None
@@ -137,7 +139,6 @@ class _Driver:
                 self._take_over_known()
                 if to_do:
                     self._execute()
-                self._settle_all()
                 assert self._outbox
                 self._outbox.flush()
                 if self._outbox.failed:
@@ -169,10 +170,8 @@ class _Driver:
         definition, prepared = self._prepared.definition, self._prepared
         self._room.hold()
         self._networks.describe_images(prepared.data)
-        self._optuna = OptunaStudy(
-            self._database.optuna(), self._study, definition.space, fresh=not prepared.known.trials
-        )
-        self._optuna.drop_unknown({trial.number for trial in self._state.trials})
+        self._optuna = OptunaStudy(self._database.optuna(), self._study, definition.space, self._curve_of)
+        self._optuna.match(self._state.results())
         place = prepared.tracked()
         self._outbox = Outbox(
             MlflowTracker(place, study=self._study.name, question=self._study.question, commit=self._commit),
@@ -313,7 +312,6 @@ class _Driver:
                 commit=self._commit,
                 todo=self._todo,
                 ask=self._ask,
-                begin=self._optuna.begin,
                 write=self._write,
                 outbox=self._outbox,
                 display=self._display,
@@ -364,9 +362,8 @@ class _Driver:
         )
         if whole:
             self._kept.drop_losers(trial for trial in whole.values() if self._state.has_results(trial))
-        if self._study.method != "bayes":  # which hears of trials in order; see `_ask`
-            for trial in whole.values():
-                self._settle(trial)
+        assert self._optuna
+        self._optuna.add(self._state.results(whole.values()))
 
     def _workers(self, slots: int | None = None) -> Executor:
         if self._executor is None:
@@ -394,37 +391,31 @@ class _Driver:
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 
-    def _settle(self, trial: TrialRecord) -> None:
-        assert self._optuna
-        self._optuna.settle(trial, self._state.mean(trial))
-
-    def _settle_all(self) -> None:
-        for trial in self._state.trials:
-            if self._state.is_whole(trial):
-                self._settle(trial)
+    def _curve_of(self, trial: TrialRecord) -> dict[int, float]:
+        rows = self._ledger.seed_runs(self._study.name, fingerprint=trial.fingerprint, heavy=True)
+        return mean_curve([row for row in rows if row.seed in self._study.seeds], self._study.metric)
 
     def _ask(self) -> bool:
         """Gets one more trial from the sampler; False when there is none, or none yet."""
-        assert self._optuna
         assert self._display
         if not self._state.to_ask:
             return False
         number = 1 + max((trial.number for trial in self._state.trials), default=-1)
-        if self._study.method == "bayes":
-            heard = [trial for trial in self._state.trials if trial.number <= number - ASK_AHEAD]
-            if not all(self._state.is_whole(trial) for trial in heard):
-                return False
-            for trial in heard:
-                self._settle(trial)
+        heard = [trial for trial in self._state.trials if trial.number <= number - ASK_AHEAD]
+        if self._study.method == "bayes" and not all(self._state.is_whole(trial) for trial in heard):
+            return False
         taken = {trial.fingerprint: trial.number for trial in self._state.trials}
         definition = self._prepared.definition
 
         def name_of(params: dict[str, Any]) -> str:
             return self._prepared.name_of(definition.trial(params))
 
-        params = self._optuna.propose(number, taken, name_of)
+        proposal = self._sampler.propose(number, self._state.results(heard), taken, name_of)
+        if proposal.num_invalid:
+            self._note_invalid(number, proposal)
+        params = proposal.params
         if params is None:
-            self._end_search()
+            self._end_search(proposal)
             return False
         config = definition.trial(params)
         fingerprint = self._prepared.name_of(config)
@@ -445,11 +436,21 @@ class _Driver:
                 self._todo.append(Todo(trial=trial, seed=seed))
         return True
 
-    def _end_search(self) -> None:
+    def _note_invalid(self, number: int, proposal: Proposal) -> None:
+        """Points that break a rule between parameters are passed over and counted; the rule is said once."""
+        if not self._about.invalid:
+            self._say(f"A proposed point is no valid trial and is passed over, as all such are: {proposal.broken}")
+        self._about = replace(self._about, invalid={**self._about.invalid, number: proposal.num_invalid})
+        self._ledger.put_study(self._about)
+
+    def _end_search(self, proposal: Proposal) -> None:
         """The space holds no other trial."""
         assert self._display
         count = len(self._state.trials)
-        self._say(f"No other trial was found; the study ends with {count}.")
+        invalid = (
+            f" ({proposal.num_invalid} points in a row break a rule: {proposal.broken})" if proposal.broken else ""
+        )
+        self._say(f"No other trial was found{invalid}; the study ends with {count}.")
         self._state.to_ask = 0
         self._about = replace(self._about, num_trials=count)
         self._ledger.put_study(self._about)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_together
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache, hold, room
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import View, finite_views
@@ -65,7 +65,6 @@ class PreparedStudy:
         self.environment = self._environment()
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
-        self._loaded: set[tuple[str, str]] = set()
         self.data: Prepared
         self.plan: Plan
 
@@ -158,19 +157,24 @@ class PreparedStudy:
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
-    def require_start(self) -> None:
+    def require_start(self) -> list[str]:
         """Checks what can be checked of a start without training or downloading.
 
+        Returns:
+            What the user may not expect of the starting weights, one sentence each.
+
         Raises:
-            UserError: the device is not here, or a weights file does not fit.
+            UserError: the device is not here, or weights cannot be had or do not fit.
         """
         self.slots()
-        for trial in self.probes():
-            key = (trial.weights, trial.backbone)
-            local = self.weights_identity(trial).startswith("sha256:")
-            if local and key not in self._loaded:
-                weights.load(self.start_from(trial).weights, trial.backbone)
-                self._loaded.add(key)
+        starts: dict[tuple[str, str], None] = {}
+        for trial in self.probes() if self.plan.todo or self.plan.to_ask else ():
+            staged = trial.weights in self.definition.pretrain
+            if staged and (self.stage(trial).checkpoint / "model.json").exists():
+                continue
+            own = self.stage(trial).trial if staged else self.start_from(trial)
+            starts[own.weights, own.backbone] = None
+        return list(dict.fromkeys(said for spec, backbone in starts for said in weights.check(spec, backbone)))
 
     def slots(self) -> list[Slot]:
         """The slots of this machine.
@@ -297,6 +301,7 @@ class PreparedStudy:
             num_trials=len(self.plan.trials) + self.plan.to_ask,
             command=command,
             coinciding=self.plan.coinciding,
+            invalid=stored.invalid if stored else {},
             out="." if self.out == Path.cwd() else os.path.relpath(self.out),
         )
 
@@ -328,6 +333,8 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     prepared.data = prepare(definition.data, prepared.cache)
     for trial in prepared.probes():
         check_together(trial, definition.data, len(prepared.data.classes))
+        for metric in (definition.study.metric, trial.monitor):
+            check_scored(metric, prepared.data.num_classes_in("val"))
     reason = None
     try:
         prepared.plan = plan(definition, prepared.known, prepared.name_of)

@@ -82,6 +82,9 @@ class _Sources:
         source = running.job.item
         if source.epochs:
             self._display.finished(source.name, f"{source.name}: done", running.spent_s, counts=False)
+            return
+        for sentence in result:  # of weights that were loaded
+            self._display.say(sentence)
 
     def lost(self, running: Running[_Source], error: WorkerDied) -> None:
         if running.job.attempt:

@@ -60,7 +60,6 @@ class Scheduler:
         room: asked before anything is trained.
         todo: seed runs that wait; more may be added while it runs.
         ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
-        begin: told of the trial of a seed run that starts by itself.
         write: keeps seed runs that have ended.
     """
 
@@ -76,7 +75,6 @@ class Scheduler:
         commit: str | None,
         todo: deque[Todo],
         ask: Callable[[], bool],
-        begin: Callable[[TrialRecord], None],
         write: Callable[[Sequence[tuple[TrialRecord, SeedRun]]], None],
         outbox: Outbox,
         display: Display,
@@ -84,7 +82,7 @@ class Scheduler:
         self._study, self._reuse, self._num_slots = study, reuse, num_slots
         self._metric = study.study.metric
         self._work, self._networks, self._room, self._commit = work, networks, room, commit
-        self._todo, self._ask, self._begin, self._write = todo, ask, begin, write
+        self._todo, self._ask, self._write = todo, ask, write
         self._outbox, self._display = outbox, display
         self._groups: deque[list[Todo]] = deque()
         self._proven: set[Stored] = set()
@@ -110,8 +108,6 @@ class Scheduler:
             self._checking.add(train.features)
             check = Work(runs=tuple(group), train=train, is_check=True, started=now())
             return Job(item=check, task=Check(train=train))
-        if len(group) == 1:  # heads side by side are done before anybody could look
-            self._begin(group[0].trial)
         return Job(item=Work(runs=tuple(group), train=train, is_check=False, started=now()), task=train)
 
     def _next_group(self) -> list[Todo] | None:

@@ -149,19 +149,19 @@ class FetchWeights:
     weights: str
     backbone: str
 
-    def __call__(self, device: str, report: Report) -> str:
-        """Returns their sha256."""
+    def __call__(self, device: str, report: Report) -> tuple[str, ...]:
+        """Returns what the user may not expect of them."""
         import torch
 
         from resnet_tl.model.weights import load
 
         with while_growing(Path(torch.hub.get_dir()) / "checkpoints"):  # where torchvision puts what it downloads
-            return load(self.weights, self.backbone).sha256
+            return load(self.weights, self.backbone).said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """Writes a network that needs no other file, with one test image of each class to try it on."""
+    """Writes a network that needs no other file, with one test image of each class that has any, to try it on."""
 
     checkpoint: Path
     destination: Path
@@ -179,11 +179,14 @@ class Export:
         images = self.data.load()
         test = images.splits["test"]
         for label, name in enumerate(self.data.classes):
-            pixels_CHW = images.pixels_NCHW[test[images.labels_N[test] == label][0]]
+            of_class = test[images.labels_N[test] == label]
+            if not len(of_class):
+                continue
+            pixels_CHW = images.pixels_NCHW[of_class[0]]
             if pixels_CHW.dtype != np.uint8:
                 pixels_CHW = np.round(pixels_CHW * 255).astype(np.uint8)
             pixels_HWC = pixels_CHW[0] if len(pixels_CHW) == 1 else pixels_CHW.transpose(1, 2, 0)
-            safe = "".join(c if c.isalnum() else "_" for c in name)
+            safe = "".join(c if c.isalnum() else "_" for c in name)[:40]  # a file's name has 255 bytes at most
             place = self.destination / "samples" / f"{label}_{safe}.png"
             Image.fromarray(np.ascontiguousarray(pixels_HWC)).save(place)
 

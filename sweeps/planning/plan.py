@@ -94,7 +94,10 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
             taken = {trial.fingerprint for trial in trials}
             fresh: set[str] = set()
             for params in definition.space.grid():
-                name = name_of(definition.trial(params))
+                try:
+                    name = name_of(definition.trial(params))
+                except ConfigError:  # a point that breaks a rule between parameters is passed over, as a duplicate is
+                    continue
                 if name not in taken:
                     fresh.add(name)
                 if len(fresh) == to_ask:
@@ -120,12 +123,7 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
         names = {name_of(definition.trial(params)) for params in definition.points()}
         lost = [trial for trial in known.trials if trial.fingerprint not in names]
     else:
-        lost = [
-            trial
-            for trial in known.trials
-            if not definition.space.contains(trial.params)
-            or name_of(definition.trial(trial.params)) != trial.fingerprint
-        ]
+        lost = [trial for trial in known.trials if not _is_same(trial, definition, name_of)]
     if lost:
         few = "; ".join(f"trial {trial.number} {describe(trial.params)}" for trial in lost[:3])
         raise ConfigError(
@@ -136,3 +134,12 @@ def require_extension(definition: Definition, known: Known, name_of: NameOf) -> 
             f"`study.trials` is a total and must be at least {len(known.trials)}, which the ledger holds, "
             f"but got {definition.study.trials}."
         )
+
+
+def _is_same(trial: TrialRecord, definition: Definition, name_of: NameOf) -> bool:
+    if not definition.space.contains(trial.params):
+        return False
+    try:
+        return name_of(definition.trial(trial.params)) == trial.fingerprint
+    except ConfigError:  # a changed base can break a rule there
+        return False

@@ -42,6 +42,15 @@ class Scored:
     """The seed whose run has the best value; of equal ones the lowest."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A trial that has a result for every seed of the search."""
+
+    trial: TrialRecord
+    value: float | None
+    """Mean over seeds of the study's metric, or None where a seed run diverged."""
+
+
 class StudyState:
     """The trials of a study and what is known of their seed runs; grows while the study runs.
 
@@ -77,6 +86,11 @@ class StudyState:
     def has_results(self, trial: TrialRecord) -> bool:
         """Whether every seed run of the search has a result: none failed, or is still to come."""
         return all(self._is_done(trial, seed) for seed in self._study.seeds)
+
+    def results(self, trials: Iterable[TrialRecord] | None = None) -> list[Result]:
+        """What has come of trials, by default of all; those that failed or are not through are not among them."""
+        asked = self.trials if trials is None else trials
+        return [Result(trial=trial, value=self.mean(trial)) for trial in asked if self.has_results(trial)]
 
     def best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
         """The best of some trials, or None when none of them has a value."""

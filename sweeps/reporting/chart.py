@@ -1,6 +1,6 @@
 """What pictures show, free of any drawing library; `svg` and `interactive` draw it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.errors import ConfigError
-from sweeps.records import SeedRun
 from sweeps.reporting.cells import label, name_of, show, unit_of
+from sweeps.reporting.details import Details
 from sweeps.reporting.results import NONE_HERE, Results, Trial, ranking
 
 MOST_NAMED = 3
 """Parameters that the name of a trial holds."""
-
-Details = Callable[[Trial], Sequence[SeedRun]]
-"""The seed runs of a trial with learning curves and confusion matrices; none of a CSV file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +52,15 @@ class Bars:
     names: tuple[str, ...]
     values: tuple[float, ...]
     x_label: str
+    reach: float = 100.0
+    """How far the axis goes at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Bars over bars."""
+
+    parts: tuple[Bars, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class Grid:
     """What the colours mean, with its unit."""
 
 
-Chart = Plot | Bars | Grid
+Chart = Plot | Bars | Stack | Grid
 
 
 def title_of(results: Results, trial: Trial) -> str:
@@ -104,11 +110,18 @@ def require(trials: Sequence[Any], what: str) -> None:
         raise ConfigError(f"The picture {what} needs complete trials.")
 
 
-def best_runs(results: Results, details: Details, what: str) -> list[SeedRun]:
-    """The planned seed runs of the best trial, with their details."""
+def best_trial(results: Results, what: str) -> Trial:
+    """The trial with the best mean."""
     ranked = ranking(results)
     require(ranked, what)
-    return [run for run in details(ranked[0]) if run.seed in ranked[0].seeds]
+    return ranked[0]
+
+
+def require_details(results: Results, what: str) -> Details:
+    """What the ledger has beyond scores, which no CSV file has."""
+    if results.details is None:
+        raise ConfigError(f"{what} needs one study of the ledger; a CSV file, or several studies together, lack it.")
+    return results.details
 
 
 def floats(values: NDArray[np.float64]) -> tuple[float, ...]:

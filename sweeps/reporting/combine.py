@@ -71,4 +71,5 @@ def combine(several: Sequence[Results]) -> Results:
         hypotheses=(),
         about=None,
         origin=origin,
+        details=None,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series, Stack
 from sweeps.reporting.svg import COLOURS
 
 HEIGHT_PX = 440
@@ -13,8 +13,10 @@ HEIGHT_PX = 440
 def figure(chart: Chart) -> Any:
     """One plotly figure."""
     import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
 
-    made = go.Figure()
+    parts = chart.parts if isinstance(chart, Stack) else (chart,)
+    made = make_subplots(rows=len(parts)) if len(parts) > 1 else go.Figure()
     if isinstance(chart, Plot):
         for number, series in enumerate(chart.series):
             _series(made, chart, series, "#777777" if series.dashed else COLOURS[number % len(COLOURS)])
@@ -26,13 +28,20 @@ def figure(chart: Chart) -> Any:
                 ticktext=_words(chart.categories),
                 range=[len(chart.categories) - 0.5, -0.5],
             )
-    elif isinstance(chart, Bars):
-        made.add_bar(x=list(chart.values), y=_words(chart.names), orientation="h", marker_color=COLOURS[0])
-        made.update_xaxes(title=_word(chart.x_label))
-        made.update_yaxes(autorange="reversed")
-    else:
+    elif isinstance(chart, Grid):
         _grid(made, chart)
+    else:
+        for number, part in enumerate(parts, start=1):
+            assert isinstance(part, Bars)
+            place = {"row": number, "col": 1} if len(parts) > 1 else {}
+            bars = go.Bar(x=list(part.values), y=_words(part.names), orientation="h", marker_color=COLOURS[0])
+            made.add_trace(bars, **place)
+            made.update_xaxes(title=_word(part.x_label), **place)
+            made.update_yaxes(autorange="reversed", type="category", **place)
+        made.update_layout(showlegend=False)
     rows = len(chart.categories or ()) if isinstance(chart, Plot) else 0
+    if isinstance(chart, Stack):
+        rows = sum(len(part.names) + 5 for part in chart.parts)
     made.update_layout(
         template="plotly_white",
         height=max(HEIGHT_PX, 140 + 26 * rows),

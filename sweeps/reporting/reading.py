@@ -19,15 +19,21 @@ from resnet_tl.option_text import load_yaml, nearest
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
+from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial, distinct
 from sweeps.storage.ledger import Ledger
+from sweeps.storage.network_store import NetworkStore
 
 STATES = ("complete", "failed", "diverged", "pruned")
 
 
-def from_ledger(ledger: Ledger, name: str) -> Results:
+def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
     """The results of a study.
+
+    Args:
+        ledger: stays open as long as pictures and tables are made.
+        out: `run.out`, where the study's predictions are.
 
     Raises:
         ConfigError: the ledger has no such study.
@@ -60,6 +66,7 @@ def from_ledger(ledger: Ledger, name: str) -> Results:
         metric=about.metric,
         columns=COLUMNS,
         seeds=seeds,
+        details=Details(ledger, NetworkStore(out, name), name),
     )
     return _described(plain, about, origin)
 
@@ -195,6 +202,9 @@ def _checked(path: Path) -> pd.DataFrame:
     if "state" not in frame:
         frame["state"] = "complete"
     states = list(frame["state"])
+    if "complete" in states:  # a score that no row has is one that the data has not: AUROC on images of one class
+        empty = [name for name in SCORES if name in frame and (frame[name] == "").all()]
+        frame = frame.drop(columns=empty) if len(empty) < sum(name in frame for name in SCORES) else frame
     wrong = [
         f"line {index + 2}, state: {state!r} must be one of {', '.join(STATES)}"
         for index, state in enumerate(states)

@@ -102,6 +102,9 @@ def _about(results: Results) -> list[Block]:
         f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."
         for left_out, kept in about.coinciding
     ]
+    if about.invalid:
+        many = count(sum(about.invalid.values()), "proposed point")
+        facts.append(f"{many} broke a rule between parameters and counted for nothing.")
     if data.skipped:
         facts.append(
             f"{len(data.skipped)} broken images were left out: "

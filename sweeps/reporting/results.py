@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.metrics import METRICS, metric_of
@@ -13,6 +13,9 @@ from sweeps.definition.hypotheses import Hypothesis, canonical, same
 from sweeps.definition.outputs.registry import Spec
 from sweeps.records import StudyRecord
 from sweeps.statistics.ranking import rank_key
+
+if TYPE_CHECKING:
+    from sweeps.reporting.details import Details
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
@@ -93,6 +96,8 @@ class Results:
     about: StudyRecord | None = None
     """None for a CSV file that nothing is known about."""
     origin: Origin = field(default_factory=Origin)
+    details: "Details | None" = None
+    """Learning curves and predictions; of one study of the ledger only."""
 
     @property
     def higher_is_better(self) -> bool:

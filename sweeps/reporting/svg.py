@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series
+from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series, Stack
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -33,20 +33,23 @@ def svg(chart: Chart) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_IN, _height(chart)), layout="constrained")
-        axes = figure.subplots()
-        if isinstance(chart, Plot):
-            _plot(figure, axes, chart)
-        elif isinstance(chart, Bars):
-            _bars(axes, chart)
-        else:
-            _grid(figure, axes, chart)
+        parts = chart.parts if isinstance(chart, Stack) else (chart,)
+        heights = [_height(part) for part in parts]
+        figure = Figure(figsize=(WIDTH_IN, sum(heights)), layout="constrained")
+        places = figure.subplots(len(parts), height_ratios=heights, squeeze=False)[:, 0]
+        for axes, part in zip(places, parts, strict=True):
+            if isinstance(part, Plot):
+                _plot(figure, axes, part)
+            elif isinstance(part, Bars):
+                _bars(axes, part)
+            else:
+                _grid(figure, axes, part)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
-def _height(chart: Chart) -> float:
+def _height(chart: Plot | Bars | Grid) -> float:
     if isinstance(chart, Plot):
         if chart.categories:
             return 1.3 + 0.28 * len(chart.categories)
@@ -123,7 +126,8 @@ def _bars(axes: Any, chart: Bars) -> None:
     axes.set_yticks(places, [_short(name) for name in chart.names])
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.set(xlabel=chart.x_label, xlim=(0, max(100.0, *chart.values)))
+    axes.set(xlabel=chart.x_label, xlim=(0, max([chart.reach, *chart.values])))
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _grid(figure: Any, axes: Any, chart: Grid) -> None:

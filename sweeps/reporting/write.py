@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import UserError
 from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import Spec
-from sweeps.records import SeedRun, study_to_json
+from sweeps.records import study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, frame_of, sha256
@@ -18,8 +17,6 @@ from sweeps.reporting.inline import Inline, code
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.stats import bootstrap_interval, summarise
-from sweeps.storage.ledger import Ledger
-from sweeps.storage.network_store import NetworkStore
 
 if TYPE_CHECKING:
     from sweeps.reporting.chart import Chart
@@ -42,8 +39,6 @@ def write_report(
     specs: Sequence[Spec] | None = None,
     figures: Sequence[Spec] | None = None,
     every: bool = False,
-    ledger: Ledger | None = None,
-    out: Path | None = None,
 ) -> Written:
     """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
 
@@ -53,8 +48,6 @@ def write_report(
         specs: tables in place of the study's own.
         figures: pictures in place of the study's own; None for those, if no table was asked for.
         every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
-        ledger: has learning curves; None for a CSV file.
-        out: of the study, with its predictions.
 
     Raises:
         ConfigError: a table or picture that was asked for cannot be made.
@@ -65,7 +58,7 @@ def write_report(
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
     asked = tuple(own if figures is None else figures)
-    charts, missing = _charts(results, asked, ledger, out, lenient=figures is None or every)
+    charts, missing = _charts(results, asked, lenient=figures is None or every)
     blocks = report(results, specs, tuple(charts))
     if missing:
         blocks.append(Paragraph(lines=tuple(missing)))
@@ -88,32 +81,21 @@ def write_report(
 
         text = markdown(blocks, addresses)
     write_text(target, text)
-    if results.about and form == "markdown" and specs is None and ledger is not None:
+    if results.about and form == "markdown" and specs is None and results.details:
         write_csv(results, target.with_suffix(".csv"))
     return Written(text=text, pictures=pictures)
 
 
-def _charts(
-    results: Results, specs: Sequence[Spec], ledger: Ledger | None, out: Path | None, *, lenient: bool
-) -> tuple[dict[Spec, "Chart"], list[Inline]]:
+def _charts(results: Results, specs: Sequence[Spec], *, lenient: bool) -> tuple[dict[Spec, "Chart"], list[Inline]]:
     if not specs:
         return {}, []
     from sweeps.reporting.figures import draw
-
-    networks = NetworkStore(out, results.study) if out is not None else None
-
-    @cache
-    def details(fingerprint: str | None) -> list[SeedRun]:
-        if ledger is None or results.about is None:
-            return []
-        runs = ledger.seed_runs(results.study, fingerprint=fingerprint, heavy=True)
-        return [networks.with_matrices(run) for run in runs] if networks else runs
 
     charts: dict[Spec, Chart] = {}
     missing: list[Inline] = []
     for spec in specs:
         try:
-            charts[spec] = draw(results, spec, lambda trial: details(trial.fingerprint))
+            charts[spec] = draw(results, spec)
         except UserError as error:
             if not lenient:
                 raise

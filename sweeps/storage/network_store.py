@@ -11,9 +11,10 @@ tracker gets are links or copies: losing it loses nothing here.
 import contextlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,22 @@ from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
 from resnet_tl.predictions import FILE as PREDICTIONS
-from resnet_tl.predictions import confusion_KK, read, reliability_R3
+from resnet_tl.predictions import Logits, confusion_KK, read
 from sweeps.records import SeedRun
 
 CHECKPOINT = "checkpoint"
+WHOLE_MATRIX = 30
+"""The most classes whose confusion matrices trackers get whole: that of 1,000 classes takes 3 MB as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """The predictions of a seed run, for val and test."""
+
+    logits: Mapping[str, Logits]
+    """[N, K]."""
+    labels: Mapping[str, NDArray[np.int64]]
+    """True classes [N]."""
 
 
 class NetworkStore:
@@ -96,32 +109,28 @@ class NetworkStore:
         path = self._place(run.fingerprint, run.seed) / PREDICTIONS
         return path if path.exists() else None
 
-    def confusion_of(self, run: SeedRun) -> Mapping[str, list[list[int]]] | None:
-        """The confusion matrices of a seed run, derived from its predictions; None where they cannot be had."""
-        path = self.predictions_of(run)
-        if path is None:
-            return run.confusion
-        try:
-            labels, logits = self._labels(), read(path.parent)
-        except (UserError, OSError, ValueError):
-            return None
-        return {split: confusion_KK(logits[split], labels[split]).tolist() for split in ("val", "test")}
+    def kept_of(self, run: SeedRun) -> Kept | None:
+        """What a network said of the images of val and test; None where no predictions are kept.
 
-    def with_matrices(self, run: SeedRun) -> SeedRun:
-        """A seed run with its confusion matrices, and its reliability on test, derived from its predictions.
-
-        As it is where none are kept: versions before kept the matrices in the ledger.
+        Raises:
+            CheckpointError: they are damaged, or what says which images they are of.
         """
         path = self.predictions_of(run)
-        if path is None:
-            return run
-        labels = self._labels()
-        logits = read(path.parent)
-        return replace(
-            run,
-            confusion={split: confusion_KK(logits[split], labels[split]).tolist() for split in ("val", "test")},
-            reliability=reliability_R3(logits["test"], labels["test"]).tolist(),
-        )
+        return None if path is None else Kept(logits=read(path.parent), labels=self._labels())
+
+    def confusion_of(self, run: SeedRun) -> Mapping[str, Any] | None:
+        """The confusion matrices of a seed run on val and test, for people to read; None where they cannot be had.
+
+        Up to `WHOLE_MATRIX` classes rows of counts, row = true class; above that the cells that are not empty.
+        """
+        try:
+            kept = self.kept_of(run)
+        except (UserError, OSError, ValueError):
+            return None
+        if kept is None:
+            return run.confusion
+        found = {split: confusion_KK(kept.logits[split], kept.labels[split]) for split in ("val", "test")}
+        return {split: _written(counts_KK) for split, counts_KK in found.items()}
 
     def _labels(self) -> dict[str, NDArray[np.int64]]:
         return _labels_in(self._folder / "images.json")
@@ -154,6 +163,14 @@ class NetworkStore:
 
     def _place(self, fingerprint: str, seed: int) -> Path:
         return self._folder / f"{fingerprint}-{seed}"
+
+
+def _written(counts_KK: NDArray[np.int64]) -> Any:
+    if len(counts_KK) <= WHOLE_MATRIX:
+        return counts_KK.tolist()
+    true, predicted = np.nonzero(counts_KK)
+    cells = {"true": true, "predicted": predicted, "images": counts_KK[true, predicted]}
+    return {name: values.tolist() for name, values in cells.items()}
 
 
 @lru_cache(maxsize=4)

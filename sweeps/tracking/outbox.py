@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnet_tl.result import Epoch
 from sweeps.records import SeedRun, TrialRecord
@@ -54,7 +55,7 @@ class Outbox:
         name: str,
         seeds: Sequence[int],
         network_of: Callable[[SeedRun], Path | None],
-        confusion_of: Callable[[SeedRun], Mapping[str, list[list[int]]] | None],
+        confusion_of: Callable[[SeedRun], Mapping[str, Any] | None],
         warn: Callable[[str], None],
     ) -> None:
         self._tracker, self._ledger, self._study = tracker, ledger, study

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from resnet_tl.result import Epoch
 from sweeps.records import SeedRun, TrialRecord
@@ -25,8 +25,8 @@ class EndedRun:
     """With its learning curve."""
     network: Path | None
     """Folder of its network, of which the tracker keeps a link or a copy."""
-    confusion: Mapping[str, list[list[int]]] | None
-    """For val and test counts [K, K]: row = true class, column = predicted class."""
+    confusion: Mapping[str, Any] | None
+    """For val and test, as JSON; see `NetworkStore.confusion_of`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from resnet_tl.metrics import METRICS, confusion_MKK, evaluate_many, log_softmax
+from resnet_tl.metrics import METRICS, by_class, evaluate_many, log_softmax
+from resnet_tl.predictions import confusion_KK
 
 
 @settings(deadline=None, max_examples=60)
@@ -31,7 +32,7 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
         "auroc": np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in range(num_classes)]),
     }
     assert got == pytest.approx(expected, abs=1e-6)
-    counts_KK = confusion_MKK(predicted[None], labels, num_classes)[0]
+    counts_KK = confusion_KK(logits, labels)
     assert counts_KK.tolist() == reference.confusion_matrix(labels, predicted, labels=np.arange(num_classes)).tolist()
 
 
@@ -60,3 +61,35 @@ def test_a_better_prediction_scores_better_by_every_metric() -> None:
     for name, metric in METRICS.items():
         sign = 1 if metric.better == "max" else -1
         assert sign * values[name][0] > sign * values[name][1], name
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(3, 8), st.integers(1, 40))
+def test_classes_that_do_not_occur_are_in_no_average(seed: int, num_classes: int, count: int) -> None:
+    draws = np.random.default_rng(seed)
+    present = np.sort(draws.permutation(num_classes)[:2])
+    labels = np.concatenate([present, draws.choice(present, count)])
+    logits = draws.normal(size=(len(labels), num_classes))
+    log_p, predicted = log_softmax(logits), logits.argmax(1)
+    got = {name: value_M[0] for name, value_M in evaluate_many(logits[None], labels).items()}
+    kwargs = {"average": "macro", "zero_division": 0, "labels": present}
+    assert got["precision"] == pytest.approx(reference.precision_score(labels, predicted, **kwargs))
+    assert got["recall"] == pytest.approx(reference.recall_score(labels, predicted, **kwargs))
+    assert got["f1"] == pytest.approx(reference.f1_score(labels, predicted, **kwargs))
+    assert got["auroc"] == pytest.approx(np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in present]))
+    for values_K in by_class(log_p, predicted, labels).values():
+        assert np.flatnonzero(~np.isnan(values_K)).tolist() == present.tolist()
+
+
+def test_there_is_no_auroc_where_one_class_alone_occurs() -> None:
+    values = evaluate_many(np.random.default_rng(0).normal(size=(2, 5, 3)), np.ones(5, dtype=np.int64))
+    assert np.isnan(values.pop("auroc")).all()
+    assert all(np.isfinite(value_M).all() for value_M in values.values())
+
+
+def test_ranking_classes_in_parts_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(60) % 7
+    logits = np.random.default_rng(0).normal(size=(3, 60, 7)).round(1)
+    whole = evaluate_many(logits, labels)["auroc"]
+    monkeypatch.setattr("resnet_tl.metrics.AT_ONCE", 3 * 60 * 2)
+    assert evaluate_many(logits, labels)["auroc"].tolist() == whole.tolist()

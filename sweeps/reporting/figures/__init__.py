@@ -1,6 +1,6 @@
 """The pictures of a report: one module for each kind, named as its options in `sweeps.definition.outputs.figures`.
 
-A module has `draw(results, options, details)`, which gives a chart, and `caption(results, options)`.
+A module has `draw(results, options)`, which gives a chart, and `caption(results, options)`.
 """
 
 import importlib
@@ -8,14 +8,14 @@ from typing import Protocol, cast
 
 from sweeps.definition.outputs.options import OutputOptions
 from sweeps.definition.outputs.registry import Spec
-from sweeps.reporting.chart import Chart, Details
+from sweeps.reporting.chart import Chart
 from sweeps.reporting.results import Results
 
 
 class Kind(Protocol):
     """A module of this folder."""
 
-    def draw(self, results: Results, options: OutputOptions, details: Details) -> Chart:
+    def draw(self, results: Results, options: OutputOptions) -> Chart:
         """What the picture shows.
 
         Raises:
@@ -32,13 +32,13 @@ def _kind(spec: Spec) -> Kind:
     return cast(Kind, importlib.import_module(f"{__name__}.{spec.kind}"))
 
 
-def draw(results: Results, spec: Spec, details: Details) -> Chart:
+def draw(results: Results, spec: Spec) -> Chart:
     """What a picture shows.
 
     Raises:
         ConfigError: the results lack it.
     """
-    return _kind(spec).draw(results, spec.options, details)
+    return _kind(spec).draw(results, spec.options)
 
 
 def caption(results: Results, spec: Spec) -> str:

@@ -1,12 +1,12 @@
 """`cost`: score against seconds."""
 
 from sweeps.definition.outputs.figures.cost import Options
-from sweeps.reporting.chart import Details, Plot, Series, require, scale_of, title_of
+from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, ranking, sign
 from sweeps.statistics.stats import summarise
 
 
-def draw(results: Results, options: Options, details: Details) -> Plot:
+def draw(results: Results, options: Options) -> Plot:
     """All trials, and those that none beats in both."""
     metric = results.headline
     factor, y_label = scale_of(metric)

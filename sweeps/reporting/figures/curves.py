@@ -7,21 +7,21 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.curves import Options
-from sweeps.reporting.chart import Details, Plot, Series, floats, require, scale_of, title_of
+from sweeps.reporting.chart import Plot, Series, floats, require, require_details, scale_of, title_of
 from sweeps.reporting.results import Results, ranking
 
 MOST_CURVES = 3
 
 
-def draw(results: Results, options: Options, details: Details) -> Plot:
+def draw(results: Results, options: Options) -> Plot:
     """Mean over seeds and the range of all seeds, by epoch."""
     factor, y_label = scale_of(results.metric)
     series = []
     trials = ranking(results)[:MOST_CURVES]
     require(trials, "curves")
+    details = require_details(results, "The picture curves")
     for trial in trials:
-        planned = set(trial.seeds)
-        histories = [run.history for run in details(trial) if run.history and run.seed in planned]
+        histories = [run.history for run in details.runs(trial) if run.history]
         if not histories:
             continue
         shared = min(len(history) for history in histories)  # patience may have ended some earlier
@@ -38,7 +38,7 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
             )
         )
     if not series:
-        raise ConfigError("The picture curves needs learning curves, which the ledger has and a CSV file has not.")
+        raise ConfigError("The picture curves needs learning curves, but the ledger has none of these trials.")
     return Plot(x_label="Epoch", y_label=y_label, whole_x=True, series=tuple(series))
 
 

@@ -3,12 +3,12 @@
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.heatmap import Options
 from sweeps.reporting.cells import name_of, show_range, unit_of
-from sweeps.reporting.chart import Details, Grid, require, scale_of
+from sweeps.reporting.chart import Grid, require, scale_of
 from sweeps.reporting.importance import attribution, slices_of
 from sweeps.reporting.results import Results, comparable
 
 
-def draw(results: Results, options: Options, details: Details) -> Grid:
+def draw(results: Results, options: Options) -> Grid:
     """Means over the trials that have both values."""
     metric = results.headline
     factor, scale = scale_of(metric)

@@ -2,12 +2,12 @@
 
 from sweeps.definition.outputs.figures.importances import Options
 from sweeps.reporting.cells import name_of
-from sweeps.reporting.chart import Bars, Details
+from sweeps.reporting.chart import Bars
 from sweeps.reporting.importance import attribution
 from sweeps.reporting.results import Results
 
 
-def draw(results: Results, options: Options, details: Details) -> Bars:
+def draw(results: Results, options: Options) -> Bars:
     """One bar for each parameter, and one for what only several together explain."""
     found = attribution(results).shares
     parts = {name_of(name): share for name, share in found.of_parameter.items()} | {"together only": found.interactions}

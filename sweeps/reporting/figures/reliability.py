@@ -7,16 +7,16 @@ import numpy as np
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.reliability import Options
-from sweeps.reporting.chart import Details, Plot, Series, best_runs, floats, title_of
-from sweeps.reporting.results import Results, ranking
+from sweeps.reporting.chart import Plot, Series, best_trial, floats, require_details, title_of
+from sweeps.reporting.results import Results
 
 
-def draw(results: Results, options: Options, details: Details) -> Plot:
+def draw(results: Results, options: Options) -> Plot:
     """By bins of the predicted probability; seeds stay apart, since they are scored on the same images."""
-    found = [run.reliability for run in best_runs(results, details, "reliability") if run.reliability]
-    if not found:
+    best = best_trial(results, "reliability")
+    bins_SR3 = require_details(results, "The picture reliability").reliability_SR3(best)
+    if bins_SR3 is None:
         raise ConfigError("The picture reliability needs seed runs that noted how sure the network was.")
-    bins_SR3 = np.array(found)
     filled_R = bins_SR3[..., 0].sum(0) > 0
     count_SR, sure_SR, right_SR = np.moveaxis(bins_SR3[:, filled_R], -1, 0)
     # seeds are scored on the same images, so they are not pooled as if those were many: their range is shown
@@ -28,7 +28,7 @@ def draw(results: Results, options: Options, details: Details) -> Plot:
         series=(
             Series(name="as sure as right", x=(0.0, 100.0), y=(0.0, 100.0), line=True, dashed=True),
             Series(
-                name=f"{title_of(results, ranking(results)[0])}; mean gap {100 * gap_S.mean():.1f} points",
+                name=f"{title_of(results, best)}; mean gap {100 * gap_S.mean():.1f} points",
                 x=floats(100 * sure_SR.sum(0) / count_SR.sum(0)),
                 y=floats(100 * right_SR.sum(0) / count_SR.sum(0)),
                 edges=(floats(100 * np.nanmin(accuracy_SR, 0)), floats(100 * np.nanmax(accuracy_SR, 0))),

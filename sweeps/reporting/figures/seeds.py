@@ -1,14 +1,14 @@
 """`seeds`: every seed run."""
 
 from sweeps.definition.outputs.figures.seeds import Options
-from sweeps.reporting.chart import Details, Plot, Series, require, scale_of, title_of
+from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, Trial, ranking
 from sweeps.statistics.stats import summarise
 
 MOST_TRIALS = 16
 
 
-def draw(results: Results, options: Options, details: Details) -> Plot:
+def draw(results: Results, options: Options) -> Plot:
     """Trials by rank, each with its seed runs and its mean."""
     metric = results.headline
     factor, x_label = scale_of(metric)

@@ -130,7 +130,7 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no `train` folder"):
         prepare(config(tmp_path / "c"), cache)
     write_images(tmp_path / "d", count=2)
-    with pytest.raises(DataError, match="Every class must have an image in every split"):
+    with pytest.raises(DataError, match="Every class must have an image to learn from"):
         prepare(config(tmp_path / "d"), cache)
     write_images(tmp_path / "e", classes=("one",))
     with pytest.raises(DataError, match="At least two class folders"):
@@ -139,6 +139,22 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
         prepare(DataConfig(source="image_folder"), cache)
     with pytest.raises(DataError, match="did you mean `image_folder`"):
         prepare(DataConfig(source="imagefolder"), cache)
+
+
+def test_a_stated_split_may_lack_classes_and_that_is_said(tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "val", classes=("bars", "dots"))
+    write_images(tmp_path / "images" / "test", classes=("dots",))
+    data = prepare(config(tmp_path / "images"), tmp_path / "cache")
+    assert data.notes[-2:] == (
+        "1 of 3 classes have no image in val: rings. Averages over classes there are over the 2 others.",
+        "2 of 3 classes have no image in test: bars, rings. Precision, recall and F1 there are those of the one other "
+        "class, and there is no AUROC.",
+    )
+    assert [data.num_classes_in(split) for split in ("train", "val", "test")] == [3, 2, 1]
+    (tmp_path / "images" / "val" / "rings").mkdir()
+    with pytest.raises(DataError, match=r"these are empty:\n.*rings"):
+        prepare(config(tmp_path / "images"), tmp_path / "cache")
 
 
 def test_twelve_bits_in_files_of_sixteen_are_not_nearly_black(tmp_path: Path) -> None:
@@ -569,3 +585,26 @@ class TestThreeNames:
         assert self.names(moved, tmp_path / "cache") == plain
         Image.new("RGB", (32, 32), "red").save(moved / "bars" / "00.png")
         assert all(a != b for a, b in zip(self.names(moved, tmp_path / "cache")[1:], plain[1:], strict=True))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_truncated_jpegs_are_used_on_request_as_far_as_they_go(tmp_path: Path, progressive: bool) -> None:
+    root = write_images(tmp_path / "images")
+    whole = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    path = root / "dots" / "cut.jpg"
+    Image.fromarray(whole).save(path, quality=95, progressive=progressive)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    (root / "dots" / "header.jpg").write_bytes(content[:40])
+    with pytest.raises(DataError, match=r"(?s)2 of .*cut.jpg cannot be decoded.*truncated"):
+        prepare(config(root), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"(?s)1 of .*header.jpg"):
+        prepare(config(root, truncated="fill"), tmp_path / "cache")
+    (root / "dots" / "header.jpg").unlink()
+    data = prepare(config(root, truncated="fill", size=48), tmp_path / "cache")
+    assert "1 JPEG files end too early and are used as far as they go." in data.notes
+    images = data.load()
+    pixels_CHW = images.pixels_NCHW[[name.endswith("cut.jpg") for name in images.names].index(True)]
+    assert pixels_CHW[:, :16].std() > 40
+    if not progressive:
+        assert pixels_CHW[:, -4:, 32:].std() < 1

@@ -1,5 +1,6 @@
 import pytest
 
+from resnet_tl.data.clusters import clusters_of
 from resnet_tl.data.splits import cut
 from resnet_tl.errors import DataError
 
@@ -8,7 +9,7 @@ def test_groups_too_uneven_for_the_asked_share_are_refused() -> None:
     groups = ["large"] * 80 + [f"small {index}" for index in range(20)]
     with pytest.raises(DataError, match="cannot be cut into about 15% for test.*the largest group has 80"):
         cut(
-            [0, 1] * 50, [None] * 100, [str(index) for index in range(100)],
+            [0, 1] * 50, [None] * 100, range(100),
             val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"], groups=groups,
         )  # fmt: skip
 
@@ -16,8 +17,21 @@ def test_groups_too_uneven_for_the_asked_share_are_refused() -> None:
 def test_stated_splits_are_never_touched() -> None:
     given = ["train"] * 20 + ["val"] * 4
     splits = cut(
-        [0, 1] * 12, given, [str(index) for index in range(24)],
+        [0, 1] * 12, given, range(24),
         val_fraction=0.15, test_fraction=0.2, seed=0, classes=["a", "b"],
     )  # fmt: skip
     assert splits[20:] == ["val"] * 4
     assert splits.count("test") == 4
+
+
+def test_copies_stand_on_one_side_and_join_the_groups_that_share_them() -> None:
+    clusters = clusters_of(["a", "b", "a", "c", "d", "e"], [(1, 3), (3, 4)])
+    assert clusters == [0, 1, 0, 1, 1, 5]
+    many = clusters_of([str(index) for index in range(200)], [(index, index + 100) for index in range(100)])
+    for groups in (None, [f"patient {index}" for index in range(200)]):
+        splits = cut(
+            [index % 2 for index in range(200)], [None] * 200, many,
+            val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"], groups=groups,
+        )  # fmt: skip
+        assert splits[:100] == splits[100:]
+        assert 20 <= splits.count("test") <= 40

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
+from resnet_tl.files import sha256_of
 from resnet_tl.inference.export import rebuild
 from resnet_tl.model import weights
 from resnet_tl.model.checkpoint import BEFORE, read_card
@@ -96,6 +99,31 @@ def test_tensors_of_another_network_than_the_card_describes_are_refused(
     if not usable_weights:
         with pytest.raises(UserError):
             weights.load(str(folder), "resnet18")
+
+
+@pytest.mark.parametrize("name", ["backbone.layer2.0.conv1.weight", "head.out.bias"])
+def test_tensors_that_are_not_finite_are_refused(
+    damaged: Callable[[dict[str, Any]], Path], stored: Path, name: str
+) -> None:
+    folder = damaged({})
+    tensors = load_file(stored / "model.safetensors")
+    tensors[name] = tensors[name] * float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    damaged_card = json.loads((folder / "model.json").read_text())
+    damaged_card["tensors_sha256"] = sha256_of(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(damaged_card))
+    with pytest.raises(CheckpointError, match=rf"must hold finite numbers, .*:\n  {name}"):
+        rebuild(folder)
+
+
+def test_tensors_stored_in_half_are_predicted_with(damaged: Callable[[dict[str, Any]], Path], stored: Path) -> None:
+    folder = damaged({})
+    tensors = load_file(stored / "model.safetensors")
+    save_file({n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}, folder / "model.safetensors")
+    folder = damaged({"tensors_sha256": sha256_of(folder / "model.safetensors")})
+    save_file({n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}, folder / "model.safetensors")
+    network, card = rebuild(folder)
+    assert network(torch.zeros(1, card.channels, *card.size)).isfinite().all()
 
 
 def test_a_network_that_stands_on_itself_is_refused(damaged: Callable[[dict[str, Any]], Path], tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
+import contextlib
 import hashlib
 import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -111,6 +114,116 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, torc
     torch.save([1, 2], tmp_path / "d.pth")
     with pytest.raises(WeightsError, match="must be a plain state dict"):
         weights.load(str(tmp_path / "d.pth"), "resnet18")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt", ".bin", ""])
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (lambda s: s, None),
+        (lambda s: {f"module.{n}": t for n, t in s.items()}, "are those of module.*"),
+        (lambda s: {f"model.encoder.{n}": t for n, t in s.items()}, "are those of model.encoder.*"),
+        (lambda s: {"model_state_dict": s, "epoch": 3, "optimizer": {"state": {}}}, "are those of model_state_dict"),
+        (lambda s: {"ema": s}, "are those of ema"),
+        (
+            lambda s: {"state_dict": {f"net.{n}": t for n, t in s.items()} | {"projector.weight": torch.ones(2)}},
+            "are those of state_dict → net.*",
+        ),
+        (lambda s: {"a": {"b": {f"_orig_mod.{n}": t for n, t in s.items()}}}, "are those of a → b → _orig_mod.*"),
+    ],
+)
+def test_wrapped_and_prefixed_weights_are_found_whatever_the_suffix(
+    tmp_path: Path, suffix: str, wrap: Callable[[Any], Any], said: str | None, state: dict[str, torch.Tensor]
+) -> None:
+    path, content = tmp_path / f"w{suffix}", wrap(state)
+    if suffix == ".safetensors" and any(isinstance(value, dict) for value in content.values()):
+        torch.save(content, path)  # which is none
+    elif suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save(content, path)
+    loaded = weights.load(str(path), "resnet18")
+    assert torch.equal(loaded.state["layer3.0.downsample.0.weight"], state["layer3.0.downsample.0.weight"])
+    assert (said in loaded.said[0]) if said else loaded.said == ()
+    assert weights.check(str(path), "resnet18") == loaded.said
+
+
+def test_the_moving_average_gives_way_to_the_weights_themselves(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    for names in ({"state_dict": state, "state_dict_ema": other}, {"model": state, "ema": other}):
+        torch.save(names, tmp_path / "w.pth")
+        loaded = weights.load(str(tmp_path / "w.pth"), "resnet18")
+        assert torch.equal(loaded.state["conv1.weight"], state["conv1.weight"])
+        assert "is not used" in loaded.said[1]
+    torch.save({f"{side}.{n}": t for side in ("encoder_q", "encoder_k") for n, t in state.items()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"of one network, but holds 2; .*\n  encoder_q.\*\n  encoder_k.\*"):
+        weights.load(str(tmp_path / "w.pth"), "resnet18")
+
+
+def nan(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.clone()
+    tensor.view(-1)[0] = float("nan")
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("layer1.0.conv1.weight", lambda t: t.permute(3, 2, 1, 0).contiguous(), r"is \[3, 3, 64, 64\]|another shape"),
+        ("layer1.0.conv1.weight", lambda t: t.flatten(), "1 of another shape"),
+        ("conv1.weight", lambda t: t.flatten(), "1 of another shape"),
+        ("bn1.running_mean", lambda t: t[:1], "1 of another shape"),
+        ("conv1.weight", nan, "conv1.weight: 1 of 9408 numbers are NaN or infinite"),
+        ("bn1.running_var", lambda t: t / 0, "bn1.running_var: 64 of 64 numbers"),
+        ("bn1.running_var", lambda t: -t, "a variance is negative"),
+        ("bn1.weight", lambda t: t.long(), "bn1.weight: is int64"),
+        ("bn1.weight", lambda t: t.to(torch.complex64), "bn1.weight: is complex64"),
+        ("bn1.weight", lambda t: t.to_sparse(), "without its values, sparse, or quantised"),
+    ],
+)
+def test_tensors_that_no_network_can_be_made_of_are_refused(
+    tmp_path: Path, name: str, change: Callable[[Any], Any], message: str, state: dict[str, torch.Tensor]
+) -> None:
+    torch.save(state | {name: change(state[name])}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=message):
+        weights.check(str(tmp_path / "w.pth"), "resnet18")
+
+
+def test_a_counter_of_batches_decides_nothing(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    for odd in (torch.tensor([3.0]), torch.ones(2), torch.tensor(float("nan"))):
+        torch.save(state | {"bn1.num_batches_tracked": odd}, tmp_path / "w.pth")
+        loaded = weights.load(str(tmp_path / "w.pth"), "resnet18").state["bn1.num_batches_tracked"]
+        assert (loaded.shape, loaded.dtype) == ((), torch.int64)
+
+
+class Anything:
+    """Of some training script."""
+
+
+def test_files_with_python_objects_say_what_to_store(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save({"state_dict": state, "args": Anything()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"holds Python objects.*torch.save\(model.state_dict\(\)"):
+        weights.load(str(tmp_path / "w.pth"), "resnet18")
+
+
+def test_whether_published_weights_can_be_had_is_known_without_downloading_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def offline(*args: object, **kwargs: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(WeightsError, match=r"must be downloaded once.*no network.*resnet18-f37072fd.pth"):
+        weights.check("imagenet", "resnet18")
+    answer = SimpleNamespace(headers={"Content-Length": "46830571"})
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: contextlib.nullcontext(answer))
+    assert weights.check("imagenet", "resnet18")[0].startswith(
+        "The weights IMAGENET1K_V1 of resnet18 will be downloaded once (47 MB)"
+    )
+    assert weights.check("none", "resnet18") == ()
+    assert not list(tmp_path.rglob("*.pth"))
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ def test_a_heatmap_has_the_parameters_that_were_asked_for(tmp_path: Path) -> Non
         ({"columns": "head"}, ("Learning rate", "Head")),
         ({"rows": "lr", "columns": "batch_size"}, ("Learning rate", "Batch size")),
     ):
-        chart = draw(results, FIGURES.spec({"heatmap": options}, "figures"), lambda trial: ())
+        chart = draw(results, FIGURES.spec({"heatmap": options}, "figures"))
         assert isinstance(chart, Grid)
         assert (chart.y_label, chart.x_label) == expected
     with pytest.raises(ConfigError, match="two parameters"):
-        draw(results, FIGURES.spec({"heatmap": {"rows": "lr", "columns": "lr"}}, "figures"), lambda trial: ())
+        draw(results, FIGURES.spec({"heatmap": {"rows": "lr", "columns": "lr"}}, "figures"))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,6 @@ def test_every_seed_run_is_said_where_it_is_true(tmp_path: Path, count: int, sai
     results = of(tmp_path, "trial,seed,lr,val/accuracy\n" + rows)
     spec = FIGURES.spec("seeds", "figures")
     assert caption(results, spec) == said
-    chart = draw(results, spec, lambda trial: ())
+    chart = draw(results, spec)
     assert isinstance(chart, Plot)
     assert len(chart.categories or ()) == min(count, 16)

@@ -51,7 +51,7 @@ def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Pa
         ],
     )
     ledger.put([run(f"f{n}", seed, 0.5 + n / 20 + seed / (50 + n)) for n in range(6) for seed in range(3)])
-    known = from_ledger(ledger, "s")
+    known = from_ledger(ledger, "s", tmp_path)
     write_csv(known, tmp_path / "s.csv")
     ledger.close()
     read = from_csv(tmp_path / "s.csv")

@@ -1,4 +1,4 @@
-"""Optuna's record is derived from the ledger, and its proposals are points of the space."""
+"""Optuna's record is derived from the ledger, and made anew where it disagrees."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from sweeps.definition.config import Definition, build
+from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.optuna_study import OptunaStudy
@@ -28,63 +29,55 @@ def definition(space: dict[str, Any], method: str = "random") -> Definition:
     return build({"study": study | {"space": space}, "trial": base, "data": {"source": "digits"}})
 
 
-def opened(database: Database, made: Definition, *, fresh: bool = True) -> OptunaStudy:
-    return OptunaStudy(database.optuna(), made.study, made.space, fresh=fresh)
+SPACE = {"lr": {"min": 1e-5, "max": 1e-1}, "augment": {"values": ["none", ["hflip", "vflip"]]}}
 
 
-def test_sampled_steps_are_the_listed_values(database: Database) -> None:
-    made = definition({"dropout": {"distribution": "q_uniform", "min": 0.0, "max": 0.6, "q": 0.1}, "lr": {"value": 1}})
-    study = opened(database, made)
-    taken: dict[str, int] = {}
-    for number in range(7):
-        params = study.propose(number, taken, repr)
-        assert params is not None
-        taken[repr(params)] = number
-        assert params["dropout"] in [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    assert study.propose(7, taken, repr) is None, "the space has no other"
+def result(number: int, value: float | None, **params: Any) -> Result:
+    return Result(trial=TrialRecord(number=number, params=params, config=trial(), fingerprint=str(number)), value=value)
 
 
-def test_what_is_proposed_does_not_depend_on_a_restart(database: Database) -> None:
-    made = definition({"lr": {"min": 1e-5, "max": 1e-1}, "augment": {"values": ["none", ["hflip", "vflip"]]}})
-    proposals = []
-    for number in range(4):
-        study = opened(database, made, fresh=number == 0)  # restarted before each
-        study.drop_unknown({trial.number for trial, _ in proposals})
-        params = study.propose(number, {}, repr)
-        assert params is not None
-        record = TrialRecord(number=number, params=params, config=trial(), fingerprint=str(number))
-        proposals.append((record, params))
-        study.settle(record, 0.5)
-        study.close()
-    again = opened(database, made, fresh=True)
-    assert [again.propose(number, {}, repr) for number in range(4)] == [params for _, params in proposals]
+TWO = [result(0, 0.5, lr=1e-3, augment="none"), result(1, None, lr=1e-2, augment=["hflip", "vflip"])]
 
 
-def test_trials_of_the_ledger_are_added_with_their_values(database: Database) -> None:
-    made = definition({"lr": {"min": 1e-5, "max": 1e-1}, "augment": {"values": ["none", ["hflip", "vflip"]]}})
-    study = opened(database, made)
-    for number, (lr, augment, value) in enumerate([(1e-3, "none", 0.5), (1e-2, ["hflip", "vflip"], None)]):
-        params = {"lr": lr, "augment": augment}
-        record = TrialRecord(number=number, params=params, config=trial(), fingerprint=str(number))
-        study.begin(record)
-        study.begin(record)
-        study.settle(record, value)
-        study.settle(record, value)
+def matched(database: Database, made: Definition, *results: Result) -> list[optuna.trial.FrozenTrial]:
+    """What stands in the record after it was made to agree with results."""
+    study = OptunaStudy(database.optuna(), made.study, made.space, lambda trial: {1: 0.25, 2: 0.5})
+    study.match(results)
     study.close()
-    stored = optuna.load_study(study_name="s", storage=database.optuna()).trials
-    assert [t.state.name for t in stored] == ["COMPLETE", "FAIL"]
+    return optuna.load_study(study_name="s", storage=database.optuna()).trials
+
+
+def test_trials_stand_in_it_with_value_and_curve_and_divergence_is_a_result(database: Database) -> None:
+    made = definition(SPACE)
+    matched(database, made, *TWO)
+    stored = matched(database, made, *TWO)
+    assert [t.state.name for t in stored] == ["COMPLETE", "PRUNED"], "nothing is there twice"
     assert [t.params for t in stored] == [
         {"lr": 1e-3, "augment": "none"},
         {"lr": 1e-2, "augment": '["hflip", "vflip"]'},
     ]
+    assert [t.intermediate_values for t in stored] == [{1: 0.25, 2: 0.5}, {}]
 
 
-def test_a_changed_space_makes_the_record_anew(database: Database) -> None:
-    first = opened(database, definition({"lr": {"values": [1e-3, 1e-2]}}))
-    first.settle(TrialRecord(number=0, params={"lr": 1e-3}, config=trial(), fingerprint="0"), 0.5)
-    first.close()
-    second = opened(database, definition({"lr": {"values": [1e-3, 1e-2, 1e-1]}}), fresh=False)
-    second.settle(TrialRecord(number=0, params={"lr": 1e-3}, config=trial(), fingerprint="0"), 0.5)
-    second.close()
-    (stored,) = optuna.load_study(study_name="s", storage=database.optuna()).trials
+def test_a_mean_over_more_seeds_takes_the_place_of_the_old_one(database: Database) -> None:
+    made = definition(SPACE)
+    matched(database, made, *TWO)
+    (stored,) = matched(database, made, TWO[1])
+    assert stored.user_attrs["trial"] == 1, "the mean over all seeds of trial 0 is not known yet"
+    first, second = matched(database, made, result(0, 0.25, lr=1e-3, augment="none"), TWO[1])
+    assert {t.user_attrs["trial"]: t.value for t in (first, second)} == {0: 0.25, 1: None}
+
+
+def test_what_another_hand_changed_or_left_is_made_anew(database: Database) -> None:
+    made = definition(SPACE)
+    matched(database, made, *TWO)
+    study = optuna.load_study(study_name="s", storage=database.optuna())
+    study.ask()
+    study.add_trial(optuna.trial.create_trial(value=9.0))
+    assert [t.value for t in matched(database, made, *TWO)] == [0.5, None]
+
+
+def test_a_changed_space_or_direction_makes_the_record_anew(database: Database) -> None:
+    matched(database, definition({"lr": {"values": [1e-3, 1e-2]}}), result(0, 0.5, lr=1e-3))
+    (stored,) = matched(database, definition({"lr": {"values": [1e-3, 1e-2, 1e-1]}}), result(0, 0.5, lr=1e-3))
     assert stored.distributions["lr"].choices == (1e-3, 1e-2, 1e-1)

@@ -1,0 +1,157 @@
+"""Proposes points of a search space: a pure function of the study, the trial's number, and the results it may know.
+
+Nothing is remembered between proposals but what can be made anew from their arguments, so neither a restart nor the
+number of workers changes what is tried, and results that change (a seed more for every trial) are never stale.
+"""
+
+import json
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from resnet_tl.errors import ConfigError
+from resnet_tl.seeding import derive
+from sweeps.definition.config import StudyConfig
+from sweeps.definition.space import Dimension, Params, Space, same_value
+from sweeps.planning.study_state import Result
+from sweeps.records import TrialRecord
+
+ASK_AHEAD = 4
+"""A Bayesian proposal knows all trials but the last three before it, so that four can run at once. A constant, not
+the number of workers, since it decides what is tried."""
+
+MOST_ATTEMPTS = 200
+"""Points that are met already or that are no valid trial, after which a finite space is searched in order."""
+
+MOST_SEARCHED = 20_000
+"""Points of a finite space that are searched for one that no trial has; each takes a fraction of a millisecond."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """What came of a search for one more trial."""
+
+    params: Params | None
+    """A point that no trial has, or None where none was found."""
+    num_invalid: int
+    """Points met on the way that are no valid trials."""
+    broken: str | None
+    """A rule that one of them breaks."""
+
+
+class Sampler:
+    """The sampler of a study with `method: random` or `bayes`."""
+
+    def __init__(self, study: StudyConfig, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._config, self._space = study, space
+        self._heard: list[Result] = []
+        self._memory = optuna.create_study(direction=study.direction)
+
+    def propose(
+        self, number: int, heard: Sequence[Result], taken: Container[str], name_of: Callable[[Params], str]
+    ) -> Proposal:
+        """Finds a point that no trial has yet.
+
+        Args:
+            number: of the trial to be.
+            heard: results that the proposal may know, in order of their trials; see `ASK_AHEAD`.
+            taken: fingerprints of all trials.
+            name_of: fingerprint of a point; raises ConfigError for a point that is no valid trial.
+        """
+        self._hear(list(heard) if self._config.method == "bayes" else [])
+        num_invalid, broken = 0, None
+        for attempt in range(MOST_ATTEMPTS):
+            self._memory.sampler = self._sampler(derive(self._config.seeds[0], "sampler", number, attempt) % 2**32)
+            asked = self._memory.ask()  # stays unfinished, which samplers pass over
+            params = self._space.choose(lambda dimension, trial=asked: _suggest(dimension, trial))  # type: ignore[misc]
+            try:
+                name = name_of(params)
+            except ConfigError as error:
+                num_invalid, broken = num_invalid + 1, broken or error.problems[0]
+                continue
+            if name not in taken:
+                return Proposal(params=params, num_invalid=num_invalid, broken=broken)
+        left = self._left(taken, name_of) if self._space.is_finite() else []
+        chosen = left[derive(self._config.seeds[0], "sampler", number) % len(left)] if left else None
+        return Proposal(params=chosen, num_invalid=num_invalid, broken=broken)
+
+    def _hear(self, heard: list[Result]) -> None:
+        known = len(self._heard)
+        if heard[:known] != self._heard:
+            self._memory, known = optuna.create_study(direction=self._config.direction), 0
+        self._memory.add_trials([frozen_trial(result, self._space) for result in heard[known:]])
+        self._heard = heard
+
+    def _left(self, taken: Container[str], name_of: Callable[[Params], str]) -> list[Params]:
+        found = []
+        for params in islice(self._space.grid(), MOST_SEARCHED):
+            try:
+                if name_of(params) not in taken:
+                    found.append(params)
+            except ConfigError:
+                continue
+        return found
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        if self._config.method == "random":
+            return RandomSampler(seed=seed)
+        return TPESampler(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=False)
+
+
+def frozen_trial(result: Result, space: Space, *, curve: dict[int, float] | None = None) -> FrozenTrial:
+    """A trial as Optuna keeps it.
+
+    One that diverged is PRUNED, which samplers rank below every complete one. It brings no learning curve: among
+    pruned trials Optuna prefers whatever came furthest.
+    """
+    complete = result.value is not None
+    pairs = stored_params(result.trial, space)
+    return create_trial(
+        state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+        value=result.value,
+        params={label: chosen for label, (chosen, _) in pairs.items()},
+        distributions={label: distribution for label, (_, distribution) in pairs.items()},
+        intermediate_values=curve if complete else None,
+        user_attrs={"trial": result.trial.number, "fingerprint": result.trial.fingerprint},
+    )
+
+
+def stored_params(trial: TrialRecord, space: Space) -> dict[str, tuple[Any, BaseDistribution]]:
+    """The point of a trial as Optuna keeps it: by label of the dimension, its value and distribution."""
+    return {dimension.label: _stored(dimension, chosen) for dimension, chosen in space.active(trial.params)}
+
+
+def _scalars(choices: tuple[Any, ...]) -> list[Any]:
+    """Choices as Optuna takes them: a list of augmentations becomes its text."""
+    return [json.dumps(c) if isinstance(c, list | tuple) else c for c in choices]
+
+
+def _suggest(dimension: Dimension, trial: optuna.Trial) -> Any:
+    """Lets Optuna choose a value."""
+    if dimension.choices is not None:
+        names = _scalars(dimension.choices)
+        return dimension.choices[names.index(trial.suggest_categorical(dimension.label, names))]
+    if dimension.integer:
+        return trial.suggest_int(dimension.label, int(dimension.low), int(dimension.high))
+    value = trial.suggest_float(dimension.label, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+    listed = dimension.enumerate()
+    # Optuna's 0.30000000000000004 is our 0.3, or a resumed study would not know its own trials
+    return value if listed is None else min(listed, key=lambda known: abs(known - value))
+
+
+def _stored(dimension: Dimension, value: Any) -> tuple[Any, BaseDistribution]:
+    """A value and its distribution as Optuna stores them."""
+    if dimension.choices is not None:
+        names = _scalars(dimension.choices)
+        chosen = next(n for n, choice in zip(names, dimension.choices, strict=True) if same_value(choice, value))
+        return chosen, CategoricalDistribution(names)
+    if dimension.integer:
+        return value, IntDistribution(int(dimension.low), int(dimension.high))
+    return value, FloatDistribution(dimension.low, dimension.high, step=dimension.step, log=dimension.log)

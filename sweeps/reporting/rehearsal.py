@@ -1,0 +1,62 @@
+"""Which tables and pictures of a study could show nothing even if all of it were done.
+
+So that this is known before anything is trained, they are made once of the trials that the study lists, with scores
+drawn at random, and thrown away.
+"""
+
+import random
+from itertools import islice
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.config import Definition
+from sweeps.definition.hypotheses import canonical
+from sweeps.definition.outputs.registry import FIGURES, Spec
+from sweeps.reporting import figures
+from sweeps.reporting.results import SCORES, Results, Trial
+from sweeps.reporting.tables import make
+
+MOST_TRIALS = 300
+"""More are not rehearsed: what fails with few trials or values does not fail there, and a start must stay quick."""
+ELSEWHERE = frozenset(
+    ["ablation", "classes", "confirmed", "confusion", "curves", "hypotheses", "imagenet", "reliability"]
+)
+"""Kinds that need more than trials with scores, or torchvision, which takes seconds to load."""
+
+
+def undrawable(definition: Definition) -> list[str]:
+    """One sentence for each table or picture that the study asks for and no result could fill.
+
+    Trials that a sampler proposes are not known beforehand, so nothing is said of those studies.
+    """
+    study = definition.study
+    asked: list[tuple[str, Spec]] = [("table", spec) for spec in study.tables if spec.kind not in ELSEWHERE]
+    if {spec.kind for spec in study.figures} != set(FIGURES.kinds):  # of `all` those that there can be are meant
+        asked += [("picture", spec) for spec in study.figures if spec.kind not in ELSEWHERE]
+    points = list(islice(definition.points(), MOST_TRIALS + 1)) if study.is_listed and asked else []
+    if not points or len(points) > MOST_TRIALS:
+        return []
+    draws = random.Random(0)
+    trials = tuple(
+        Trial(
+            number=number,
+            values={n: canonical(value) for n, value in definition.trial(params).model_dump(mode="json").items()},
+            seeds=study.seeds,
+            states=("complete",) * len(study.seeds),
+            columns={
+                name: tuple(draws.random() for _ in study.seeds)
+                for name in (*SCORES, "best_epoch", "max_epoch", "wall_s")
+            },
+        )
+        for number, params in enumerate(points)
+    )
+    results = Results(study=study.name, trials=trials, metric=study.metric, columns=(), seeds=study.seeds)
+    found = []
+    for noun, spec in asked:
+        try:
+            if noun == "table":
+                make(results, spec)
+            else:
+                figures.draw(results, spec)
+        except ConfigError as error:
+            found.append(f"the report will have no {noun} {spec.kind}, whatever comes out: {error}")
+    return found

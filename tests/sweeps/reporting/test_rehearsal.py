@@ -1,0 +1,57 @@
+"""What a report cannot show is known before anything is trained."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweeps.definition.compose import compose
+from sweeps.reporting.rehearsal import undrawable
+
+
+def said(tmp_path: Path, space: dict[str, object], **study: object) -> list[str]:
+    content = {
+        "study": {"name": "s", "question": "q", "method": "grid", "metric": "val/accuracy", "seeds": [0]}
+        | {"space": space} | study,
+        "trial": {
+            name: value
+            for name, value in {
+                "backbone": "resnet18", "weights": "none", "optimizer": "sgd", "epochs": 2, "batch_size": 8, "lr": 0.1,
+            }.items()
+            if name not in space
+        },
+        "data": {"source": "digits"},
+    }  # fmt: skip
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(content))
+    return undrawable(compose([f"study={tmp_path / 's.yaml'}"]))
+
+
+LR = {"lr": {"values": [0.1, 0.01]}}
+TWO = LR | {"batch_size": {"values": [8, 16]}}
+
+
+@pytest.mark.parametrize(
+    ("space", "asked", "message"),
+    [
+        (LR, {"tables": ["pivot"]}, "no table pivot, .* needs two parameters with several values"),
+        (TWO | {"epochs": {"values": [1, 2]}}, {"tables": ["pivot"]}, "must have one trial in each cell"),
+        (LR, {"figures": ["heatmap"]}, "no picture heatmap, .* two parameters"),
+        (LR, {"figures": ["importances"]}, "no picture importances, .* at least 4 complete trials"),
+        (LR, {"tables": ["importances"]}, "no table importances, .* at least 4 complete trials"),
+        ({"lr": {"values": [0.1]}}, {"tables": ["slices"]}, "no table slices"),
+    ],
+)
+def test_what_no_result_could_fill_is_named(
+    tmp_path: Path, space: dict[str, object], asked: dict[str, object], message: str
+) -> None:
+    (sentence,) = said(tmp_path, space, **asked)
+    assert re.search(message, sentence), sentence
+
+
+def test_what_can_be_made_is_not_named(tmp_path: Path) -> None:
+    tables = ["flat", "lists", "summary", "best", "slices", "importances", "pivot", "classes"]
+    figures = ["heatmap", "importances", "cost", "seeds", "curves", "confusion"]
+    assert said(tmp_path, TWO, tables=tables, figures=figures) == []
+    assert said(tmp_path, LR, figures="all") == []
+    assert said(tmp_path, LR, tables=["pivot"], method="random", trials=3) == []
