@@ -75,9 +75,10 @@ def provide_features(
             # the trial with the deepest cut has everything before it frozen
             deepest = max(one.decisions, key=lambda decision: decision.prefix.cut)
             shares = _Shares(study, making, deepest.trial, len(executor.slots))
-            run_all(executor, shares, interrupt.check)
-            assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
-            finish(making, study.cache)
+            with cache.hold([Path(folder) for folder in making.folders]):
+                run_all(executor, shares, interrupt.check)
+                assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
+                finish(making, study.cache)
         finally:
             abandon(making)  # of what has its name by now, nothing is left to remove
     return Reuse(decisions=tuple(replace(d, missing=(), num_bytes=0) if d.reuse else d for d in checked))
