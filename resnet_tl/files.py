@@ -5,6 +5,7 @@ place that says what a reader can meet: the old content, or the new.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -17,6 +18,29 @@ from typing import IO
 
 LEFT_OVER_S = 3600.0
 """Age after which a file or folder that is being written is taken for that of a killed process."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, says that a disk has no space left, or a user no more of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        # libraries that write files themselves, and SQLite, have errors of their own
+        if any(words in str(error) for words in ("No space left on device", "disk is full", "Disk quota exceeded")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextlib.contextmanager
+def _named_when_full(path: Path) -> Iterator[None]:
+    """Says of which file it is when the disk is full: errors of writing do not, and those of libraries say less."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(error) or shutil.disk_usage(path.parent).free == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 def sha256_of(path: Path) -> str:
@@ -35,7 +59,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     remove_leftovers(path.parent, f".{glob.escape(path.name)}.*.part", older_than_s=LEFT_OVER_S)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with aside.open("wb") as stream:
+        with _named_when_full(path), aside.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -65,10 +89,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        yield aside
-        for path in aside.rglob("*"):
-            if path.is_file():
-                sync(path)
+        with _named_when_full(folder):
+            yield aside
+            for path in aside.rglob("*"):
+                if path.is_file():
+                    sync(path)
         if folder.exists():
             discard(folder)
         aside.rename(folder)

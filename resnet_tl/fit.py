@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 
 from resnet_tl import cli
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import CheckpointError, ConfigError
 from resnet_tl.option_text import expand
 from resnet_tl.result import Epoch
 
@@ -38,19 +38,23 @@ def main() -> int:
     )
     out.mkdir(parents=True, exist_ok=True)  # a run that diverged has stored nothing
     content = asdict(result)
-    del content["compact"]  # `predictions.safetensors` beside it has all of that
+    del content["unsaved"], content["compact"]  # `predictions.safetensors` beside it has all of that
     (out / "result.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     (out / "state.pt").unlink(missing_ok=True)
     if result.state == "diverged":
         print(f"Diverged: {result.reason}.")
         return 0
-    if request.export:
+    if request.export and not result.unsaved:
         from resnet_tl.inference.export import export
 
         export(out / "checkpoint", out / "checkpoint")
     print(f"Best epoch {result.best_epoch} of {len(result.history)}, {result.wall_s:.1f} s")
     for name, value in result.metrics.items():
         print(f"  {name:16} {value:.4f}")
+    if result.unsaved:
+        raise CheckpointError(
+            f"The disk must have room for {result.unsaved}, but it is full: the scores are all that is left of the fit."
+        )
     print(f"Predict with:  python -m resnet_tl.predict checkpoint={out / 'checkpoint'} images=FILE_OR_FOLDER")
     return 0
 

@@ -38,3 +38,5 @@ class FitResult:
     """Time spent training and evaluating, restarts included."""
     reason: str | None = None
     """Why it diverged: which number stopped being finite, in which epoch and step."""
+    unsaved: str | None = None
+    """Which file could not be stored, the disk being full; the scores are worth more than the files."""

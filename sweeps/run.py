@@ -45,6 +45,7 @@ from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
+    from sweeps.planning.study_state import Outcome
 
 
 OFTEN = 0.05
@@ -89,17 +90,9 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.engine.driver import drive
 
     console = Console(stderr=False, soft_wrap=True)
-    try:
-        outcome = drive(definition, command=command, console=console)
-    except OSError as error:
-        if error.filename is None or not Path(str(error.filename)).is_relative_to(out.absolute()):
-            raise
-        raise ConfigError(
-            f"`run.out` must be a folder in which files can be written, but not so {error.filename}: {error.strerror}."
-        ) from None
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
-        return 130
+    outcome = drive(definition, command=command, console=console)
+    if outcome.ended_by is not None:
+        return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
@@ -165,6 +158,30 @@ def _require_folder(out: Path) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         what = "is no folder" if not there.is_dir() else "cannot be written"
         raise ConfigError(f"`run.out` must be a folder in which files can be written, but {there} {what}.")
+
+
+def _ended_early(definition: Definition, outcome: "Outcome", error: BaseException) -> int:
+    """Reports what is done, whatever ended the study, and says what did."""
+    from sweeps.reporting.reading import from_ledger
+    from sweeps.reporting.write import write_report
+    from sweeps.storage.database import database_of
+
+    if outcome.done or outcome.failed:
+        name, out = definition.study.name, expand(definition.run.out, "run.out")
+        report = out / "reports" / f"{name}.md"
+        try:
+            ledger = database_of(out).read()
+            try:
+                write_report(from_ledger(ledger, name, out), report)
+            finally:
+                ledger.close()
+            print(f"Report         {report}  ({outcome.done} of {outcome.total} seed runs are done)")
+        except Exception as other:  # the same full disk or lost database, say; the first error is the one to tell
+            print(f"The report could not be written: {other}")
+    if isinstance(error, KeyboardInterrupt):
+        print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
+        return 130
+    raise error
 
 
 def _relative(path: Path) -> Path:

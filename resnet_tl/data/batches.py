@@ -14,6 +14,7 @@ from torch import Tensor
 from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.prepare import Images
+from resnet_tl.heartbeat import beat
 from resnet_tl.seeding import derive, shuffled
 
 
@@ -47,6 +48,7 @@ def measured(images: Images) -> Normalisation:
     train = images.splits["train"]
     total, squares, count = torch.zeros(()), torch.zeros(()), 0
     for start in range(0, len(train), EVAL_BATCH):
+        beat()
         part = to_unit(images.pixels_NCHW[train[start : start + EVAL_BATCH]]).double()
         total = total + part.sum((0, 2, 3))
         squares = squares + (part * part).sum((0, 2, 3))
@@ -120,6 +122,7 @@ def train_batches(
     """One epoch of training, counted from 1."""
     key = derive(seed, "augment", epoch)
     for samples_B in cut_batches(epoch_order(images, balanced=balanced, seed=seed, epoch=epoch), batch_size):
+        beat()
         index_B = samples_B % len(images.labels_N)
         labels_B = torch.from_numpy(images.labels_N[index_B]).to(device)
         images_BCHW = to_unit(images.pixels_NCHW[index_B]).to(device)
@@ -136,6 +139,7 @@ def eval_batches(
     """Images [B, C, H, W] and labels [B] of a split, in stored order, never augmented."""
     index = images.splits[split]
     for start in range(0, len(index), EVAL_BATCH):
+        beat()
         part = index[start : start + EVAL_BATCH]
         pixels = centre(to_unit(images.pixels_NCHW[part]), crop).to(device)
         yield normalisation(pixels), torch.from_numpy(images.labels_N[part]).to(device)

@@ -102,6 +102,20 @@ def _may_go(entry: Entry) -> bool:
     return entry.kind in GOES_BY_ITSELF and not entry.in_use
 
 
+def clear_unfinished(base: Path, *, older_than_s: float) -> None:
+    """Removes what processes that were killed had begun to make: what nobody holds any more.
+
+    Args:
+        older_than_s: age after which things that nobody ever held go too.
+    """
+    if fcntl is not None:
+        for folder in base.glob(".making-*"):
+            with contextlib.suppress(OSError):
+                if (folder / _USED).exists() and not _is_locked(folder / _USED):
+                    discard(folder)
+    remove_leftovers(base, ".making-*", older_than_s=older_than_s)
+
+
 @contextlib.contextmanager
 def hold(folders: Sequence[Path]) -> Iterator[None]:
     """Marks things as used now, and keeps them from being removed until the end, or the death of this process.

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data.cache import clear_unfinished, hold
 from resnet_tl.data.clusters import Pair, clusters_of, without_crowds
 from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
@@ -35,7 +36,7 @@ from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, absent, by_split, cut
 from resnet_tl.errors import DataError, shown
-from resnet_tl.files import discard, remove_leftovers, sha256_of, write_text
+from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
 
 FORMAT = 2
@@ -139,8 +140,8 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
             return _open(folder, names_file, facts, config)
     source = source_of(config).list(config)
     base.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(base, ".making-*", older_than_s=86_400)  # a day is longer than any decoding
-    with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making:
+    clear_unfinished(base, older_than_s=86_400)  # a day is longer than any decoding
+    with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making, hold([Path(making)]):
         facts, names = _make(config, source, Path(making))
         folder = base / facts["fingerprint"]
         if not folder.exists():

@@ -19,6 +19,7 @@ from resnet_tl.data.prepare import Images
 from resnet_tl.data.views import PLAIN
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import Making, dtype_of, shape_of
+from resnet_tl.heartbeat import beat
 from resnet_tl.model.network import Network
 from resnet_tl.model.runtime import computing
 
@@ -74,6 +75,7 @@ def compute(
         torch.autocast(device.type, torch.bfloat16, enabled=bf16),
     ):
         for rows in _chunks(first, end):
+            beat()
             pixels = to_unit(images.pixels_NCHW[index[rows]]).to(device)
             pixels = normalisation(render(pixels, making.view, crop))
             for cut, outputs in network.prefix_outputs(pixels, list(by_cut)).items():

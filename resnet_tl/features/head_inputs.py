@@ -18,6 +18,7 @@ from resnet_tl.data.augment import views_B
 from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.data.views import PLAIN, finite_views
 from resnet_tl.features.inputs import Features, ThroughPrefix
+from resnet_tl.heartbeat import beat
 from resnet_tl.model.network import Network
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.seeding import derive
@@ -64,6 +65,7 @@ class Table:
         for view in views:  # part by part, so that nothing is in memory twice
             index = everything if view == PLAIN else train
             for part in np.array_split(index, 1 + len(index) // 4096):
+                beat()
                 rows = features.of_view(part, view)
                 if not end:
                     count = len(everything) + (len(views) - 1) * len(train)
@@ -92,6 +94,7 @@ class Table:
         labels_MN = self._labels[torch.from_numpy(samples_MN % count).to(self._device)]
         first = 0
         for batch in cut_batches(samples_MN[0], trial.batch_size):
+            beat()
             end = first + len(batch)
             rows_MB = rows_MN[:, first:end]
             features = self._table.index_select(0, rows_MB.reshape(-1)).view(len(runs), len(batch), -1)
@@ -103,6 +106,7 @@ class Table:
         """See `HeadInputs`."""
         index = self._start.images.splits[split]
         for first in range(0, len(index), EVAL_BATCH):
+            beat()
             yield self._table[torch.from_numpy(index[first : first + EVAL_BATCH]).to(self._device)]
 
 

@@ -25,6 +25,7 @@ from resnet_tl.data.views import PLAIN, View, finite_views
 from resnet_tl.features.compute import as_stored
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import Stored
+from resnet_tl.heartbeat import beat
 from resnet_tl.model.network import Network
 from resnet_tl.model.runtime import computing
 from resnet_tl.model.starting_point import StartingPoint
@@ -145,6 +146,7 @@ class FromStore:
         key = derive(seed, "augment", epoch)
         order = epoch_order(images, balanced=data.balanced, seed=seed, epoch=epoch)
         for samples_B in cut_batches(order, self._trial.batch_size):
+            beat()
             index_B = samples_B % len(images.labels_N)
             view_B = views_B(samples_B, key=key, names=self._trial.augment)
             inputs_B = self._features.of_views(index_B, self._views, view_B).to(self._device)
@@ -157,6 +159,7 @@ class FromStore:
         images = self._start.images
         index = images.splits[split]
         for first in range(0, len(index), EVAL_BATCH):
+            beat()
             part = index[first : first + EVAL_BATCH]
             labels_B = torch.from_numpy(images.labels_N[part]).to(self._device)
             yield self._features.of_view(part).to(self._device), labels_B

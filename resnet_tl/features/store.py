@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from resnet_tl.data.cache import clear_unfinished
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
 from resnet_tl.features.key import FrozenPrefix
-from resnet_tl.files import discard, remove_leftovers, sha256_of, sync
+from resnet_tl.files import discard, sha256_of, sync
 
 LEFT_OVER_S = 7 * 86_400.0
 """Age after which unfinished outputs are taken for those of a killed driver."""
@@ -63,10 +64,10 @@ class Making:
 
 
 def begin(prefixes: Sequence[FrozenPrefix], view: View, rows: int, cache: Path) -> Making:
-    """Makes room for outputs."""
+    """Makes room for outputs; whoever fills it holds its folders (`data.cache.hold`)."""
     base = cache / "features"
     base.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(base, ".making-*", older_than_s=LEFT_OVER_S)  # of drivers that were killed
+    clear_unfinished(base, older_than_s=LEFT_OVER_S)
     folders = []
     for prefix in prefixes:
         folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))

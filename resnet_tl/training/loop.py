@@ -22,7 +22,9 @@ from torch import Tensor
 from resnet_tl import predictions
 from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
+from resnet_tl.files import is_full
 from resnet_tl.freezing import num_trained
+from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment, digest, fingerprint
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model import checkpoint
@@ -141,6 +143,7 @@ class Loop:
     def run(self) -> list[FitResult]:
         """One result for each member; its `wall_s` is its share of the time."""
         for number in range(len(self._members)):
+            beat()
             self._restore(number)
         for number, history in enumerate(self._histories):
             for epoch in history.epochs:
@@ -150,6 +153,7 @@ class Loop:
             self._epoch(active)
             if time.perf_counter() - saved >= self._save_every_s:
                 for number in self._active():
+                    beat()
                     self._save(number)
                 saved = time.perf_counter()
         return self._results()
@@ -231,6 +235,7 @@ class Loop:
             scores = {split: self._scores(split, logits[split]) for split in ("val", "test")}
             wall_s = (time.perf_counter() - started) / len(part)
             for place, n in enumerate(part):
+                beat()
                 self._wall_s[n] += wall_s
                 results[n] = self._finish(
                     n,
@@ -252,10 +257,16 @@ class Loop:
                 return self._diverged(n)
             metrics |= values
         labels = self._labels
-        if member.folder is not None:
-            predictions.write(member.folder, logits)
-            card = self._start.card(member.trial, seed=member.seed, epoch=history.best_epoch, metrics=metrics)
-            checkpoint.save(member.folder / "checkpoint", self._learner.tensors(n, whole=card.base is None), card)
+        unsaved = None
+        try:
+            if member.folder is not None:
+                predictions.write(member.folder, logits)
+                card = self._start.card(member.trial, seed=member.seed, epoch=history.best_epoch, metrics=metrics)
+                checkpoint.save(member.folder / "checkpoint", self._learner.tensors(n, whole=card.base is None), card)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            unsaved = str(error.filename or member.folder)
         return FitResult(
             state="complete",
             seed=member.seed,
@@ -266,6 +277,7 @@ class Loop:
             history=history.epochs,
             num_trainable=self._num_trained(member.trial),
             wall_s=self._wall_s[n],
+            unsaved=unsaved,
         )
 
     def _num_trained(self, trial: TrialConfig) -> int:

@@ -1,14 +1,18 @@
 """Networks trained from nothing, once, as starting weights for fine-tuning elsewhere; kept in the cache."""
 
+import contextlib
+import errno
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import WeightsError
+from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch
 from resnet_tl.training.seed_run import fit
@@ -36,12 +40,27 @@ def pretrain(
     final = place(stage_fingerprint(trial, data, seed, environment), cache)
     folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):  # several studies may want it at once; one trains, the others wait
+    with _alone(folder / "lock"):  # several studies may want it at once; one trains, the others wait
         if not (final / "model.json").exists():
             work = folder / "work"
             result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
             if result.state == "diverged":
                 raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
+            if result.unsaved:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), result.unsaved)
             (work / "checkpoint").rename(final)
-            shutil.rmtree(work)
+        shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    while not lock.is_locked:
+        beat()  # who waits for another study's training does not stand still
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=1.0)
+    try:
+        yield
+    finally:
+        lock.release()

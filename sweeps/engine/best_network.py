@@ -5,8 +5,8 @@ from pathlib import Path
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import UserError
-from resnet_tl.files import discard, replacing_folder
-from sweeps.execution.executor import Executor, WorkerDied
+from resnet_tl.files import discard, is_full, replacing_folder
+from sweeps.execution.executor import Executor, WorkerDied, run_one
 from sweeps.execution.tasks import Export
 from sweeps.planning.study_state import Scored
 
@@ -33,12 +33,21 @@ class BestNetwork:
         return self.stored() is not None and mark.exists() and mark.read_text() == _origin(ranked[0])
 
     def store(
-        self, scored: Scored, checkpoint: Path, executor: Executor, data: Prepared, say: Callable[[str], None]
+        self,
+        scored: Scored,
+        checkpoint: Path,
+        executor: Executor,
+        data: Prepared,
+        say: Callable[[str], None],
+        check: Callable[[], None],
     ) -> bool:
         """Exports a network; what goes wrong is said, since no result depends on it.
 
+        A full disk is raised, as everywhere.
+
         Args:
             checkpoint: the network of the trial's best seed.
+            check: see `run_all`.
 
         Returns:
             Whether it is stored.
@@ -46,14 +55,14 @@ class BestNetwork:
         try:
             with replacing_folder(self._folder) as making:
                 inside = making / "network"
-                executor.submit(
-                    Export(checkpoint=checkpoint, destination=inside, data=data), executor.slots[0]
-                ).result()
+                run_one(executor, Export(checkpoint=checkpoint, destination=inside, data=data), check)
                 for path in inside.iterdir():
                     path.rename(making / path.name)
                 inside.rmdir()
                 (making / "origin.txt").write_text(_origin(scored))
         except (UserError, WorkerDied, OSError) as error:
+            if is_full(error):
+                raise
             say(f"The best network could not be stored in {self._folder}: {error}")
             return False
         return True

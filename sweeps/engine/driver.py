@@ -5,6 +5,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,16 +14,19 @@ from resnet_tl.cli import describe_data
 from resnet_tl.config import TrialConfig
 from resnet_tl.data import cache
 from resnet_tl.data.prepare import verify
+from resnet_tl.errors import UserError
 from resnet_tl.features.key import FrozenPrefix
-from resnet_tl.files import remove_leftovers
+from resnet_tl.files import is_full
 from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
 from sweeps.engine.code_version import git_commit
+from sweeps.engine.disk_room import DiskFull, DiskRoom, disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.kept_networks import KeptNetworks
+from sweeps.engine.leftovers import clear_leftovers
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
@@ -30,7 +34,7 @@ from sweeps.execution.ahead import load_ahead
 from sweeps.execution.executor import Executor, run_all
 from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
-from sweeps.planning.feature_reuse import Reuse
+from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
@@ -39,6 +43,7 @@ from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import OptunaStudy
+from sweeps.storage.schema import LedgerError
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended, Outbox
@@ -50,9 +55,11 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
     Args:
         command: as the user gave it, for the report.
 
+    Returns:
+        How far it came, and what ended it if it did not come to its end.
+
     Raises:
-        UserError: the request cannot be carried out; nothing was trained.
-        KeyboardInterrupt: the user stopped it; what was finished is in the ledger.
+        UserError: the request cannot be carried out; nothing was begun.
     """
     out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
@@ -67,9 +74,19 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
                 before.close()
         ledger = database.open()
         try:
-            return _Driver(study, database, ledger, command, console).run()
+            return _run(_Driver(study, database, ledger, command, console), study.out)
         finally:
             ledger.close()
+
+
+def _run(driver: "_Driver", out: Path) -> Outcome:
+    """Whatever ends a study comes back with its outcome, so that what is done can be reported before it is raised."""
+    try:
+        return driver.run()
+    except (Exception, KeyboardInterrupt) as error:
+        if is_full(error) and not isinstance(error, UserError):
+            return driver.outcome(ended_by=disk_full(error, out))
+        return driver.outcome(ended_by=error)
 
 
 class _Driver:
@@ -84,6 +101,7 @@ class _Driver:
         self._work = study.out / "mlruns" / ".work" / "studies" / self._study.name
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
+        self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.run.keep)
         self._commit = git_commit()
         self._others = ledger.has_others(self._study.name)
         self._reuse = Reuse(decisions=())
@@ -102,12 +120,20 @@ class _Driver:
         """Does what is to do, and completes what is derived from the ledger."""
         self._record()
         place = self._prepared.tracked()
+        clear_leftovers(
+            self._prepared.out,
+            self._study.name,
+            work=self._work,
+            networks=self._networks,
+            runs=self._prepared.runs,
+        )
+        self._room.release()
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
             place.relocate()  # after a move, also of a study that has nothing else to do
-            return self._outcome()
+            return self.outcome()
         interrupted = True
         with self._interrupt:
             try:
@@ -121,7 +147,7 @@ class _Driver:
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
-                dropped = self._kept.settle(lambda: self._workers(1), self._say)
+                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._interrupt.check)
                 if dropped and not to_do:
                     keep = self._prepared.definition.run.keep
                     self._say(f"{len(dropped)} networks were removed, as run.keep={keep} says; their results stay.")
@@ -131,7 +157,7 @@ class _Driver:
             finally:
                 self._close(interrupted)
         self._look_at(place)
-        return replace(self._outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
+        return replace(self.outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
 
     def _look_at(self, place: Place) -> None:
         """Notes which seed runs our own tracking database has lost; it may have been removed at any time."""
@@ -156,8 +182,7 @@ class _Driver:
 
     def _open(self) -> None:
         definition, prepared = self._prepared.definition, self._prepared
-        self._clear_work()
-        self._networks.clear_leftovers(self._ledger.seed_runs(self._study.name))
+        self._room.hold()
         self._networks.describe_images(prepared.data)
         self._optuna = OptunaStudy(self._database.optuna(), self._study, definition.space, self._curve_of)
         self._optuna.match(self._state.results())
@@ -182,13 +207,7 @@ class _Driver:
             self._outbox.close(self._untracked(), interrupted=interrupted)
         if self._optuna:
             self._optuna.close()
-
-    def _clear_work(self) -> None:
-        """Removes work folders of seed runs that the ledger holds; a kill may have left some behind."""
-        for row in self._ledger.seed_runs(self._study.name):
-            if row.state.is_result:
-                shutil.rmtree(folder_of(self._work, row.fingerprint, row.seed), ignore_errors=True)
-        remove_leftovers(self._work, "progress-*", older_than_s=0)
+        self._room.release()
 
     def _say(self, line: str) -> None:
         if self._display:
@@ -196,8 +215,10 @@ class _Driver:
         else:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _outcome(self) -> Outcome:
-        return self._state.outcome(ran=self._ran, best=self._kept.best_folder())
+    def outcome(self, ended_by: BaseException | None = None) -> Outcome:
+        """How far the study has come."""
+        best = None if ended_by else self._kept.best_folder()
+        return replace(self._state.outcome(ran=self._ran, best=best), ended_by=ended_by)
 
     # -- what the tracker is told --------------------------------------------------------------------------------------
 
@@ -257,7 +278,7 @@ class _Driver:
         self._display = Display(
             self._study.name,
             total=(len(self._state.trials) + self._state.to_ask) * seeds,
-            done=self._outcome().done,
+            done=self.outcome().done,
             workers=len(executor.slots),
             console=self._console,
         )
@@ -266,6 +287,11 @@ class _Driver:
             configs += prepared.probes()
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
         self._warn(configs)
+        runs = [item.trial.config for item in self._todo]
+        if self._state.to_ask:
+            smallest = min(prepared.probes(), key=lambda config: kept_bytes(config, prepared.data))
+            runs += [smallest] * (self._state.to_ask * seeds)
+        self._room.require(runs, whole_study=True)
         if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._interrupt.check()
@@ -296,6 +322,7 @@ class _Driver:
                 num_slots=len(executor.slots),
                 work=self._work,
                 networks=self._networks,
+                room=self._room,
                 commit=self._commit,
                 todo=self._todo,
                 ask=self._ask,
@@ -324,11 +351,22 @@ class _Driver:
     def _write(self, pairs: Sequence[tuple[TrialRecord, SeedRun]]) -> None:
         """Ledger first: it is the truth. Then the tracker, which may be late."""
         assert self._outbox
-        self._ledger.put([row for _, row in pairs])
+        rows = [row for _, row in pairs]
+        stop: DiskFull | None = None
+        try:
+            self._ledger.put(rows)
+        except LedgerError as error:
+            if not is_full(error):
+                raise
+            self._room.release()
+            self._ledger.put(rows)
+            stop = disk_full(error, self._prepared.out)
         for _, row in pairs:
             self._state.know(row)
             if row.state.is_result:
                 shutil.rmtree(folder_of(self._work, row.fingerprint, row.seed), ignore_errors=True)
+        if stop is not None:
+            raise stop
         # of each trial the last row may be the one that completes it
         last = {trial.number: (trial, row) for trial, row in pairs}
         whole = {number: trial for number, (trial, _) in last.items() if self._state.is_whole(trial)}
@@ -361,7 +399,7 @@ class _Driver:
         if waiting:
             numbers = ", ".join(str(number) for number in dict.fromkeys(item.trial.number for item in waiting))
             self._say(f"Confirming trials {numbers} on {len(confirm.seeds)} fresh seeds.")
-            self._display.grow(self._outcome().total)
+            self._display.grow(self.outcome().total)
             self._todo.extend(waiting)
             self._take_over_known()
 

@@ -14,7 +14,9 @@ from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import Making, abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
+from sweeps.engine.disk_room import DiskFull
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
@@ -60,14 +62,23 @@ def provide_features(
         rows = num_rows(one.view, study.data.num_images)
         names = "; ".join(decision.prefix.describe() for decision in one.decisions)
         say(f"computing once, for {rows:,} images ({one.view.name}): {names}")
-        making = begin([decision.prefix for decision in one.decisions], one.view, rows, study.cache)
+        try:
+            making = begin([decision.prefix for decision in one.decisions], one.view, rows, study.cache)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise DiskFull(
+                f"The disk of {study.cache} must have room for the outputs of {names}, but it is full. Make room, move "
+                "the cache with run.cache=FOLDER, or have them computed each time with run.reuse=off."
+            ) from None
         try:
             # the trial with the deepest cut has everything before it frozen
             deepest = max(one.decisions, key=lambda decision: decision.prefix.cut)
             shares = _Shares(study, making, deepest.trial, len(executor.slots))
-            run_all(executor, shares, interrupt.check)
-            assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
-            finish(making, study.cache)
+            with cache.hold([Path(folder) for folder in making.folders]):
+                run_all(executor, shares, interrupt.check)
+                assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
+                finish(making, study.cache)
         finally:
             abandon(making)  # of what has its name by now, nothing is left to remove
     return Reuse(decisions=tuple(replace(d, missing=(), num_bytes=0) if d.reuse else d for d in checked))

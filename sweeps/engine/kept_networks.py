@@ -37,11 +37,14 @@ class KeptNetworks:
             return False
         return (self._is_best_stored() or self._checkpoint() is None) and not self._droppable()
 
-    def settle(self, executor: Callable[[], Executor], say: Callable[[str], None]) -> list[tuple[str, int]]:
+    def settle(
+        self, executor: Callable[[], Executor], say: Callable[[str], None], check: Callable[[], None]
+    ) -> list[tuple[str, int]]:
         """Stores the best network, and removes those that are not to outlive the study.
 
         Args:
             executor: starts workers, where there is something to export.
+            check: see `run_all`.
 
         Returns:
             Seed runs whose networks were removed.
@@ -54,7 +57,7 @@ class KeptNetworks:
                     f"{ranked[0].best_seed}, was not kept (run.keep) or is gone. Its results are in the ledger."
                 )
                 self._best.forget()
-            elif not self._best.store(ranked[0], checkpoint, executor(), self._prepared.data, say):
+            elif not self._best.store(ranked[0], checkpoint, executor(), self._prepared.data, say, check):
                 return []  # the networks stay, so that a later start can export one of them
         elif self._keep == "none" and self._best.stored():
             self._best.forget()

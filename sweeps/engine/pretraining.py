@@ -1,5 +1,6 @@
 """Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
 
+import shutil
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,9 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError, WeightsError
+from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
+from sweeps.engine.disk_room import disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
@@ -48,7 +51,7 @@ class _Sources:
     """What is to be got; `Callbacks` of `run_all`."""
 
     def __init__(self, study: PreparedStudy, configs: Iterable[TrialConfig], display: Display) -> None:
-        self._display = display
+        self._display, self._out = display, study.out
         self._waiting: deque[Job[_Source]] = deque()
         distinct = {(config.weights, config.backbone): config for config in configs if config.weights != "none"}
         for (spec, backbone), config in distinct.items():
@@ -58,6 +61,7 @@ class _Sources:
                 continue
             stage = study.stage(config)
             if (stage.checkpoint / "model.json").exists():
+                shutil.rmtree(stage.checkpoint.parent / "work", ignore_errors=True)  # a kill came before its removal
                 continue
             verify(stage.data)
             pretrain = Pretrain(
@@ -90,6 +94,8 @@ class _Sources:
     def failed(self, running: Running[_Source], error: Exception) -> None:
         if isinstance(error, UserError):
             raise error
+        if is_full(error):
+            raise disk_full(error, self._out) from None
         name = running.job.item.name
         raise WeightsError(f"The {name} could not be made: {type(error).__name__}: {error}") from error
 

@@ -4,6 +4,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
 from resnet_tl.features.store import Stored, stored
+from resnet_tl.files import is_full
 from resnet_tl.freezing import is_head_only
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.member import Member, head_group
 from sweeps.definition.space import describe
+from sweeps.engine.disk_room import DiskRoom, disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
@@ -54,6 +57,7 @@ class Scheduler:
         reuse: what is stored of frozen prefixes.
         num_slots: workers.
         work: folder for what runs keep while they go on.
+        room: asked before anything is trained.
         todo: seed runs that wait; more may be added while it runs.
         ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
         write: keeps seed runs that have ended.
@@ -67,6 +71,7 @@ class Scheduler:
         num_slots: int,
         work: Path,
         networks: NetworkStore,
+        room: DiskRoom,
         commit: str | None,
         todo: deque[Todo],
         ask: Callable[[], bool],
@@ -76,7 +81,7 @@ class Scheduler:
     ) -> None:
         self._study, self._reuse, self._num_slots = study, reuse, num_slots
         self._metric = study.study.metric
-        self._work, self._networks, self._commit = work, networks, commit
+        self._work, self._networks, self._room, self._commit = work, networks, room, commit
         self._todo, self._ask, self._write = todo, ask, write
         self._outbox, self._display = outbox, display
         self._groups: deque[list[Todo]] = deque()
@@ -95,6 +100,7 @@ class Scheduler:
         group = self._next_group()
         if group is None:
             return None
+        self._room.require(item.trial.config for item in group)
         train = self._train(group)
         if train.features is not None and train.features not in self._proven:
             # nothing is trained on stored features before they are proven
@@ -181,6 +187,9 @@ class Scheduler:
         results: list[FitResult] = result
         rows = [self._row(work, item, told) for item, told in zip(work.runs, results, strict=True)]
         self._end(running, rows)
+        for told in results:
+            if told.unsaved:
+                raise disk_full(OSError(ENOSPC, "", told.unsaved), self._study.out)
 
     def lost(self, running: Running[Work], error: WorkerDied) -> None:
         """Tries again: once more, then the members of a group one by one."""
@@ -200,6 +209,8 @@ class Scheduler:
     def failed(self, running: Running[Work], error: Exception) -> None:
         """Whatever a seed run raises fails that seed run, visibly."""
         work = running.job.item
+        if is_full(error):
+            raise disk_full(error, self._study.out) from error
         if work.is_check:
             if isinstance(error, UserError):
                 raise error

@@ -4,12 +4,13 @@ A second kind of executor implements `Executor` and passes `tests/sweeps/executi
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from resnet_tl.result import Epoch
+from sweeps.execution.watch import Watch
 
 POLL_S = 0.5
 """Pause between looks at the progress of running tasks."""
@@ -19,7 +20,7 @@ Report = Callable[[int, Epoch], None]
 
 
 class WorkerDied(Exception):
-    """A worker ended without an answer: killed, or out of memory."""
+    """A worker ended without an answer: killed, out of memory, or ended because it stood still."""
 
 
 class Task(Protocol):
@@ -57,8 +58,15 @@ class Executor(Protocol):
     def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:
         """What a running task has reported since the last call."""
 
-    def cancel(self, future: "Future[Any]") -> None:
-        """Ends a task, and no other, whatever it is doing."""
+    def sign(self, future: "Future[Any]") -> Hashable:
+        """Changes with every sign of life of a running task, an epoch or a step (`resnet_tl.heartbeat`)."""
+
+    def cancel(self, future: "Future[Any]", reason: str) -> None:
+        """Ends a task, and no other, whatever it is doing, also if its worker is stopped or waits for a dead disk.
+
+        Args:
+            reason: what `WorkerDied` says.
+        """
 
     def close(self) -> None:
         """Ends all workers at once, whatever they are doing."""
@@ -115,11 +123,14 @@ class Callbacks(Protocol[Item]):
 def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], None]) -> None:
     """Keeps every slot busy until nothing runs and there is no next job.
 
+    A task that shows no sign of life for too long is ended, and its worker counts as lost; see `Watch`.
+
     Args:
         check: called between two looks; may raise to end it all.
     """
     free = list(reversed(executor.slots))
     running: dict[Future[Any], Running[Item]] = {}
+    watch = Watch()
     while True:
         while free and (job := callbacks.next_job()) is not None:
             slot = free.pop()
@@ -138,8 +149,49 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
                 stopped = stopped or error
         if stopped:
             raise stopped
+        watch.look()
         for future, still in running.items():
-            callbacks.follow(still, executor.epochs(future))
+            news = executor.epochs(future)
+            callbacks.follow(still, news)
+            if reason := watch.stands_still(future, executor.sign(future), news):
+                executor.cancel(future, reason)  # it comes back as lost at the next look
+
+
+def run_one(executor: Executor, task: Task, check: Callable[[], None]) -> Any:
+    """Runs a single task, once more if its worker is lost, and returns what it answers.
+
+    Raises:
+        WorkerDied: both workers were lost.
+    """
+    one = _One(task)
+    run_all(executor, one, check)
+    return one.answer
+
+
+class _One:
+    """Callbacks of a single task."""
+
+    def __init__(self, task: Task) -> None:
+        self._next: Job[None] | None = Job(item=None, task=task)
+        self.answer: Any = None
+
+    def next_job(self) -> Job[None] | None:
+        job, self._next = self._next, None
+        return job
+
+    def done(self, running: Running[None], result: Any) -> None:
+        self.answer = result
+
+    def lost(self, running: Running[None], error: WorkerDied) -> None:
+        if running.job.attempt:
+            raise error
+        self._next = replace(running.job, attempt=1)
+
+    def failed(self, running: Running[None], error: Exception) -> None:
+        raise error
+
+    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]]) -> None:
+        pass
 
 
 def _settle(callbacks: Callbacks[Item], ended: Running[Item], future: "Future[Any]") -> None:

@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
@@ -17,16 +18,23 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from resnet_tl.heartbeat import heard
 from resnet_tl.result import Epoch
 from sweeps.execution.ahead import load_ahead
 from sweeps.execution.executor import POLL_S, Slot, Task, WorkerDied
+
+BEAT_S = 0.5
+"""The least time between two signs of life of a task."""
+
+END_S = 30.0
+"""Patience with workers that are to end."""
 
 
 class LocalExecutor:
     """One process for each slot.
 
-    Pebble's pool replaces a worker that died and fails only the task it was at, where the standard library's breaks
-    as a whole.
+    Each is a pool of Pebble by itself, which replaces a worker that died and fails only the task it was at. Workers of
+    one pool share a channel and its lock, so that one that is stopped in the wrong moment would stop them all.
 
     Args:
         slots: as many workers.
@@ -37,53 +45,81 @@ class LocalExecutor:
         self.slots = tuple(slots)
         self._scratch = scratch
         self._numbers = count()
-        self._progress: dict[Future[Any], _Reader] = {}
-        self._pool = self._make()
+        self._tasks: dict[Future[Any], _Submitted] = {}
+        self._pools = [self._make() for _ in self.slots]
+        self._ending: list[threading.Thread] = []
 
     def _make(self) -> ProcessPool:
-        return ProcessPool(max_workers=len(self.slots), context=load_ahead(), initializer=_start_worker)
+        return ProcessPool(max_workers=1, context=load_ahead(), initializer=_start_worker)
 
     def submit(self, task: Task, slot: Slot) -> "Future[Any]":
         """See `Executor`."""
         path = self._scratch / f"progress-{os.getpid()}-{next(self._numbers)}.jsonl"
         args = [task, slot.device, str(path)]
+        busy = Counter(submitted.pool for submitted in list(self._tasks.values()))
+        pool = min(self._pools, key=lambda each: busy[each])
         future: Future[Any]
         try:
-            future = self._pool.schedule(_run, args=args)
+            future = pool.schedule(_run, args=args)
         except RuntimeError:
-            # Pebble gives a pool up when a worker dies between two tasks; those that it was at have failed by now
-            self._end_pool()
-            self._pool = self._make()
-            future = self._pool.schedule(_run, args=args)
+            # Pebble gives a pool up when its worker dies between two tasks
+            pool = self._replace(pool)
+            future = pool.schedule(_run, args=args)
         answered = _Answer(future)
-        self._progress[answered] = _Reader(path)
+        self._tasks[answered] = _Submitted(pool=pool, reader=_Reader(path))
         answered.add_done_callback(self._forget)
         return answered
 
     def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:
         """See `Executor`."""
-        reader = self._progress.get(future)
-        return reader.news() if reader else []
+        submitted = self._tasks.get(future)
+        return submitted.reader.news() if submitted else []
 
-    def cancel(self, future: "Future[Any]") -> None:
+    def sign(self, future: "Future[Any]") -> Hashable:
+        """See `Executor`."""
+        submitted = self._tasks.get(future)
+        return submitted.reader.sign() if submitted else None
+
+    def cancel(self, future: "Future[Any]", reason: str) -> None:
         """See `Executor`."""
         assert isinstance(future, _Answer)
-        future.of_pool.cancel()
+        submitted = self._tasks.get(future)
+        future.cancelled_because = reason
+        if future.of_pool.cancel() and submitted:
+            # Pebble ends the worker of a task that has begun; the task may still wait behind one that stands still
+            self._replace(submitted.pool)
 
     def close(self) -> None:
         """See `Executor`."""
-        self._end_pool()
+        for pool in self._pools:
+            self._end(pool)
+        for thread in self._ending:
+            thread.join(END_S)
         for left in self._scratch.glob(f"progress-{os.getpid()}-*.jsonl"):
             left.unlink(missing_ok=True)
 
-    def _end_pool(self) -> None:
-        self._pool.stop()
-        self._pool.join()
+    def _replace(self, pool: ProcessPool) -> ProcessPool:
+        """A new pool in place of one whose worker is to end, or has ended."""
+        self._end(pool)
+        place = self._pools.index(pool)
+        self._pools[place] = self._make()
+        return self._pools[place]
+
+    def _end(self, pool: ProcessPool) -> None:
+        """Ends a pool with its worker, on the side: a worker that waits for a dead disk cannot be ended before that."""
+
+        def work() -> None:
+            pool.stop()
+            pool.join()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self._ending.append(thread)
 
     def _forget(self, future: "Future[Any]") -> None:
-        reader = self._progress.pop(future, None)
-        if reader:
-            reader.path.unlink(missing_ok=True)
+        submitted = self._tasks.pop(future, None)
+        if submitted:
+            submitted.reader.path.unlink(missing_ok=True)
 
 
 class _Answer(Future[Any]):
@@ -92,11 +128,12 @@ class _Answer(Future[Any]):
     def __init__(self, of_pool: "Future[Any]") -> None:
         super().__init__()
         self.of_pool = of_pool
+        self.cancelled_because = ""
         of_pool.add_done_callback(self._answer)
 
     def _answer(self, of_pool: "Future[Any]") -> None:
         if of_pool.cancelled():
-            self.set_exception(WorkerDied("it was cancelled"))
+            self.set_exception(WorkerDied(self.cancelled_because))
             return
         error = of_pool.exception()
         if isinstance(error, ProcessExpired):
@@ -113,13 +150,33 @@ class _Answer(Future[Any]):
 # -- progress, from the worker to the driver by way of a file ---------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Submitted:
+    """A task that a pool has."""
+
+    pool: ProcessPool
+    reader: "_Reader"
+
+
 class _Writer:
-    """Adds epochs to a file, one JSON line each. Those that come fast go together: nobody reads hundreds a second."""
+    """Adds epochs to a file, one JSON line each. Those that come fast go together: nobody reads hundreds a second.
+
+    The date of the file is the last sign of life.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines: list[str] = []
         self._written = time.monotonic()
+        self._touched = 0.0
+
+    def beat(self) -> None:
+        """The task goes on."""
+        if time.monotonic() - self._touched >= BEAT_S:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.touch()
+            self._touched = time.monotonic()
 
     def __call__(self, run: int, epoch: Epoch) -> None:
         self._lines.append(json.dumps([run, asdict(epoch)]) + "\n")
@@ -139,6 +196,13 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._place = 0
+
+    def sign(self) -> Hashable:
+        """The file's date, which every sign of life changes."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return None
 
     def news(self) -> list[tuple[int, Epoch]]:
         try:
@@ -161,11 +225,17 @@ class _Reader:
 
 
 def _run(task: Task, device: str, progress: str) -> Any:
-    return task(device, _Writer(Path(progress)))
+    writer = _Writer(Path(progress))
+    writer.beat()
+    with heard(writer.beat):
+        return task(device, writer)
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    # the end of the terminal, like Ctrl-C, is the driver's to answer
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_die_with_driver, daemon=True).start()
 
 

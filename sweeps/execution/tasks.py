@@ -11,6 +11,7 @@ from resnet_tl.features.store import Making, Stored
 from resnet_tl.identity import Environment
 from resnet_tl.result import FitResult
 from resnet_tl.training.member import Member
+from sweeps.execution.downloads import while_growing
 from sweeps.execution.executor import Report
 
 if TYPE_CHECKING:
@@ -150,9 +151,12 @@ class FetchWeights:
 
     def __call__(self, device: str, report: Report) -> tuple[str, ...]:
         """Returns what the user may not expect of them."""
+        import torch
+
         from resnet_tl.model.weights import load
 
-        return load(self.weights, self.backbone).said
+        with while_growing(Path(torch.hub.get_dir()) / "checkpoints"):  # where torchvision puts what it downloads
+            return load(self.weights, self.backbone).said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -221,9 +221,13 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
 # -- disk -------------------------------------------------------------------------------------------------------------
 
 
-def kept_bytes(trial: TrialConfig, data: Prepared) -> int:
-    """Of a seed run's network on the disk: what moved, or all of it where nothing names its starting weights."""
-    whole = trial.weights == "none" or not num_frozen(trial, data.channels)
+def kept_bytes(trial: TrialConfig, data: Prepared, *, whole: bool = False) -> int:
+    """Of a seed run's network on the disk: what moved, or all of it where nothing names its starting weights.
+
+    Args:
+        whole: all of it in any case.
+    """
+    whole = whole or trial.weights == "none" or not num_frozen(trial, data.channels)
     parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
     return 4 * (
         max(parameters, num_trained(trial, channels=data.channels, num_classes=len(data.classes)))

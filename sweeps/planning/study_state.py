@@ -31,6 +31,8 @@ class Outcome:
     """Whether the tracker was sent a seed run."""
     unsent: int = 0
     """Seed runs that the tracker lacks still."""
+    ended_by: BaseException | None = None
+    """What ended it before all was done; None when it came to its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

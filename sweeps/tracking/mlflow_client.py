@@ -68,6 +68,7 @@ class MlflowTracker:
         """See `Tracker`."""
         self._place.make()
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it raises, it also prints, whole
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow.tracking import MlflowClient
 

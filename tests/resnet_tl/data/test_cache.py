@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.data.cache import entries, hold, make_room, room
+from resnet_tl.data.cache import clear_unfinished, entries, hold, make_room, room
 from tests.conftest import Run
 
 
@@ -80,3 +80,16 @@ def test_a_wrong_request_to_the_command_is_refused(cache: Path, run: Run) -> Non
     for text in ("`clear` must be one of", "`limit_gb` must be", "did you mean `limit_gb`"):
         assert text in wrong.stderr
     assert len(entries(cache)) == 4
+
+
+def test_what_a_killed_process_had_begun_goes_and_what_is_being_made_stays(tmp_path: Path) -> None:
+    abandoned, unmarked, held = (tmp_path / f".making-{name}" for name in ("abandoned", "unmarked", "held"))
+    for folder in (abandoned, unmarked, held):
+        folder.mkdir()
+    with hold([abandoned]):
+        pass
+    with hold([held]):
+        clear_unfinished(tmp_path, older_than_s=60)
+        assert sorted(tmp_path.iterdir()) == [held, unmarked]
+    clear_unfinished(tmp_path, older_than_s=-1)
+    assert not list(tmp_path.iterdir())

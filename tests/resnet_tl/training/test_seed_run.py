@@ -1,7 +1,9 @@
 """The semantics of one seed run, each with a test that fails when the rule is broken."""
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from resnet_tl import predictions
@@ -16,6 +19,7 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import CheckpointError, DataError, WeightsError
 from resnet_tl.freezing import num_frozen
+from resnet_tl.heartbeat import heard
 from resnet_tl.inference import export, predict
 from resnet_tl.model import checkpoint
 from resnet_tl.result import Epoch
@@ -335,3 +339,44 @@ def test_dropout_is_drawn_for_each_sample_and_epoch(prepared: Prepared, monkeypa
     fit(trial(epochs=3, head="mlp_leaky_dropout"), prepared, seed=5, environment=CPU)
     assert list(drawn) == [derive(5, "dropout", epoch) for epoch in (1, 2, 3)]
     assert all(len(set(samples)) == prepared.num_images["train"] for samples in drawn.values())
+
+
+def test_a_full_disk_costs_the_files_of_a_run_and_not_its_scores(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(trial(), prepared, seed=0, environment=CPU, folder=tmp_path / "whole")
+    assert whole.unsaved is None
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    short = fit(trial(), prepared, seed=0, environment=CPU, folder=tmp_path / "short")
+    assert short.unsaved == str(tmp_path / "short" / predictions.FILE)
+    assert numbers(dataclasses.replace(short, unsaved=None)) == numbers(whole)
+    with pytest.raises(OSError, match="No space left"):  # a stage is nothing but its network
+        pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("changes", [{}, {"freeze": "all"}, {"freeze": "layer2"}])
+def test_every_batch_is_a_sign_of_life(prepared: Prepared, changes: dict[str, object]) -> None:
+    beats: list[int] = []
+    with heard(lambda: beats.append(1)):
+        fit(trial(epochs=3, **changes), prepared, seed=0, environment=CPU)
+    assert len(beats) >= 3 * prepared.num_images["train"] // 8
+
+
+def test_who_waits_for_another_stage_gives_signs_of_life(prepared: Prepared, tmp_path: Path) -> None:
+    made = pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path)
+    lock = FileLock(made.parent / "lock")
+    lock.acquire()
+    beats: list[int] = []
+
+    def listen() -> None:
+        beats.append(1)
+        if len(beats) == 2:
+            lock.release()
+
+    with heard(listen):
+        assert pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path) == made
+    assert len(beats) == 2

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import ConfigError, DataError
+from resnet_tl.heartbeat import beat
 from resnet_tl.result import Epoch
-from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all
+from sweeps.execution import watch
+from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all, run_one
 from sweeps.execution.executors import EXECUTORS, make_executor, require_executor
 
 CPU = Slot(device="cpu")
@@ -50,9 +52,34 @@ class Dies:
     def __call__(self, device: str, report: Any) -> str:
         if Path(self.marker).exists():
             return "lived"
-        Path(self.marker).touch()
+        if Path(self.marker).parent.is_dir():
+            Path(self.marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
         return "never"
+
+
+@dataclass(frozen=True)
+class Stops:
+    marker: str
+    """File that the first attempt leaves; a second one finds it and goes on."""
+
+    def __call__(self, device: str, report: Any) -> str:
+        if Path(self.marker).exists():
+            return "went on"
+        Path(self.marker).touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return "never"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One epoch of many steps, none of which is reported."""
+
+    def __call__(self, device: str, report: Any) -> str:
+        for _ in range(40):
+            time.sleep(0.1)
+            beat()
+        return "slow but sure"
 
 
 @dataclass(frozen=True)
@@ -98,8 +125,8 @@ def test_cancelling_ends_one_task_and_no_other(make: Make) -> None:
     executor = make(2)
     stuck, other = executor.submit(OwnPid(60.0), CPU), executor.submit(OwnPid(2.0), CPU)
     time.sleep(1.0)
-    executor.cancel(stuck)
-    with pytest.raises(WorkerDied):
+    executor.cancel(stuck, "nobody waits for it")
+    with pytest.raises(WorkerDied, match="nobody waits for it"):
         stuck.result(timeout=30)
     assert other.result(timeout=30) != os.getpid()
 
@@ -156,6 +183,39 @@ def test_run_all_does_everything_and_hands_out_again_what_was_lost(make: Make, t
     assert calls.lost_once == [1]
     assert calls.results[1] == "lived"
     assert isinstance(calls.results[2], DataError)
+
+
+def test_a_worker_that_stands_still_is_ended_and_counts_as_lost(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STILL_S", 2.0)
+    calls = Calls([Stops(str(tmp_path / "marker")), Steps(), OwnPid(0.1), OwnPid(0.1)])
+    begun = time.monotonic()
+    run_all(make(2), calls, lambda: None)
+    assert calls.lost_once == [0], "a long epoch that makes progress is not ended"
+    assert calls.results[0] == "went on"
+    assert calls.results[1] == "slow but sure"
+    assert time.monotonic() - begun < 25
+
+
+def test_a_worker_that_is_stopped_while_it_waits_for_work_stops_no_other(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STILL_S", 2.0)
+    executor = make(2)
+    stopped = executor.submit(OwnPid(), CPU).result()
+    os.kill(stopped, signal.SIGSTOP)
+    calls = Calls([OwnPid(0.1)] * 4)
+    run_all(executor, calls, lambda: None)
+    assert sorted(calls.results) == [0, 1, 2, 3]
+    executor.close()
+    assert not Path(f"/proc/{stopped}").exists(), "it does not outlive the executor"
+
+
+def test_a_single_task_is_tried_again_once(make: Make, tmp_path: Path) -> None:
+    assert run_one(make(1), Dies(str(tmp_path / "marker")), lambda: None) == "lived"
+    with pytest.raises(WorkerDied):
+        run_one(make(1), Dies("/dev/null/marker"), lambda: None)
 
 
 def test_run_all_can_be_ended_from_outside(make: Make) -> None:
