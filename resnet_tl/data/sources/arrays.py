@@ -178,7 +178,7 @@ def _load_array(path: Path) -> NDArray[Any]:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; images and labels come in pairs.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # of a damaged header anything comes, tokenize.TokenError and MemoryError among it
         raise DataError(
             f"{path} must be an array saved by numpy.save, without pickled objects: {str(error).split('.')[0]}."
         ) from None
