@@ -81,7 +81,7 @@ def overrides() -> Try:
         "study.confirm.seeds study.tables study.figures study.name study.hypotheses trial.lr trial.augment trial "
         "trial.weights trial.freeze trial.epochs data.root data.size data.bits data.source data run.out run.workers "
         "run.tracking_uri run.storage pretrain pretrain.pre.trial.lr nothing +trial.x ~trial.lr trial..lr"
-    ).split(" ")
+    )
 
     def one(random: Random) -> None:
         words = ["study=study.yaml"]
@@ -90,7 +90,9 @@ def overrides() -> Try:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             if random.random() < 0.3:
                 text = damaged(text.encode() or b"x", random).decode("utf-8", "replace").replace("\x00", "")
-            words.append(random.choice([f"{random.choice(keys)}={text}", f"{random.choice(keys)}={text}", text]))
+            words.append(
+                random.choice([f"{random.choice(keys.split())}={text}", f"{random.choice(keys.split())}={text}", text])
+            )
         assert compose(words).probes()
 
     return one

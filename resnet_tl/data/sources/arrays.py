@@ -168,7 +168,7 @@ def _examples(y: NDArray[Any]) -> str:
     if y.ndim == 2:
         return "; if they are one column for each class, store y.argmax(1)"
     values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
-    if y.dtype.kind == "f" and all(value == round(value) for value in values):
+    if y.dtype.kind == "f" and all(float(value).is_integer() for value in values):
         return f" such as {values}; store y.astype(int)"
     return f" such as {values}; number them from 0" if values else ""
 
