@@ -57,3 +57,20 @@ def test_with_more_seeds_it_proposes_what_a_record_made_anew_from_the_ledger_wou
     best = record(tmp_path / "kept").best_trial
     assert best.value == pytest.approx(means.max(), abs=1e-12)
     assert means[best.user_attrs["trial"]] == means.max()
+
+
+@pytest.mark.slow
+def test_points_that_are_no_valid_trials_end_no_study_and_are_counted(tmp_path: Path, run: Run) -> None:
+    text = STUDY.replace("epochs: 2, batch_size: 64", "patience: null")
+    (tmp_path / "sampled.yaml").write_text(text)
+    space = "warmup_epochs: {min: 0, max: 1}, epochs: {min: 1, max: 2}, lr: {min: 0.001, max: 0.1}"
+    space += ", batch_size: {distribution: log_uniform_values, min: 32, max: 64}"
+    words = ["study=sampled.yaml", "study.method=random", "study.trials=8", f"study.space={{{space}}}"]
+    done = run("sweeps.run", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is no valid trial and is passed over" in done.stdout
+    rows = frame(tmp_path)
+    assert len(rows) == 8
+    assert (rows["warmup_epochs"] < rows["epochs"]).all()
+    assert rows["batch_size"].dtype.kind == "i"
+    assert "broke a rule between parameters" in (tmp_path / "reports" / "sampled.md").read_text()
