@@ -129,6 +129,7 @@ def _may_write(target: Path) -> bool:
 
 def _documents(values: dict[str, Any], out: Path) -> int:
     """Fills marked places, or compares them with their sources."""
+    from sweeps.reporting.cells import count
     from sweeps.reporting.documents import difference, fill_all
     from sweeps.reporting.reading import from_csv
 
@@ -157,16 +158,16 @@ def _documents(values: dict[str, Any], out: Path) -> int:
             print(difference(document))
         if changed:
             print(
-                f"{len(changed)} of {len(documents)} documents do not say what their sources say; run without "
+                f"{len(changed)} of {count(len(documents), 'document')} do not say what their sources say; run without "
                 "check=true."
             )
             return 1
-        print(f"{len(documents)} documents say what their sources say.")
+        print(f"{count(len(documents), 'document')} checked: each says what its sources say.")
         return 0
     for document in changed:
         write_text(document.path, document.after)
         print(f"filled {document.path}")
-    print(f"{len(changed)} of {len(documents)} documents changed.")
+    print(f"{len(changed)} of {count(len(documents), 'document')} changed.")
     return 0
 
 

@@ -34,7 +34,7 @@ from rich.console import Console
 from resnet_tl.address import word_without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.freezing import num_trained
 from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose, shipped
@@ -200,7 +200,11 @@ def _dry_run(definition: Definition) -> int:
     finally:
         if ledger:
             ledger.close()
-    said = prepared.require_start()
+    said, unusable = [], None
+    try:
+        said = prepared.require_start()
+    except WeightsError as error:  # all else can be shown nevertheless
+        unusable = error
     plan, study, data = prepared.plan, definition.study, prepared.data
     images = data.num_images
     print(f"{study.name}: {study.question}")
@@ -246,6 +250,8 @@ def _dry_run(definition: Definition) -> int:
     total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
     todo = len(plan.todo) + plan.to_ask * len(study.seeds)
     print(f"{count(total, 'seed run')} in all, {total - todo} done, {todo} to do")
+    if unusable:
+        raise unusable
     return 0
 
 

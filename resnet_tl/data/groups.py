@@ -82,7 +82,7 @@ def groups_of(
             " Give data.group_missing=own to make each of them a group of its own." if len(without) < len(paths) else ""
         )
         raise DataError(
-            f"`data.group_key` {key.pattern.pattern!r} must be found in every path below its class folder, but is "
+            f"`data.group_key` {key.pattern.pattern} must be found in every path below its class folder, but is "
             f"not in {len(without)} of {len(paths)}.{way_out}\n{shown(without)}"
         )
     # a path cannot be equal to a part of another that a pattern finds, unless it holds no folder
@@ -95,7 +95,7 @@ def groups_told(groups: Groups, class_names: Sequence[str]) -> list[str]:
     said = []
     if groups.alone:
         said.append(
-            f"`data.group_key` is not found in the paths of {len(groups.alone)} of {len(groups.names)} images; "
+            f"data.group_key is not found in the paths of {len(groups.alone)} of {len(groups.names)} images; "
             "each is a group of its own."
         )
     classes_of: dict[str, set[str]] = {}

@@ -225,7 +225,7 @@ def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
     """A sentence for each share that is to be cut off as a split which the data states itself."""
     fields = DataConfig.model_fields
     return [
-        f"`data.{name}` has no effect: the data brings its own {split}."
+        f"data.{name} has no effect: the data brings its own {split}."
         for split, name in (("val", "val_fraction"), ("test", "test_fraction"))
         if split in stated and getattr(config, name) != fields[name].default
     ]
@@ -335,7 +335,7 @@ def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, 
     if num_crowded:
         said.append(
             f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
-            "camera?), so they are not kept on one side where splits are cut; `data.group_key` can do that."
+            "camera?), so they are not kept on one side where splits are cut; data.group_key can do that."
         )
     if near:
         said.append(

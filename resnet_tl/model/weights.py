@@ -196,7 +196,8 @@ def _unreachable(published: _Published, backbone: str, version: str, error: Exce
         f"The weights {version} of {backbone} must be downloaded once, but that failed: {error}. On a machine "
         f'with a connection, run  python -c "import torchvision.models as m; '
         f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {published.path.name} into "
-        f"{published.path.parent}."
+        f"{published.path.parent}. Without a connection, trial.weights=none starts from nothing, and a `pretrain` "
+        "stage makes weights of your own."
     )
 
 

@@ -19,7 +19,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import brief, nearest
 from sweeps.definition.dimension import Dimension, parse_dimension, same_value
-from sweeps.definition.names import hint
+from sweeps.definition.names import hint, meant
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""
@@ -36,6 +36,17 @@ def describe(params: Mapping[str, Any]) -> str:
     """A point in one line: `lr=0.001 head=linear`."""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
     return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
+
+
+def _instead(name: object) -> str:
+    """What to write in place of a name that is no parameter of a trial."""
+    option = meant(name)
+    if option is None or not option.startswith("data."):
+        return hint(name, TrialConfig.model_fields)
+    return (
+        f"`{option}` is the same for all trials of a study. Run one study for each value, and put them side by side "
+        "with  python -m sweeps.report study=[one,other]"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +71,7 @@ class Space:
         for name, content in written.items():
             where = f"`study.space.{name}`"
             if name not in TrialConfig.model_fields:
-                problems.append(f"{where} is not a parameter; {hint(name, TrialConfig.model_fields)}")
+                problems.append(f"{where} is not a parameter; {_instead(name)}")
                 continue
             if name in base:
                 problems.append(f"{where} and `trial.{name}` must not both be given.")

@@ -149,7 +149,7 @@ def _metric(written: Any, found: Translated, study: dict[str, Any], own: set[str
     # `epoch_val_loss` and `valacc`: a score is a word, or what ends one
     joined = "_" + "_".join(words) + "_"
     score = next((s for pattern, s in _SCORES if re.search(rf"(?:_|val|valid|test|train)(?:{pattern})_", joined)), None)
-    if score is None:
+    if score is None or re.search(r"_top_?(?!1_)\d*_", joined):  # of the best five, say, which is another score
         found.needs["study.metric"] = f"the sweep's metric {brief(name)} is none of ours"
         return
     study["metric"] = f"val/{score}"

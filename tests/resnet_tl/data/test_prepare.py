@@ -283,7 +283,7 @@ def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> No
         prepare(asked, tmp_path / "cache")
     data = prepare(asked.model_copy(update={"group_missing": "own"}), tmp_path / "cache")
     assert data.notes == (
-        "`data.group_key` is not found in the paths of 24 of 72 images; each is a group of its own.",
+        "data.group_key is not found in the paths of 24 of 72 images; each is a group of its own.",
         "1 of 48 groups stand in two classes or more: b0 (bars, dots).",
     )
     images = data.load()

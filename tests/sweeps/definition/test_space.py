@@ -143,3 +143,11 @@ def test_large_spaces_are_probed_value_by_value() -> None:
     assert len(probes) < 100
     for name in names:
         assert {probe[name] for probe in probes} == set(range(1, 9))
+
+
+def test_an_option_of_the_data_in_a_space_is_told_how_to_compare_its_values() -> None:
+    for name in ("balanced", "data.balanced", "oversample"):
+        with pytest.raises(
+            ConfigError, match=r"`data.balanced` is the same for all trials.*report study=\[one,other\]"
+        ):
+            Space.parse({name: {"values": [False, "oversample"]}}, {})

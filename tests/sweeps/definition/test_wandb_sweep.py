@@ -260,3 +260,10 @@ def test_the_command_line_wins_over_a_sweep(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compose([write(tmp_path, text), *SEEDS])
+
+
+@pytest.mark.parametrize("name", ["val_top5_acc", "val_accuracy_top5", "val/top_3_accuracy"])
+def test_the_best_five_are_no_accuracy(name: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(f"method: random\nmetric: {{name: {name}, goal: maximize}}\nparameters: {{}}\n")
+    with pytest.raises(ConfigError, match="is none of ours"):
+        compose([f"study={tmp_path / 's.yaml'}", "study.seeds=[0]", "data=digits"])
