@@ -143,9 +143,9 @@ def _run(definition: Definition, command: str) -> int:
 
 
 def _rehearse(definition: Definition) -> None:
-    """Warns of tables and pictures that could show nothing; once they are written, they show that themselves."""
+    """Warns of tables, pictures and answers that there cannot be; once they are written, they show that themselves."""
     study, out = definition.study, expand(definition.run.out, "run.out")
-    if (study.tables or study.figures) and not (out / "reports" / f"{study.name}.md").exists():
+    if (study.tables or study.figures or study.hypotheses) and not (out / "reports" / f"{study.name}.md").exists():
         from sweeps.reporting.rehearsal import undrawable
 
         for sentence in undrawable(definition):

@@ -1,4 +1,4 @@
-"""Which tables and pictures of a study could show nothing even if all of it were done.
+"""Which tables, pictures and answers of a study could show nothing even if all of it were done.
 
 So that this is known before anything is trained, they are made once of the trials that the study lists, with scores
 drawn at random, and thrown away.
@@ -12,6 +12,7 @@ from sweeps.definition.config import Definition
 from sweeps.definition.hypotheses import canonical
 from sweeps.definition.outputs.registry import FIGURES, Spec
 from sweeps.reporting import figures
+from sweeps.reporting.answers import answers
 from sweeps.reporting.results import SCORES, Results, Trial
 from sweeps.reporting.tables import make
 
@@ -24,7 +25,7 @@ ELSEWHERE = frozenset(
 
 
 def undrawable(definition: Definition) -> list[str]:
-    """One sentence for each table or picture that the study asks for and no result could fill.
+    """One sentence for each table, picture or answer that the study asks for and no result could give.
 
     Trials that a sampler proposes are not known beforehand, so nothing is said of those studies.
     """
@@ -32,7 +33,8 @@ def undrawable(definition: Definition) -> list[str]:
     asked: list[tuple[str, Spec]] = [("table", spec) for spec in study.tables if spec.kind not in ELSEWHERE]
     if {spec.kind for spec in study.figures} != set(FIGURES.kinds):  # of `all` those that there can be are meant
         asked += [("picture", spec) for spec in study.figures if spec.kind not in ELSEWHERE]
-    points = list(islice(definition.points(), MOST_TRIALS + 1)) if study.is_listed and asked else []
+    compared = [item for item in study.hypotheses if item.parameter is not None]
+    points = list(islice(definition.points(), MOST_TRIALS + 1)) if study.is_listed and (asked or compared) else []
     if not points or len(points) > MOST_TRIALS:
         return []
     draws = random.Random(0)
@@ -59,4 +61,11 @@ def undrawable(definition: Definition) -> list[str]:
                 figures.draw(results, spec)
         except ConfigError as error:
             found.append(f"the report will have no {noun} {spec.kind}, whatever comes out: {error}")
+    for item in answers(results, compared):
+        if item.note and not item.num_trials:
+            found.append(
+                f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "
+                f"since another parameter changes with it. Let the space try the values of "
+                f"{item.hypothesis.parameter} with all else the same."
+            )
     return found

@@ -73,7 +73,7 @@ def test_a_share_without_effect_is_said(home: Path, capsys: pytest.CaptureFixtur
     Image.new("RGB", (32, 32)).save(home / "images" / "val" / "bars" / "one.png")
     words = ("data.source=image_folder", "data.root=images", "data.size=32", "data.val_fraction=0.3", "trial.epochs=1")
     out = told(capsys, "lr: {min: 0.01, max: 0.1}", *words, "data.test_fraction=0.3")
-    assert "`data.val_fraction` has no effect: the data brings its own val." in out
+    assert "data.val_fraction has no effect: the data brings its own val." in out
     assert "test_fraction` has no effect" not in out
 
 

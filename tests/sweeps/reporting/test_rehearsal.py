@@ -55,3 +55,12 @@ def test_what_can_be_made_is_not_named(tmp_path: Path) -> None:
     assert said(tmp_path, TWO, tables=tables, figures=figures) == []
     assert said(tmp_path, LR, figures="all") == []
     assert said(tmp_path, LR, tables=["pivot"], method="random", trials=3) == []
+
+
+def test_a_hypothesis_that_no_trials_can_answer_is_named(tmp_path: Path) -> None:
+    compared = {"hypotheses": [{"compare": {"lr": [0.1, 0.01]}, "expect": "difference"}]}
+    confounded = {"lr": {"values": [0.1, 0.01], "set": {0.01: {"epochs": 1}}}}
+    (sentence,) = said(tmp_path, confounded, **compared)
+    assert "about lr will have no answer" in sentence
+    assert "no trials differ in lr alone" in sentence
+    assert said(tmp_path, LR, **compared) == []
