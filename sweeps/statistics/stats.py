@@ -15,6 +15,7 @@ Axes: S seeds, T trials, P permutations.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,17 +69,19 @@ def summarise(values_S: Sequence[float], level: float = LEVEL) -> Summary:
     if max(values_S) - min(values_S) <= ROUNDING * max(abs(mean), 1e-6):
         # no spread was seen, from which none could be judged: an interval of width 0 would claim certainty
         return Summary(n=n, mean=mean, median=median, sd=sd, low=None, high=None)
-    half = _t_quantile(n - 1, 1 - level / 2) * sd / math.sqrt(n)
+    half = t_quantile(n - 1, 1 - level / 2) * sd / math.sqrt(n)
     return Summary(n=n, mean=mean, median=median, sd=sd, low=mean - half, high=mean + half)
 
 
-def _t_quantile(df: float, probability: float) -> float:
+@lru_cache(maxsize=4096)
+def t_quantile(df: float, probability: float) -> float:
+    """Of the t distribution; of the normal one where `df` is infinite."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, probability))
 
 
-def _t_above(df: float, t: float) -> float:
+def t_above(df: float, t: float) -> float:
     """Probability of a larger t."""
     from scipy.special import stdtr
 
@@ -174,8 +177,8 @@ def t_test(differences_S: Sequence[float], against: float = 0.0, side: str = "bo
         return 2.0 ** (1 - told.n) if side == "both" else one_sided
     t = gap / (told.sd / math.sqrt(told.n))
     if side == "both":
-        return 2 * _t_above(told.n - 1, abs(t))
-    return _t_above(told.n - 1, t)
+        return 2 * t_above(told.n - 1, abs(t))
+    return t_above(told.n - 1, t)
 
 
 def effect_interval(effect: float, n: int, level: float = LEVEL) -> tuple[float, float] | None:
@@ -335,7 +338,7 @@ def seeds_needed(
         )
     for n in range(least, 1001):
         t = abs(told.mean) / (told.sd / math.sqrt(n))
-        if 2 * _t_above(n - 1, t) <= level / max(1, num_comparisons):
+        if 2 * t_above(n - 1, t) <= level / max(1, num_comparisons):
             return n
     return None
 
