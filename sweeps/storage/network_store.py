@@ -1,6 +1,6 @@
 """The store of networks and predictions, which belongs to the driver and to no tracker.
 
-    OUT/mlruns/networks/STUDY/images.json                         ids and labels of val and test, once for the study
+    OUT/mlruns/networks/STUDY/images.json                         names, labels and clusters of val and test, once
     OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/predictions.safetensors   logits on val and test; always kept
     OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/checkpoint         the selected network; see `run.keep`
 
@@ -55,18 +55,20 @@ class NetworkStore:
     def describe_images(self, data: Prepared) -> None:
         """Notes which images the predictions are of, in their order."""
         path = self._folder / "images.json"
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or damaged
-            if json.loads(path.read_text(encoding="utf-8"))["data"] == data.fingerprint:
-                return
         images = data.load()
         content = {"data": data.fingerprint, "classes": list(data.classes)} | {
             split: {
                 "names": [images.names[index] for index in images.splits[split]],
                 "labels": images.labels_N[images.splits[split]].tolist(),
+                "clusters": images.clusters_N[images.splits[split]].tolist(),
             }
             for split in ("val", "test")
         }
-        write_text(path, json.dumps(content))
+        text = json.dumps(content)
+        with contextlib.suppress(OSError, ValueError):  # not there, or damaged
+            if path.read_text(encoding="utf-8") == text:
+                return
+        write_text(path, text)
 
     def adopt(self, work: Path, fingerprint: str, seed: int) -> str | None:
         """Takes over what a seed run left in its work folder; before the ledger says that it is there.
@@ -133,7 +135,12 @@ class NetworkStore:
         return {split: _written(counts_KK) for split, counts_KK in found.items()}
 
     def _labels(self) -> dict[str, NDArray[np.int64]]:
-        return _labels_in(self._folder / "images.json")
+        return _of_images(self._folder / "images.json", "labels")
+
+    def clusters(self) -> dict[str, NDArray[np.int64]]:
+        """Which images of val and test depend on each other; studies of versions that did not note it have none."""
+        path = self._folder / "images.json"
+        return _of_images(path, "clusters") if path.exists() else {}
 
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
@@ -173,11 +180,14 @@ def _written(counts_KK: NDArray[np.int64]) -> Any:
     return {name: values.tolist() for name, values in cells.items()}
 
 
-@lru_cache(maxsize=4)
-def _labels_in(path: Path) -> dict[str, NDArray[np.int64]]:
+@lru_cache(maxsize=8)
+def _of_images(path: Path, what: str) -> dict[str, NDArray[np.int64]]:
+    """Labels or clusters of the images of val and test."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {split: np.array(content[split]["labels"], dtype=np.int64) for split in ("val", "test")}
+        if what == "clusters" and what not in content["test"]:
+            return {}
+        return {split: np.array(content[split][what], dtype=np.int64) for split in ("val", "test")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "
