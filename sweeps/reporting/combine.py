@@ -72,4 +72,5 @@ def combine(several: Sequence[Results]) -> Results:
         about=None,
         origin=origin,
         details=None,
+        images=None,
     )

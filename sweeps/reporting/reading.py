@@ -63,13 +63,15 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
         reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
     )
+    details = Details(ledger, NetworkStore(out, name), name)
     plain = Results(
         study=name,
         trials=tuple(trials),
         metric=about.metric,
         columns=COLUMNS,
         seeds=seeds,
-        details=Details(ledger, NetworkStore(out, name), name),
+        details=details,
+        images=details,
     )
     return _described(plain, about, origin)
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
+from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import Logits, confusion_KK, read
 from sweeps.records import SeedRun
@@ -117,8 +118,12 @@ class NetworkStore:
         Raises:
             CheckpointError: they are damaged, or what says which images they are of.
         """
-        path = self.predictions_of(run)
-        return None if path is None else Kept(logits=read(path.parent), labels=self._labels())
+        return self.kept(run.fingerprint, run.seed)
+
+    def kept(self, fingerprint: str, seed: int) -> Kept | None:
+        """The same, of a seed run by name."""
+        place = self._place(fingerprint, seed)
+        return Kept(logits=read(place), labels=self._labels()) if (place / PREDICTIONS).exists() else None
 
     def confusion_of(self, run: SeedRun) -> Mapping[str, Any] | None:
         """The confusion matrices of a seed run on val and test, for people to read; None where they cannot be had.
@@ -141,6 +146,13 @@ class NetworkStore:
         """Which images of val and test depend on each other; studies of versions that did not note it have none."""
         path = self._folder / "images.json"
         return _of_images(path, "clusters") if path.exists() else {}
+
+    def order(self) -> str | None:
+        """Names the images of val and test in their order; None where it is not known."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads((self._folder / "images.json").read_text(encoding="utf-8"))
+            return digest([[content[split][part] for part in ("names", "labels")] for split in ("val", "test")])
+        return None
 
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""

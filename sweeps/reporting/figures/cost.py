@@ -3,7 +3,7 @@
 from sweeps.definition.outputs.figures.cost import Options
 from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, ranking, sign
-from sweeps.statistics.stats import summarise
+from sweeps.reporting.samples import summary
 
 
 def draw(results: Results, options: Options) -> Plot:
@@ -15,7 +15,7 @@ def draw(results: Results, options: Options) -> Plot:
     better = sign(metric)
     points = []
     for trial in trials:
-        told = summarise(trial.scores(metric))
+        told = summary(results, trial, metric)
         low, high = (told.mean if bound is None else bound for bound in (told.low, told.high))
         seconds = trial.mean("wall_s")
         assert seconds is not None
