@@ -22,6 +22,7 @@ from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
+from sweeps.reporting.image_scores import read_images
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial, distinct
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
@@ -180,6 +181,9 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         columns=tuple(name for name in COLUMNS if name in frame.columns),
         seeds=None,
     )
+    if "seed" in frame:
+        rows = tuple(zip(frame["trial"], map(bool, fresh), map(int, frame["seed"]), strict=True))
+        found = replace(found, images=read_images(path, sha256(path.read_text(encoding="utf-8")), rows))
     if known_as is None:
         return replace(found, trials=_completed(found.trials, None))
     about, origin, waiting = known_as
