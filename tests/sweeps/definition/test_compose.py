@@ -77,6 +77,21 @@ def test_a_given_value_wins_over_what_a_value_sets(study: str) -> None:
     assert {definition.trial(p).epochs for p in definition.space.grid()} == {2}
 
 
+def test_a_value_that_is_taken_away_gives_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    space = "{lr: {values: [0.1, 0.2], set: {0.2: {epochs: 7}}}}"
+    path.write_text(
+        f"study: {{name: a, question: '?', method: grid, seeds: [0], space: {space}}}\n"
+        "trial: {backbone: resnet18, optimizer: sgd, epochs: 1, batch_size: 4, lr: 0.3}\ndata: {source: digits}\n"
+    )
+    with pytest.raises(ConfigError, match="must not both be given"):
+        compose([f"study={path}"])
+    got = compose([f"study={path}", "~trial.lr"])
+    assert {(trial.lr, trial.epochs) for trial in got.probes()} == {(0.1, 1), (0.2, 7)}
+    with pytest.raises(ConfigError, match="epochs` must be given"):
+        compose([f"study={path}", "~trial.lr", "~trial.epochs"])
+
+
 def test_a_given_space_replaces_the_files(study: str) -> None:
     definition = compose([study, "study.space={lr: {values: [1e-2]}}"])
     assert [dict(p) for p in definition.space.grid()] == [{"lr": 1e-2}]
