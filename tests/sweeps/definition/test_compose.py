@@ -231,6 +231,16 @@ def test_a_sampled_space_without_any_valid_point_and_a_wrong_value_are_refused(s
         compose([*sampler, "study.space={warmup_epochs: {values: [0, 6]}, epochs: {values: [-2, 3]}}"])
 
 
+def test_a_wrong_value_under_a_condition_is_refused_in_a_large_space(study: str) -> None:
+    momentum = "{values: [0.9, 5.0], when: {optimizer: sgd}}"
+    few = ",".join(str(i / 100) for i in range(1, 60))
+    space = f"{{lr: {{values: [{few}]}}, weight_decay: {{values: [{few}]}}, optimizer: {{values: [adam, sgd]}}"
+    for method in ("study.method=grid", "study.method=random"):
+        words = [study, method, *(["study.trials=9"] if "random" in method else []), "~trial.optimizer"]
+        with pytest.raises(ConfigError, match=r"`trial.momentum`.* but got 5"):
+            compose([*words, f"study.space={space}, momentum: {momentum}}}"])
+
+
 def test_an_unknown_name_without_a_neighbour_lists_a_few(study: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose([study, "trial.zzqqxx=1"])
