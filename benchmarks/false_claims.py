@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from sweeps.statistics.images import against_best_on_images, difference, interval
-from sweeps.statistics.stats import LEVEL, against_best, holm, paired, summarise
+from sweeps.statistics.stats import LEVEL, against_best, holm, summarise, t_test
 
 STUDIES = 10_000
 SEEDS, IMAGES = (3, 5, 10), (50, 200, 1000)
@@ -86,6 +86,11 @@ def _clusters(images: int, cluster: int) -> NDArray[np.int64] | None:
     return None if cluster == 1 else np.arange(images) // cluster
 
 
+def _on_seeds(a: Table, b: Table) -> float:
+    """P-value of the paired t test."""
+    return t_test((a.mean(1, dtype=np.float64) - b.mean(1, dtype=np.float64)).tolist())
+
+
 def _generator(*cell: float) -> np.random.Generator:
     return np.random.default_rng([round(1000 * value) for value in cell])
 
@@ -111,7 +116,7 @@ def planned(cell: Cell) -> list[float]:
     claims = np.zeros(2)
     for a, b in studies(_generator(2, *cell), STUDIES, 2, seeds, images, [accuracy] * 2, spread, cluster):
         claims[0] += difference(a, b, _clusters(images, cluster), bounds=FRACTION).p() <= LEVEL
-        claims[1] += (paired(a.mean(1).tolist(), b.mean(1).tolist()).p or 0.0) <= LEVEL
+        claims[1] += _on_seeds(a, b) <= LEVEL
     return (claims / STUDIES).tolist()
 
 
@@ -123,15 +128,13 @@ def families(cell: Cell) -> list[float]:
     seeds, images, accuracy, spread = int(cell[0]), int(cell[1]), cell[2], cell[3]
     claims = np.zeros(5)
     for table in studies(_generator(3, *cell), STUDIES, 9, seeds, images, [accuracy] * 9, spread, 1):
-        means_TS = table.mean(2).tolist()
         ours = [difference(row, table[0], bounds=FRACTION).p() for row in table[1:]]
-        old = [paired(row, means_TS[0]).p or 0.0 for row in means_TS[1:]]
+        old = [_on_seeds(row, table[0]) for row in table[1:]]
         one, other = table[:4].mean(0), table[4:8].mean(0)
-        averaged = paired(one.mean(1).tolist(), other.mean(1).tolist()).p or 0.0
         claims[0] += min(holm(ours)) <= LEVEL
         claims[1] += min(holm(old)) <= LEVEL
         claims[2] += difference(one, other, bounds=FRACTION).p() <= LEVEL
-        claims[3] += averaged <= LEVEL
+        claims[3] += _on_seeds(one, other) <= LEVEL
     margin = 0.02
     pair = [accuracy + margin / 2, accuracy - margin / 2]
     for a, b in studies(_generator(4, *cell), STUDIES, 2, seeds, images, pair, spread, 1):
@@ -167,7 +170,7 @@ def power(cell: Cell) -> list[float]:
     p_values = np.zeros((2, STUDIES))
 
     def both(a: Table, b: Table) -> tuple[float, float]:
-        return difference(a, b, bounds=FRACTION).p(), paired(a.mean(1).tolist(), b.mean(1).tolist()).p or 0.0
+        return difference(a, b, bounds=FRACTION).p(), _on_seeds(a, b)
 
     for number, (a, b) in enumerate(
         studies(_generator(6, *cell), STUDIES, 2, seeds, images, [accuracy] * 2, spread, 1)

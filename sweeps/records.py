@@ -92,6 +92,8 @@ class DataRecord:
     """Images of val and test that are exact duplicates of training images."""
     notes: tuple[str, ...] = ()
     """What was decided while reading the images that a reader may not expect: one sentence each."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Images of each class in each split; empty in studies of versions that did not note it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

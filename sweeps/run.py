@@ -94,11 +94,13 @@ def _run(definition: Definition, command: str) -> int:
     if outcome.ended_by is not None:
         return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
+    from sweeps.reporting.inline import plain_text
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.report import own_tables
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
+    from sweeps.reporting.verdict import verdict
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
     from sweeps.tracking.mlflow_database import Place, ui_command
@@ -120,7 +122,10 @@ def _run(definition: Definition, command: str) -> int:
     tables = [block for block in own_tables(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    said = verdict(results)
     ledger.close()
+    if said:
+        print("\n" + "\n".join(plain_text(line) for line in said))
     for first in (*answers, *tables[:1]):
         print("\n" + table(first))
     print()

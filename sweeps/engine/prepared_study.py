@@ -293,6 +293,7 @@ class PreparedStudy:
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
                 notes=data.notes,
+                counts=data.table,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),
             tables=tuple(table.written() for table in study.tables),

@@ -22,6 +22,7 @@ from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
+from sweeps.reporting.image_scores import read_images
 from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial, distinct
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
@@ -67,13 +68,15 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
         reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
     )
+    details = Details(ledger, NetworkStore(out, name), name)
     plain = Results(
         study=name,
         trials=tuple(trials),
         metric=about.metric,
         columns=COLUMNS,
         seeds=seeds,
-        details=Details(ledger, NetworkStore(out, name), name),
+        details=details,
+        images=details,
     )
     return _described(plain, about, origin)
 
@@ -182,6 +185,9 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         columns=tuple(name for name in COLUMNS if name in frame.columns),
         seeds=None,
     )
+    if "seed" in frame:
+        rows = tuple(zip(frame["trial"], map(bool, fresh), map(int, frame["seed"]), strict=True))
+        found = replace(found, images=read_images(path, sha256(path.read_text(encoding="utf-8")), rows))
     if known_as is None:
         return replace(found, trials=_completed(found.trials, None))
     about, origin, waiting = known_as

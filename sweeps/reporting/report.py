@@ -19,6 +19,7 @@ from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import NONE_HERE, Results, distinct
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
+from sweeps.reporting.verdict import verdict
 
 MADE_BY = "Made by "
 """Stands before the command in the report of a study."""
@@ -45,8 +46,11 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
         figures: those that have been drawn.
     """
     blocks: list[Block] = [Heading(text=results.study, level=1)]
+    said = verdict(results) if results.about else []
+    if said and results.about:
+        blocks += [Paragraph(lines=(results.about.question,)), Paragraph(lines=tuple(said))]
     if results.about:
-        blocks += _about(results)
+        blocks += _about(results, asked=not said)
     asked = {spec.kind for spec in (specs if specs is not None else results.tables)}
     if specs is None and any(item.parameter for item in results.hypotheses) and "hypotheses" not in asked:
         blocks += [Heading(text="Answers", level=2), *make(results, OWN["hypotheses"])]
@@ -75,12 +79,12 @@ def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
     return tuple(blocks)
 
 
-def _about(results: Results) -> list[Block]:
+def _about(results: Results, *, asked: bool) -> list[Block]:
     assert results.about
     about = results.about
     data = about.data
     images = data.num_images
-    blocks: list[Block] = [Paragraph(lines=(about.question,))]
+    blocks: list[Block] = [Paragraph(lines=(about.question,))] if asked else []
     prose = about.about.strip()
     blocks += [Prose(text=prose)] if prose else []
     said = [item.says for item in results.hypotheses if item.says and item.parameter is None]

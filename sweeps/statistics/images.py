@@ -20,13 +20,16 @@ Axes: S seeds, N images, G clusters, T trials, P draws.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.statistics.stats import LEVEL, AgainstBest, t_above, t_quantile
+from sweeps.statistics.stats import LEVEL, AgainstBest, step_down, t_above, t_quantile
 
 Array = NDArray[np.float64]
+Table = NDArray[Any]
+"""Seeds by images: whether each is right, or any number."""
 Clusters = NDArray[np.int64]
 
 NUM_DRAWS = 4_999
@@ -105,6 +108,52 @@ class Parts:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Components:
+    """The variance of a mean by source, unbiased but for a cut at 0; `Parts` are what intervals are made of."""
+
+    seeds: float
+    images: float
+    together: float
+    """What seeds and images do together, and the rest, which no table can tell apart."""
+
+    @property
+    def total(self) -> float:
+        """Of the mean."""
+        return self.seeds + self.images + self.together
+
+
+def components_of(values_SN: Table, clusters_N: Clusters | None = None) -> Components:
+    """Where the variance of a table's mean comes from.
+
+    Args:
+        values_SN: of two seeds and two clusters at least.
+
+    Source: the estimators of a balanced two-way layout with random effects (Searle, Casella and McCulloch 1992,
+    section 4.3), which are those of restricted maximum likelihood where none is negative.
+    """
+    S = values_SN.shape[0]
+    cells_SG = _cells(values_SN - float(values_SN.mean()), clusters_N)
+    ms_seeds, ms_images, ms_rest, G = _of_cells(cells_SG)
+    scale = S * G
+    return Components(
+        seeds=max(ms_seeds - ms_rest, 0.0) / scale,
+        images=max(ms_images - ms_rest, 0.0) / scale,
+        together=ms_rest / scale,
+    )
+
+
+def _of_cells(cells_SG: Array) -> tuple[float, float, float, int]:
+    """Mean squares of seeds, of clusters and of the rest; and the number of clusters. Cells have the mean 0."""
+    S, G = cells_SG.shape
+    rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
+    ms_seeds = G * float(rows_S @ rows_S) / (S - 1)
+    ms_images = S * float(columns_G @ columns_G) / (G - 1)
+    squares = float(np.einsum("sg,sg->", cells_SG, cells_SG))
+    ms_rest = max(squares - (S - 1) * ms_seeds - (G - 1) * ms_images, 0.0) / ((S - 1) * (G - 1))
+    return ms_seeds, ms_images, ms_rest, G
+
+
 def share_of_rest(num_seeds: int) -> float:
     """How much of `MS_e` is taken off `MS_s`.
 
@@ -114,7 +163,7 @@ def share_of_rest(num_seeds: int) -> float:
     return (num_seeds - 1) / (num_seeds + 1)
 
 
-def parts_of(values_SN: Array, clusters_N: Clusters | None = None, pseudo: Sequence[float] = ()) -> Parts:
+def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Sequence[float] = ()) -> Parts:
     """Takes the variance of a table's mean apart.
 
     Args:
@@ -135,11 +184,7 @@ def parts_of(values_SN: Array, clusters_N: Clusters | None = None, pseudo: Seque
     num_clusters = own_SG.shape[1]
     columns = num_clusters + len(pseudo)
     cells_SG = np.concatenate([own_SG * (N / num_clusters), extra - mean], axis=1) * (columns / (N + len(pseudo)))
-    rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
-    ms_seeds = columns * float(rows_S @ rows_S) / (S - 1)
-    ms_images = S * float(columns_G @ columns_G) / (columns - 1)
-    squares = float(np.einsum("sg,sg->", cells_SG, cells_SG))
-    ms_rest = max(squares - (S - 1) * ms_seeds - (columns - 1) * ms_images, 0.0) / ((S - 1) * (columns - 1))
+    ms_seeds, ms_images, ms_rest, _ = _of_cells(cells_SG)
     scale = S * columns
     images = ms_images / scale
     return Parts(
@@ -156,7 +201,7 @@ def parts_of(values_SN: Array, clusters_N: Clusters | None = None, pseudo: Seque
 
 
 def interval(
-    values_SN: Array, clusters_N: Clusters | None = None, *, bounds: tuple[float, float], level: float = LEVEL
+    values_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float], level: float = LEVEL
 ) -> tuple[float, float]:
     """Interval of a score for fresh seeds and fresh images.
 
@@ -183,19 +228,21 @@ def interval(
     return low + (high - low) * max(centre - half, 0.0), low + (high - low) * min(centre + half, 1.0)
 
 
-def difference(a_SN: Array, b_SN: Array, clusters_N: Clusters | None = None, *, bounds: tuple[float, float]) -> Parts:
+def difference(a_SN: Table, b_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float]) -> Parts:
     """A difference of two trials on the same seeds and images, a − b, paired on both.
 
     Args:
         bounds: of the score; where both are finite, two pseudo-images are added on which one trial alone is right.
     """
     width = bounds[1] - bounds[0]
-    return parts_of(a_SN - b_SN, clusters_N, pseudo=(width, -width) if math.isfinite(width) else ())
+    return parts_of(
+        np.subtract(a_SN, b_SN, dtype=np.float64), clusters_N, pseudo=(width, -width) if math.isfinite(width) else ()
+    )
 
 
 def against_best_on_images(
-    choice: Sequence[Array],
-    score: Sequence[Array],
+    choice: Sequence[Table],
+    score: Sequence[Table],
     choice_clusters_N: Clusters | None = None,
     score_clusters_N: Clusters | None = None,
     *,
@@ -224,26 +271,13 @@ def against_best_on_images(
     seeds_PS = (draws.standard_normal((num_draws, S)) * tails_P[:, None]).astype(np.float32)
     means_T, score_TP = _moved(score, score_clusters_N, seeds_PS, draws)
     _, choice_TP = _moved(choice, choice_clusters_N, seeds_PS, draws)
-    own_T = means_T[best] - means_T
-    others = [trial for trial in np.argsort(own_T, kind="stable").tolist() if trial != best]
-    chosen_P, picked_P, least_P = choice_TP[best], score_TP[best], score_TP[best]
-    p_T: dict[int, float] = {}
-    for trial in others:  # from the closest to the furthest: the trials among which a draw picks grow by one each time
-        better_P = choice_TP[trial] > chosen_P
-        chosen_P = np.where(better_P, choice_TP[trial], chosen_P)
-        picked_P = np.where(better_P, score_TP[trial], picked_P)
-        least_P = np.minimum(least_P, score_TP[trial])
-        p_T[trial] = float(((picked_P - least_P >= own_T[trial]).sum() + 1) / (num_draws + 1))
-    least = 0.0
-    for trial in reversed(others):
-        p_T[trial] = least = max(least, p_T[trial])
-    return AgainstBest(
-        best=best, p=tuple(p_T.get(trial) for trial in range(len(score))), attainable=1 / (num_draws + 1)
-    )
+    counts_T = step_down(choice_TP, score_TP, means_T[best] - means_T, best=best)
+    p = tuple(None if trial == best else (float(count) + 1) / (num_draws + 1) for trial, count in enumerate(counts_T))
+    return AgainstBest(best=best, p=p, attainable=1 / (num_draws + 1))
 
 
 def _moved(
-    tables: Sequence[Array], clusters_N: Clusters | None, seeds_PS: NDArray[np.float32], draws: np.random.Generator
+    tables: Sequence[Table], clusters_N: Clusters | None, seeds_PS: NDArray[np.float32], draws: np.random.Generator
 ) -> tuple[Array, NDArray[np.float32]]:
     """The mean of each trial [T], and how far each draw moves it [T, P]."""
     T, (S, _) = len(tables), tables[0].shape

@@ -4,7 +4,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.cost import Options
 from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, ranking, sign
-from sweeps.statistics.stats import summarise
+from sweeps.reporting.samples import summary
 
 
 def draw(results: Results, options: Options) -> Plot:
@@ -19,7 +19,7 @@ def draw(results: Results, options: Options) -> Plot:
     better = sign(metric)
     points = []
     for trial in trials:
-        told = summarise(trial.scores(metric))
+        told = summary(results, trial, metric)
         low, high = (told.mean if bound is None else bound for bound in (told.low, told.high))
         seconds = trial.mean("wall_s")
         assert seconds is not None

@@ -9,8 +9,10 @@ from sweeps.reporting.answers import Answer, answers
 from sweeps.reporting.cells import gap_interval, label, name_of, p_value, score, show, unit
 from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.samples import chance
 from sweeps.reporting.table import Table
-from sweeps.statistics.stats import LEVEL, effect_interval
+from sweeps.statistics.planned import effect_interval
+from sweeps.statistics.stats import LEVEL
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -22,7 +24,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     kinds = [a.hypothesis.expect for a in found]
     notes: list[Inline] = [
         f"Differences are paired by seed{_units(found)}; for each seed the mean over trials that are "
-        f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
+        f"alike in all else is taken. Answers at {LEVEL:g} for all hypotheses together (Holm).",
+        *(chance(results, results.trials, metric) for metric in dict.fromkeys(a.metric for a in found if a.difference)),
     ]
     if NO_DIFFERENCE in kinds:
         notes.append(
