@@ -151,8 +151,8 @@ def page(known: list[Table], clusters_N: NDArray[np.int64]) -> str:
         f"{len(KINDS)} kinds of clip art, a frozen ResNet-18 that has learnt {len(LEARNT)} other kinds, {len(known)} "
         f"heads of {ALL_SEEDS} seeds each (test accuracy {means}%), {N:,} test images in {G:,} clusters (copies, and "
         f"drawings of one name). {DRAWS} draws of half of the clusters and of a few seeds; the other half, with all "
-        "other seeds, shows another mean. Percent of the draws in which the two agree within √(h₁² + h₂²), which is 95 where both "
-        "intervals are right (standard error 1.5 for one trial). Made by `python -m benchmarks.new_images`.",
+        "other seeds, shows another mean. Percent of the draws in which the two agree within √(h₁² + h₂²), which is 95 "
+        "where both intervals are right (standard error 1.5 for one trial). Made by `python -m benchmarks.new_images`.",
         "",
         "| What | Seeds | Fresh seeds and images | The same without clusters | Seeds alone |",
         "| --- | --- | --- | --- | --- |",
