@@ -64,7 +64,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
     out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
     with database.lock(definition.study.name):
-        database.take_in()
+        database.take_in(definition.study.name)
         # the definition is checked against what there is before anything is created or changed
         before = database.read() if database.exists() else None
         try:
