@@ -132,7 +132,10 @@ class _Driver:
         unsent = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
-            place.relocate()  # after a move, also of a study that has nothing else to do
+            try:
+                place.relocate()  # after a move, also of a study that has nothing else to do
+            except OSError as error:
+                self._say(f"MLflow may look for files where they were before a move: {error}")
             return self.outcome()
         interrupted = True
         with self._interrupt:
@@ -188,7 +191,9 @@ class _Driver:
         self._optuna.match(self._state.results())
         place = prepared.tracked()
         self._outbox = Outbox(
-            MlflowTracker(place, study=self._study.name, question=self._study.question, commit=self._commit),
+            MlflowTracker(
+                place, study=self._study.name, question=self._study.question, commit=self._commit, say=self._say
+            ),
             self._ledger,
             self._study.name,
             name=f"MLflow at {place.shown}",

@@ -18,15 +18,18 @@ BESIDE_BYTES = 65_536
 """Room that SQLite takes beside a file that is opened or written, at least; rounded up."""
 
 
-def connect(path: Path, *, timeout_s: float | None = None, any_thread: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, timeout_s: float | None = None, any_thread: bool = False, mode: str = "rw"
+) -> sqlite3.Connection:
     """Opens a SQLite file that exists without SQLAlchemy; its name may hold any character.
 
     Args:
         timeout_s: patience with another one's transaction; `BUSY_S` by default.
         any_thread: whether threads other than this one may use the connection.
+        mode: `ro` to read alone, which also leaves what lies beside a damaged file.
     """
     timeout = BUSY_S if timeout_s is None else timeout_s
-    return sqlite3.connect(f"{_uri(path)}?mode=rw", uri=True, timeout=timeout, check_same_thread=not any_thread)
+    return sqlite3.connect(f"{_uri(path)}?mode={mode}", uri=True, timeout=timeout, check_same_thread=not any_thread)
 
 
 def _uri(path: Path) -> str:
@@ -93,7 +96,7 @@ def explanation(error: BaseException, path: Path, *, waited_s: float | None = No
     if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         waited = BUSY_S if waited_s is None else waited_s
         return LedgerError(
-            f"{path} was locked by another program for more than {waited:g} seconds. {safe} End that program, or wait "
+            f"{path} was locked by another program for more than {waited:g} s. {safe} End that program, or wait "
             "for it, and start again."
         )
     if not path.exists():

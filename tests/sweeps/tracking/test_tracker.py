@@ -76,7 +76,8 @@ def told(tracker: Tracker, out: Path) -> Told:
 
 
 def mlflow(out: Path, cache: Path) -> Tracker:
-    return MlflowTracker(Place(out=out, cache=cache, given=None), study="s", question="?", commit="abc")
+    place = Place(out=out, cache=cache, given=None)
+    return MlflowTracker(place, study="s", question="?", commit="abc", say=lambda _: None)
 
 
 @pytest.fixture(params=["mlflow"])
