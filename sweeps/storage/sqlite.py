@@ -106,7 +106,7 @@ def explanation(error: BaseException, path: Path, *, waited_s: float | None = No
             f"{path} and its folder must be writable, but may only be read. {safe} Change that, or work on a copy of "
             "the folder."
         )
-    if kind.startswith("SQLITE_CANTOPEN"):
+    if kind.startswith("SQLITE_CANTOPEN") or not path.is_file():
         return LedgerError(f"{path} must be a file that may be read and written, but cannot be opened.")
     if kind.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR", "SQLITE_FORMAT")):
         return LedgerError(
