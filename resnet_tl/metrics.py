@@ -149,6 +149,10 @@ class Metric:
     """The least and the greatest value that there can be."""
     of: Callable[[Scored], Floats]
     """Its value for each network, [M]."""
+    of_images: Callable[[Scored, Ints], Floats]
+    """What each image brings to it, [M, N], of the scored split and the classes predicted for its images [M, N]: the
+    mean over images is the metric, and its scatter between images that of the metric's linear part. So an interval
+    for fresh images can be made of every metric as of a mean."""
     of_class: Callable[[Scored], Floats] | None = None
     """What it averages over classes, [M, K]; None for the scores of all images together."""
 
@@ -160,9 +164,20 @@ def _loss(scored: Scored) -> Floats:
     return loss_M
 
 
+def _loss_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+    labels_N = scored.labels_N
+    loss_MN: Floats = -scored.log_p_MNK[:, np.arange(len(labels_N)), labels_N]
+    return loss_MN
+
+
 def _accuracy(scored: Scored) -> Floats:
     accuracy_M: Floats = scored.hits_MK.sum(-1) / len(scored.labels_N)
     return accuracy_M
+
+
+def _accuracy_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+    right_MN: Floats = (predicted_MN == scored.labels_N).astype(np.float64)
+    return right_MN
 
 
 def _precision_MK(scored: Scored) -> Floats:
@@ -184,29 +199,97 @@ def _auroc_MK(scored: Scored) -> Floats:
     return auroc_MK(scored.log_p_MNK.swapaxes(1, 2), scored.labels_N)
 
 
-def _fraction(name: str, short: str, of: Callable[[Scored], Floats]) -> Metric:
-    return Metric(name=name, short=short, better="max", unit="fraction", bounds=(0.0, 1.0), of=of)
+def _ratio_of_images(hit: int, predicted: int, true: int) -> Callable[[Scored, Ints], Floats]:
+    """What each image brings to the mean over classes of `hit × hits / (predicted × … + true × …)`.
+
+    Source: the delta method on a ratio of two means, R + (numerator_i − R denominator_i) / mean denominator.
+    """
+
+    def of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+        M, N = predicted_MN.shape
+        occurs_K = scored.true_K > 0
+        below_MK = np.maximum(predicted * scored.predicted_MK + true * scored.true_K, 1)
+        ratio_MK = hit * scored.hits_MK / below_MK
+        scale_MK = np.where(occurs_K, N / below_MK / occurs_K.sum(), 0.0)
+        rows_M = np.arange(M)[:, None]
+        right_MN = predicted_MN == scored.labels_N
+        mean_M = ratio_MK[:, occurs_K].mean(-1)
+        brought_MN: Floats = (
+            mean_M[:, None]
+            + hit * right_MN * scale_MK[:, scored.labels_N]
+            - predicted * ratio_MK[rows_M, predicted_MN] * scale_MK[rows_M, predicted_MN]
+            - true * ratio_MK[:, scored.labels_N] * scale_MK[:, scored.labels_N]
+        )
+        return brought_MN
+
+    return of_images
 
 
-def _macro(name: str, short: str, of_class: Callable[[Scored], Floats]) -> Metric:
+def _auroc_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+    """By the share of the other side that an image stands above, or below.
+
+    Source: the placements of DeLong, DeLong and Clarke-Pearson 1988, each over the share of its side.
+    """
+    M, N, K = scored.log_p_MNK.shape
+    areas_MK = _auroc_MK(scored)
+    counted = [k for k in range(K) if scored.true_K[k] > 0]
+    brought_MN = np.zeros((M, N))
+    for k in counted:
+        is_k_N = scored.labels_N == k
+        for row_N, log_p_N, area in zip(brought_MN, scored.log_p_MNK[:, :, k], areas_MK[:, k], strict=True):
+            ranks_N = _average_ranks(log_p_N)
+            placement_N = np.empty(N)
+            for side_N in (is_k_N, ~is_k_N):
+                others = N - side_N.sum()
+                placement_N[side_N] = (ranks_N[side_N] - _average_ranks(log_p_N[side_N])) / others
+            placement_N[~is_k_N] = 1 - placement_N[~is_k_N]
+            share_N = np.where(is_k_N, is_k_N.mean(), 1 - is_k_N.mean())
+            row_N += (area + (placement_N - area) / share_N) / len(counted)
+    return brought_MN
+
+
+def _average_ranks(values_N: Floats) -> Floats:
+    """Ranks from 1 on; those of equal values are their mean."""
+    _, place_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    ranks_N: Floats = (np.cumsum(counts) - (counts - 1) / 2)[place_N]
+    return ranks_N
+
+
+def _fraction(
+    name: str, short: str, of: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+) -> Metric:
+    return Metric(name=name, short=short, better="max", unit="fraction", bounds=(0.0, 1.0), of=of, of_images=of_images)
+
+
+def _macro(
+    name: str, short: str, of_class: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+) -> Metric:
     def mean(scored: Scored) -> Floats:
         mean_M: Floats = np.ascontiguousarray(of_class(scored)[:, scored.true_K > 0]).mean(-1)
         return mean_M
 
-    return replace(_fraction(name, short, mean), of_class=of_class)
+    return replace(_fraction(name, short, mean, of_images), of_class=of_class)
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         # mean negative log-likelihood, unweighted
-        Metric(name="loss", short="loss", better="min", unit="nats", bounds=(0.0, math.inf), of=_loss),
-        _fraction("accuracy", "acc", _accuracy),
+        Metric(
+            name="loss",
+            short="loss",
+            better="min",
+            unit="nats",
+            bounds=(0.0, math.inf),
+            of=_loss,
+            of_images=_loss_of_images,
+        ),
+        _fraction("accuracy", "acc", _accuracy, _accuracy_of_images),
         # a class that is never predicted has precision 0
-        _macro("precision", "precision", _precision_MK),
-        _macro("recall", "recall", _recall_MK),
-        _macro("f1", "F1", _f1_MK),
-        _macro("auroc", "AUROC", _auroc_MK),
+        _macro("precision", "precision", _precision_MK, _ratio_of_images(1, 1, 0)),
+        _macro("recall", "recall", _recall_MK, _ratio_of_images(1, 0, 1)),
+        _macro("f1", "F1", _f1_MK, _ratio_of_images(2, 1, 1)),
+        _macro("auroc", "AUROC", _auroc_MK, _auroc_of_images),
     )
 }
 """Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry."""
@@ -229,6 +312,13 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> dict[str, Floats]:
     """
     found = scored(log_softmax(logits_MNK), logits_MNK.argmax(-1), labels_N)
     return {name: metric.of(found) for name, metric in METRICS.items()}
+
+
+def of_images(name: str, log_p_NK: Floats, predicted_N: Ints, labels_N: Ints) -> Floats:
+    """What each image brings to a metric, [N]; see `Metric.of_images`."""
+    found = scored(log_p_NK[None], predicted_N[None], labels_N)
+    brought_N: Floats = METRICS[name].of_images(found, predicted_N[None])[0]
+    return brought_N
 
 
 def by_class(log_p_NK: Floats, predicted_N: Ints, labels_N: Ints) -> dict[str, Floats]:

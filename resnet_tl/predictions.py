@@ -116,17 +116,33 @@ def unpack(blob: bytes) -> Compact:
     Raises:
         CheckpointError: it is something else, or damaged.
     """
+    right_N = right_in(blob)
+    N = len(right_N)
+    loss_N = np.frombuffer(blob, "<f2", N, len(blob) - 2 * N).astype(np.float32)
+    if not np.isfinite(loss_N).all() or (loss_N < 0).any():
+        raise CheckpointError("Compact predictions must have finite losses from 0 up, but have others: damaged.")
+    return Compact(right_N=right_N, loss_N=loss_N)
+
+
+def right_in(blob: bytes) -> NDArray[np.bool_]:
+    """Of what `pack` made, whether each image was classified right, [N].
+
+    Raises:
+        CheckpointError: it is something else, or damaged.
+    """
     if len(blob) < _HEADER.size or not blob.startswith(_MAGIC):
         raise CheckpointError(f"Compact predictions must begin with {_MAGIC!r}, but got {blob[:4]!r}.")
-    _, N = _HEADER.unpack_from(blob)
+    N = _HEADER.unpack_from(blob)[1]
     num_bytes = _HEADER.size + -(-N // 8) + 2 * N
     if len(blob) != num_bytes:
         raise CheckpointError(f"Compact predictions of {N} images must have {num_bytes} bytes, but got {len(blob)}.")
-    bits = np.frombuffer(blob, np.uint8, -(-N // 8), _HEADER.size)
-    loss_N = np.frombuffer(blob, "<f2", N, _HEADER.size + len(bits)).astype(np.float32)
-    if not np.isfinite(loss_N).all() or (loss_N < 0).any():
-        raise CheckpointError("Compact predictions must have finite losses from 0 up, but have others: damaged.")
-    return Compact(right_N=np.unpackbits(bits, count=N).astype(bool), loss_N=loss_N)
+    return np.unpackbits(np.frombuffer(blob, np.uint8, -(-N // 8), _HEADER.size), count=N).astype(bool)
+
+
+def of_images(name: str, logits_NK: Floats | Logits, labels_N: Ints) -> Floats:
+    """What each image brings to a metric, [N]; see `metrics.Metric.of_images`."""
+    log_p_NK = np.concatenate(list(_log_p_in_parts(logits_NK)))
+    return metrics.of_images(name, log_p_NK, logits_NK.argmax(-1), labels_N)
 
 
 def confusion_KK(logits_NK: Floats | Logits, labels_N: Ints) -> Ints:

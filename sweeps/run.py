@@ -94,11 +94,14 @@ def _run(definition: Definition, command: str) -> int:
     if outcome.ended_by is not None:
         return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
+    from sweeps.reporting.inline import plain_text
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
-    from sweeps.reporting.report import own_tables
+    from sweeps.reporting.report import own_blocks
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
+    from sweeps.reporting.terminal import terminal_table
+    from sweeps.reporting.verdict import verdict
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
     from sweeps.tracking.mlflow_database import Place, ui_command
@@ -117,12 +120,22 @@ def _run(definition: Definition, command: str) -> int:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
-    tables = [block for block in own_tables(results) if isinstance(block, Table)]
+    tables = [block for block in own_blocks(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    said = verdict(results)
     ledger.close()
-    for first in (*answers, *tables[:1]):
-        print("\n" + table(first))
+    if said:
+        print("\n" + "\n".join(plain_text(line) for line in said))
+    shown = next((t for spec, t in zip(results.tables, tables, strict=False) if spec.kind == "summary"), None)
+    for first in (*answers, *([shown] if shown else tables[:1])):
+        print()
+        if sys.stdout.isatty():
+            console.print(terminal_table(first))
+            for note in first.notes:
+                print(plain_text(note))
+        else:
+            print(table(first))
     print()
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")

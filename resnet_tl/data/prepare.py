@@ -4,7 +4,7 @@
     CACHE/data/FINGERPRINT/data.json    labels, splits
     CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, the names of the
                                         images as they came, what was left out, what is to be said
-    CACHE/data/seen/SIGNATURE.names     names of their images, as JSON
+    CACHE/data/seen/SIGNATURE.names     names of their images, and which belong together, as JSON
 
 The fingerprint names content (pixels, labels, splits), so data that moved is the same data. Other files may decode to
 the same pixels, so whatever depends on the files themselves stands under `seen`.
@@ -34,14 +34,14 @@ from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, absent, by_split, cut
+from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 3
+SEEN_FORMAT = 4
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -51,7 +51,7 @@ class Prepared:
 
     folder: str
     names_file: str
-    """Where the names of the images stand."""
+    """Where the names of the images stand, and which belong together."""
     fingerprint: str
     """Names all that the images decide of a result: pixels, labels, splits, crop, balance."""
     test_name: str
@@ -102,11 +102,13 @@ class Prepared:
         """Maps the images into memory."""
         folder = Path(self.folder)
         table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        came = json.loads(Path(self.names_file).read_text(encoding="utf-8"))
         return Images(
             pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
             labels_N=np.array(table["labels"], dtype=np.int64),
             splits=by_split(table["splits"]),
-            names=json.loads(Path(self.names_file).read_text(encoding="utf-8")),
+            names=came["names"],
+            clusters_N=np.array(came["clusters"], dtype=np.int64),
         )
 
 
@@ -119,6 +121,8 @@ class Images:
     splits: dict[str, NDArray[np.int64]]
     """Image numbers of `train`, `val` and `test`."""
     names: list[str]
+    clusters_N: NDArray[np.int64]
+    """Images of one number depend on each other: copies, exact and near, and images of one group."""
 
 
 def prepare(config: DataConfig, cache: Path) -> Prepared:
@@ -142,7 +146,7 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
     base.mkdir(parents=True, exist_ok=True)
     clear_unfinished(base, older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making, hold([Path(making)]):
-        facts, names = _make(config, source, Path(making))
+        facts, came = _make(config, source, Path(making))
         folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
@@ -153,7 +157,7 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                     raise
             else:
                 Path(making).mkdir()  # for the context manager to remove
-    write_text(names_file, json.dumps(names))
+    write_text(names_file, json.dumps(came))
     write_text(seen, json.dumps(facts))
     return _open(folder, names_file, facts, config)
 
@@ -231,8 +235,8 @@ def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
     ]
 
 
-def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Decodes, checks and stores; returns the fingerprint with what belongs to the request alone, and the names."""
+def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Decodes, checks and stores; returns what belongs to the request alone, and the names and clusters of images."""
     found = _decode(source, folder / "raw")
     bits = settled_bits(config.bits, found.largest)
     if config.bits == "auto" and bits is not None and bits < 16:
@@ -268,6 +272,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     near = [(one, other) for one, other in near_copies(found.thumbnails) if hashes[one] != hashes[other]]
     near, num_crowded = without_crowds(near, len(kept))
     clusters = clusters_of(hashes, near)
+    groups = [source.groups[index] for index in kept] if source.groups is not None else None
     splits = cut(
         labels,
         [source.given[index] for index in kept],
@@ -276,8 +281,10 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         test_fraction=config.test_fraction,
         seed=config.split_seed,
         classes=source.classes,
-        groups=[source.groups[index] for index in kept] if source.groups is not None else None,
+        groups=groups,
     )
+    together = list(map(str, clusters)) if groups is None else joined(groups, clusters)
+    number = {cluster: index for index, cluster in enumerate(dict.fromkeys(together))}
     for split, lacking in absent(splits, labels, source.classes).items():
         notes.append(_said_of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
@@ -298,7 +305,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         shown_as["bits"] = bits
     sides = {"labels": labels, "splits": splits, "classes": list(source.classes)}
     name = digest({"format": FORMAT} | shown_as | sides)
-    came = list(zip(found.contents, labels, splits, strict=True))
+    contents = list(zip(found.contents, labels, splits, strict=True))
     stored = {
         "fingerprint": name,
         "presentation_name": digest(shown_as),
@@ -320,13 +327,14 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
     facts = {
         "fingerprint": name,
-        "test_name": digest([sorted(image for image in came if image[2] == "test"), source.classes]),
-        "images_name": digest([sorted(came), source.classes]),
+        "test_name": digest([sorted(image for image in contents if image[2] == "test"), source.classes]),
+        "images_name": digest([sorted(contents), source.classes]),
         "skipped": bad,
         "notes": notes,
         "bits": bits,
     }
-    return facts, [source.names[index] for index in kept]
+    came = {"names": [source.names[index] for index in kept], "clusters": [number[cluster] for cluster in together]}
+    return facts, came
 
 
 def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, num_crowded: int) -> list[str]:

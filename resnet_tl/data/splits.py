@@ -62,7 +62,7 @@ def cut(
                         splits[index] = split
                 start += count
     elif missing and groups is not None:
-        _cut_groups(splits, free, missing, labels, _joined(groups, clusters), seed)
+        _cut_groups(splits, free, missing, labels, joined(groups, clusters), seed)
     _check(splits, labels, classes)
     if groups is not None:
         sides: dict[str, set[str]] = {}
@@ -76,7 +76,7 @@ def cut(
     return splits
 
 
-def _joined(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
+def joined(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
     """Groups with those merged that share an image or copies of one."""
     number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     owner: dict[int, int] = {}

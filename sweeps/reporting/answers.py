@@ -1,7 +1,7 @@
 """What the runs answer to a study's hypotheses: supported, contradicted or undecided.
 
 Values of the compared parameter are compared over trials that are alike in all else: per seed the mean over those
-trials, then paired by seed. Nothing is picked, so the planned tests of `stats` apply; all hypotheses of a study share
+trials, then paired by seed. Nothing is picked, so the tests of `planned` apply; all hypotheses of a study share
 the level.
 """
 
@@ -12,19 +12,11 @@ from typing import Any, Literal
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
+from sweeps.reporting.cells import what_would_show
 from sweeps.reporting.results import Results, Trial, sign
-from sweeps.statistics.stats import (
-    LEAST_PAIRS,
-    LEVEL,
-    Paired,
-    beyond,
-    differences,
-    equivalence,
-    holm,
-    paired,
-    roughly,
-    seeds_needed,
-)
+from sweeps.reporting.samples import sample
+from sweeps.statistics.planned import LEAST_PAIRS, Paired, Sample, mean_of, paired
+from sweeps.statistics.stats import LEVEL, holm
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 
@@ -68,7 +60,6 @@ class _Evidence:
     against_p: float = 1.0
     pair: tuple[Any, Any] | None = None
     difference: Paired | None = None
-    differences: tuple[float, ...] = ()
     num_pairs: int = 1
     verdict: Verdict = "undecided"
     p: float | None = None
@@ -92,11 +83,12 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     if _is_value(evidence.hypothesis) and evidence.against_p < evidence.for_p:
         evidence.note = "the difference goes the other way, which so few seeds do not show either"
         return evidence
-    needed = seeds_needed(evidence.differences, evidence.num_pairs * num_hypotheses)
-    if needed is None:
+    assert evidence.difference is not None
+    enough = what_would_show(evidence.difference.needed(evidence.num_pairs * num_hypotheses), evidence.metric)
+    if enough is None:
         evidence.note = "no difference in sight that a thousand seeds would show"
     else:
-        evidence.note = f"too few seeds: about {roughly(needed)} would show a difference of this size and spread"
+        evidence.note = f"{enough} would show a difference of this size and spread"
     return evidence
 
 
@@ -109,7 +101,7 @@ def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
     scores, found.num_trials, found.note = _by_seed(results, hypothesis, metric)
     if found.note:
         return found
-    num_seeds = len(next(iter(scores.values())))
+    num_seeds = len(next(iter(scores.values())).values_S)
     if num_seeds < LEAST_PAIRS:
         found.note = f"too few seeds: {LEAST_PAIRS} are the least"
         return found
@@ -117,7 +109,6 @@ def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
     chosen = _against(found, scores, values) if _is_value(hypothesis) else _difference(found, scores, values)
     found.pair = (hypothesis.values[chosen[0]], hypothesis.values[chosen[1]])
     found.difference = paired(scores[chosen[0]], scores[chosen[1]])
-    found.differences = tuple(differences(scores[chosen[0]], scores[chosen[1]]))
     found.p = min(found.for_p, found.against_p)
     return found
 
@@ -126,7 +117,7 @@ def _is_value(hypothesis: Hypothesis) -> bool:
     return hypothesis.expect not in (NO_DIFFERENCE, DIFFERENCE)
 
 
-def _difference(found: _Evidence, scores: Mapping[int, list[float]], values: Sequence[int]) -> tuple[int, int]:
+def _difference(found: _Evidence, scores: Mapping[int, Sample], values: Sequence[int]) -> tuple[int, int]:
     """Whether any two values differ, by more than the margin if there is one; returns the pair that decides."""
     pairs = list(itertools.combinations(values, 2))
     margin = found.hypothesis.margin
@@ -135,8 +126,8 @@ def _difference(found: _Evidence, scores: Mapping[int, list[float]], values: Seq
         outside = {(a, b): _known(paired(scores[a], scores[b]).p) for a, b in pairs}
         within = dict.fromkeys(pairs, 1.0)
     else:
-        outside = {(a, b): beyond(scores[a], scores[b], margin) for a, b in pairs}
-        within = {(a, b): equivalence(scores[a], scores[b], margin) for a, b in pairs}
+        outside = {(a, b): paired(scores[a], scores[b]).beyond(margin) for a, b in pairs}
+        within = {(a, b): paired(scores[a], scores[b]).within(margin) for a, b in pairs}
     # one pair outside suffices, so their number is corrected for; all must be within, and each test must pass
     differ, alike = min(holm(list(outside.values()))), max(within.values())
     found.for_p, found.against_p = (alike, differ) if found.hypothesis.expect == NO_DIFFERENCE else (differ, alike)
@@ -145,7 +136,7 @@ def _difference(found: _Evidence, scores: Mapping[int, list[float]], values: Seq
     return min(pairs, key=lambda pair: outside[pair])
 
 
-def _against(found: _Evidence, scores: Mapping[int, list[float]], values: Sequence[int]) -> tuple[int, int]:
+def _against(found: _Evidence, scores: Mapping[int, Sample], values: Sequence[int]) -> tuple[int, int]:
     """Whether one value scores better than all others; returns it with the rival that decides."""
     winner = next(n for n in values if same(found.hypothesis.values[n], found.hypothesis.expect))
     leads = {n: paired(scores[winner], scores[n]) for n in values if n != winner}
@@ -163,7 +154,7 @@ def _known(p: float | None) -> float:
     return p
 
 
-def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dict[int, list[float]], int, str | None]:
+def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dict[int, Sample], int, str | None]:
     """For each compared value its scores by seed, averaged over trials alike in all else; or why there are none."""
     parameter = hypothesis.parameter
     assert parameter is not None
@@ -190,10 +181,10 @@ def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dic
     short = results.seeds is not None and any(len(own) < len(results.seeds) for own in seeds)
     if len(seeds) > 1 or short:
         return {}, len(shared), "not every trial has all seeds yet"
-    scores: dict[int, list[float]] = {}
-    for number, table in enumerate(by_value):
-        columns = [table[key].scores(metric) for key in shared]
-        scores[number] = [sum(seed) / len(seed) for seed in zip(*columns, strict=True)]
+    scores = {
+        number: mean_of([sample(results, table[key], metric) for key in shared])
+        for number, table in enumerate(by_value)
+    }
     return scores, len(shared), None
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_tl.metrics import metric_of
-from sweeps.statistics.stats import Paired, Summary
+from sweeps.statistics.planned import Needed, Paired
+from sweeps.statistics.stats import Summary
 
 MISSING = "/"
 NAMES = {
@@ -147,3 +148,19 @@ def number(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{value:g}" if value == round(value) else f"{value:.1f}"
+
+
+def what_would_show(needed: Needed, metric: str) -> str | None:
+    """More seeds or more images in words, where nobody has reason to know their number exactly; None for neither."""
+    split = metric.partition("/")[0]
+    seeds = None if needed.seeds is None else f"about {roughly(needed.seeds)} seeds"
+    images = None if needed.images is None else f"about {roughly(needed.images, most=100_000)} {split} images"
+    return " or ".join(word for word in (seeds, images) if word) or None
+
+
+def roughly(needed: int, *, most: int = 100) -> str:
+    """A number to two digits, up to which it is told."""
+    if needed > most:
+        return f"more than {most:,}"
+    step = 10 ** max(len(str(needed)) - 2, 0)
+    return f"{-(-needed // step) * step:,}"

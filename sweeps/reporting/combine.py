@@ -6,6 +6,38 @@ from dataclasses import replace
 from resnet_tl.errors import ConfigError, shown
 from sweeps.definition.differences import differences
 from sweeps.reporting.results import Origin, Results, Trial
+from sweeps.statistics.planned import OnImages
+
+
+class _Joined:
+    """What each image got in the trials of several studies."""
+
+    def __init__(self, several: Sequence[Results]) -> None:
+        self._several = [
+            ({(trial.fingerprint, seeds) for trial in results.trials for seeds in _seeds(trial)}, results.images)
+            for results in several
+        ]
+
+    def on_images(self, trial: Trial, column: str) -> OnImages | None:
+        """What each image brings to a score; None where that is not known."""
+        for known, images in self._several:
+            if images is not None and (trial.fingerprint, trial.seeds) in known:
+                return images.on_images(trial, column)
+        return None
+
+    def order(self) -> str | None:
+        """Names the images in their order."""
+        return next((images.order() for _, images in self._several if images is not None), None)
+
+
+def _seeds(trial: Trial) -> list[tuple[int, ...]]:
+    return [trial.seeds, *([trial.fresh.seeds] if trial.fresh else [])]
+
+
+def _images(several: Sequence[Results]) -> _Joined | None:
+    """Only where all studies have the same images in the same order, so that trials are paired image by image."""
+    orders = {None if results.images is None else results.images.order() for results in several}
+    return None if len(orders) > 1 or None in orders else _Joined(several)
 
 
 def combine(several: Sequence[Results]) -> Results:
@@ -72,4 +104,5 @@ def combine(several: Sequence[Results]) -> Results:
         about=None,
         origin=origin,
         details=None,
+        images=_images(several),
     )

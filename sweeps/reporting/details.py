@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_tl import predictions
-from resnet_tl.metrics import Floats, Ints
+from resnet_tl.errors import CheckpointError
+from resnet_tl.metrics import Floats, Ints, metric_of
 from sweeps.records import SeedRun
+from sweeps.statistics.images import Table
+from sweeps.statistics.planned import OnImages
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 
@@ -29,6 +32,7 @@ class Details:
     def __init__(self, ledger: Ledger, networks: NetworkStore, study: str) -> None:
         self._ledger, self._networks, self._study = ledger, networks, study
         self._runs: dict[str | None, list[SeedRun]] = {}
+        self._compact: dict[str, dict[tuple[str, int], bytes]] = {}
 
     def runs(self, trial: "Trial") -> Sequence[SeedRun]:
         """The seed runs of a trial, with their learning curves."""
@@ -36,6 +40,47 @@ class Details:
         if name not in self._runs:
             self._runs[name] = self._ledger.seed_runs(self._study, fingerprint=name, heavy=True)
         return [run for run in self._runs[name] if run.seed in trial.seeds]
+
+    def on_images(self, trial: "Trial", column: str) -> OnImages | None:
+        """What each image brings to a score; None where that is not kept for all of the trial's seed runs.
+
+        Raises:
+            CheckpointError: what is kept is damaged, or of other runs: its mean is not the score.
+        """
+        split, _, name = column.partition("/")
+        rows = [self._of_images(trial.fingerprint or "", seed, split, name) for seed in trial.seeds]
+        if any(row is None for row in rows):
+            return None
+        values_SN = np.stack([row for row in rows if row is not None])
+        for seed, mean, score in zip(trial.seeds, values_SN.mean(1), trial.columns[column], strict=True):
+            # losses are kept to three digits
+            if score is not None and abs(mean - score) > 2e-3 * max(1.0, abs(score)):
+                raise CheckpointError(
+                    f"The predictions kept of trial {trial.number}, seed {seed} must have {column} {score:.6g} as the "
+                    f"ledger says, but have {mean:.6g}; one of the two is damaged."
+                )
+        clusters_N = self._networks.clusters().get(split)
+        if clusters_N is not None and len(clusters_N) != values_SN.shape[1]:
+            raise CheckpointError(
+                f"Study {self._study} has predictions of {values_SN.shape[1]} images of {split}, but notes on "
+                f"{len(clusters_N)}; the next start of the study writes the notes again."
+            )
+        return OnImages(values_SN=values_SN, clusters_N=clusters_N, bounds=metric_of(column).bounds)
+
+    def order(self) -> str | None:
+        """Names the images in their order, so that two studies can be compared image by image."""
+        return self._networks.order()
+
+    def _of_images(self, fingerprint: str, seed: int, split: str, name: str) -> Table | None:
+        if name in ("accuracy", "loss"):
+            if split not in self._compact:
+                self._compact[split] = self._ledger.compact(self._study, split)
+            blob = self._compact[split].get((fingerprint, seed))
+            if blob is None:
+                return None
+            return predictions.right_in(blob) if name == "accuracy" else predictions.unpack(blob).loss_N
+        kept = self._networks.kept(fingerprint, seed)
+        return None if kept is None else predictions.of_images(name, kept.logits[split], kept.labels[split])
 
     def confusion_KK(self, trial: "Trial") -> Ints | None:
         """Counts on test over all seeds, row = true class, column = predicted class; None where none are kept."""

@@ -16,6 +16,9 @@ from sweeps.statistics.ranking import rank_key
 
 if TYPE_CHECKING:
     from sweeps.reporting.details import Details
+    from sweeps.reporting.samples import ImageScores
+    from sweeps.reporting.standings import Standings
+    from sweeps.statistics.planned import OnImages
 
 PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
@@ -98,6 +101,8 @@ class Results:
     origin: Origin = field(default_factory=Origin)
     details: "Details | None" = None
     """Learning curves and predictions; of one study of the ledger only."""
+    images: "ImageScores | None" = None
+    """What each image got; None for a CSV file without it."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -113,6 +118,27 @@ class Results:
     def headline(self) -> str:
         """What trials are shown by: the metric on test, or where there is no test, as it is."""
         return self.on_test if self.has(self.on_test) else self.metric
+
+    def on_images(self, trial: Trial, column: str) -> "OnImages | None":
+        """What each image brings to a score in a trial's seed runs; None where it is not known."""
+        key = (trial.fingerprint, trial.number, trial.seeds, column)
+        if key not in self._on_images:
+            self._on_images[key] = None if self.images is None else self.images.on_images(trial, column)
+        return self._on_images[key]
+
+    @cached_property
+    def known_images(self) -> dict[str, bool]:
+        """Of which scores it is known for all trials, as far as that was asked; see `samples`."""
+        return {}
+
+    @cached_property
+    def known_standings(self) -> "dict[Any, Standings | None]":
+        """How trials stand to the best, as far as that was asked; see `standings`."""
+        return {}
+
+    @cached_property
+    def _on_images(self) -> "dict[Any, OnImages | None]":
+        return {}
 
     def asked(self, trial: Trial, name: str) -> list[Any]:
         """The values of a parameter that a trial stands for: its own, and those that mean the same network."""

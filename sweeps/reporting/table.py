@@ -8,6 +8,7 @@ from resnet_tl.metrics import metric_of
 from sweeps.reporting.cells import MISSING, interval, label, momentum, name_of, rounded, score, show, unit_of
 from sweeps.reporting.inline import Inline, bold, code, joined
 from sweeps.reporting.results import Results, Trial, comparable, distinct
+from sweeps.reporting.samples import summary
 from sweeps.statistics.stats import summarise
 
 EXTREME = {"min": min, "max": max}
@@ -87,25 +88,25 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
             cells.append(MISSING if trial.state == "planned" else trial.state)
             keys.append(None)
             continue
-        summary = summarise(trial.scores(metric))
-        text = score(metric, summary.mean, sign=False)
-        if spread and summary.sd is not None:
-            text += f" ± {score(metric, summary.sd, sign=False)}"
+        told = summarise(trial.scores(metric))
+        text = score(metric, told.mean, sign=False)
+        if spread and told.sd is not None:
+            text += f" ± {score(metric, told.sd, sign=False)}"
         cells.append(text + unit_of(metric).sign)
-        keys.append(rounded(metric, summary.mean))
+        keys.append(rounded(metric, told.mean))
     return Column(header=header or label(metric), cells=cells, keys=keys, better=metric_of(metric).better)
 
 
-def interval_column(trials: Sequence[Trial], metric: str) -> Column:
-    """Student-t intervals of the means."""
+def interval_column(results: Results, trials: Sequence[Trial], metric: str, *, seeds_only: bool = False) -> Column:
+    """Intervals of the means: for fresh seeds and images where images are known, or for other seeds only."""
     cells = []
     for trial in trials:
         if trial.state != "complete":
             cells.append(MISSING if trial.state == "planned" else trial.state)
             continue
-        summary = summarise(trial.scores(metric))
-        cells.append(interval(metric, summary))
-    return Column(header=f"{label(metric)} 95% CI", cells=cells)
+        cells.append(interval(metric, summary(results, trial, metric, seeds_only=seeds_only)))
+    header = f"{label(metric)} 95% CI" + (", same images" if seeds_only else "")
+    return Column(header=header, cells=cells)
 
 
 def test_scores(results: Results) -> list[str]:

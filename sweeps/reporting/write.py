@@ -13,9 +13,11 @@ from sweeps.records import study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, frame_of, sha256
+from sweeps.reporting.image_scores import write_images
 from sweeps.reporting.inline import Inline, code
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.samples import knows_images, summary
 from sweeps.statistics.stats import bootstrap_interval, summarise
 
 if TYPE_CHECKING:
@@ -69,8 +71,10 @@ def write_report(
 
         write_text(place, svg(chart))
     if form == "html":
-        from sweeps.reporting.html import html
+        from sweeps.reporting.html import html, write_plotly
 
+        if charts:
+            write_plotly(target.parent)
         text = html(results.study, blocks, {spec.kind: chart for spec, chart in charts.items()})
     elif form == "latex":
         from sweeps.reporting.latex import latex
@@ -109,7 +113,7 @@ def to_csv(results: Results) -> str:
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """Writes the frame, and beside it what the study said of itself, so that its report can be made from the two."""
+    """Writes the frame, and beside it what the study said of itself and what each image got: enough for its report."""
     text = to_csv(results)
     write_text(path, text)
     if results.about:
@@ -120,6 +124,7 @@ def write_csv(results: Results, path: Path) -> None:
             "planned": [[trial.number, trial.values] for trial in results.trials if not trial.states],
         }
         write_text(about_path(path), json.dumps(content, indent=1) + "\n")
+    write_images(results, path, sha256(text))
 
 
 def to_json(results: Results) -> str:
@@ -135,29 +140,32 @@ def to_json(results: Results) -> str:
         content |= {"about": study_to_json(results.about)}
         content |= {"origin": asdict(results.origin)}
     metrics = [metric for metric in dict.fromkeys([results.metric, results.on_test]) if results.has(metric)]
-    content["trials"] = [_trial_as_json(trial, metrics) for trial in results.trials]
+    content["trials"] = [_trial_as_json(results, trial, metrics) for trial in results.trials]
     content["answers"] = [
         asdict(answer) | {"hypothesis": answer.hypothesis.written()} for answer in answers(results, results.hypotheses)
     ]
     return json.dumps(content | {"seed_runs": rows}, indent=1, allow_nan=False) + "\n"
 
 
-def _trial_as_json(trial: Trial, metrics: list[str]) -> dict[str, Any]:
+def _trial_as_json(results: Results, trial: Trial, metrics: list[str]) -> dict[str, Any]:
     told: dict[str, Any] = {"trial": trial.number, "state": trial.state, "seeds": list(trial.seeds)}
     if trial.state == "complete":
-        told["scores"] = {metric: _scores(trial.scores(metric)) for metric in metrics if trial.mean(metric) is not None}
+        told["scores"] = {m: _scores(results, trial, m) for m in metrics if trial.mean(m) is not None}
     if trial.fresh:
-        told["fresh"] = _trial_as_json(trial.fresh, metrics)
+        told["fresh"] = _trial_as_json(results, trial.fresh, metrics)
     return told
 
 
-def _scores(values: list[float]) -> dict[str, Any]:
-    told = summarise(values)
+def _scores(results: Results, trial: Trial, metric: str) -> dict[str, Any]:
+    values = trial.scores(metric)
+    told, both = summarise(values), summary(results, trial, metric)
     return {
         "n": told.n,
         "mean": told.mean,
         "median": told.median,
         "sd": told.sd,
+        "interval": None if both.low is None else [both.low, both.high],
+        "interval_is_for": "fresh seeds and images" if knows_images(results, metric) else "other seeds, same images",
         "t_interval": None if told.low is None else [told.low, told.high],
         "bca_interval": bootstrap_interval(values),
     }

@@ -1,6 +1,6 @@
 """The store of networks and predictions, which belongs to the driver and to no tracker.
 
-    OUT/mlruns/networks/STUDY/images.json                         ids and labels of val and test, once for the study
+    OUT/mlruns/networks/STUDY/images.json                         names, labels and clusters of val and test, once
     OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/predictions.safetensors   logits on val and test; always kept
     OUT/mlruns/networks/STUDY/FINGERPRINT-SEED/checkpoint         the selected network; see `run.keep`
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
+from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import Logits, confusion_KK, read
 from sweeps.records import SeedRun
@@ -56,18 +57,20 @@ class NetworkStore:
     def describe_images(self, data: Prepared) -> None:
         """Notes which images the predictions are of, in their order."""
         path = self._folder / "images.json"
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, or damaged
-            if json.loads(path.read_text(encoding="utf-8"))["data"] == data.fingerprint:
-                return
         images = data.load()
         content = {"data": data.fingerprint, "classes": list(data.classes)} | {
             split: {
                 "names": [images.names[index] for index in images.splits[split]],
                 "labels": images.labels_N[images.splits[split]].tolist(),
+                "clusters": images.clusters_N[images.splits[split]].tolist(),
             }
             for split in ("val", "test")
         }
-        write_text(path, json.dumps(content))
+        text = json.dumps(content)
+        with contextlib.suppress(OSError, ValueError):  # not there, or damaged
+            if path.read_text(encoding="utf-8") == text:
+                return
+        write_text(path, text)
 
     def adopt(self, work: Path, fingerprint: str, seed: int) -> str | None:
         """Takes over what a seed run left in its work folder; before the ledger says that it is there.
@@ -116,8 +119,12 @@ class NetworkStore:
         Raises:
             CheckpointError: they are damaged, or what says which images they are of.
         """
-        path = self.predictions_of(run)
-        return None if path is None else Kept(logits=read(path.parent), labels=self._labels())
+        return self.kept(run.fingerprint, run.seed)
+
+    def kept(self, fingerprint: str, seed: int) -> Kept | None:
+        """The same, of a seed run by name."""
+        place = self._place(fingerprint, seed)
+        return Kept(logits=read(place), labels=self._labels()) if (place / PREDICTIONS).exists() else None
 
     def confusion_of(self, run: SeedRun) -> Mapping[str, Any] | None:
         """The confusion matrices of a seed run on val and test, for people to read; None where they cannot be had.
@@ -134,7 +141,19 @@ class NetworkStore:
         return {split: _written(counts_KK) for split, counts_KK in found.items()}
 
     def _labels(self) -> dict[str, NDArray[np.int64]]:
-        return _labels_in(self._folder / "images.json")
+        return _of_images(self._folder / "images.json", "labels")
+
+    def clusters(self) -> dict[str, NDArray[np.int64]]:
+        """Which images of val and test depend on each other; studies of versions that did not note it have none."""
+        path = self._folder / "images.json"
+        return _of_images(path, "clusters") if path.exists() else {}
+
+    def order(self) -> str | None:
+        """Names the images of val and test in their order; None where it is not known."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads((self._folder / "images.json").read_text(encoding="utf-8"))
+            return digest([[content[split][part] for part in ("names", "labels")] for split in ("val", "test")])
+        return None
 
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
@@ -181,11 +200,14 @@ def _written(counts_KK: NDArray[np.int64]) -> Any:
     return {name: values.tolist() for name, values in cells.items()}
 
 
-@lru_cache(maxsize=4)
-def _labels_in(path: Path) -> dict[str, NDArray[np.int64]]:
+@lru_cache(maxsize=8)
+def _of_images(path: Path, what: str) -> dict[str, NDArray[np.int64]]:
+    """Labels or clusters of the images of val and test."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {split: np.array(content[split]["labels"], dtype=np.int64) for split in ("val", "test")}
+        if what == "clusters" and what not in content["test"]:
+            return {}
+        return {split: np.array(content[split][what], dtype=np.int64) for split in ("val", "test")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "

@@ -3,7 +3,7 @@
 from sweeps.definition.outputs.figures.seeds import Options
 from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, Trial, ranking
-from sweeps.statistics.stats import summarise
+from sweeps.reporting.samples import summary
 
 MOST_TRIALS = 16
 
@@ -21,7 +21,7 @@ def draw(results: Results, options: Options) -> Plot:
         points += [
             (factor * value, float(row), f"seed {seed}") for seed, value in zip(trial.seeds, scores, strict=True)
         ]
-        told = summarise(scores)
+        told = summary(results, trial, metric)
         low, high = (told.mean if bound is None else bound for bound in (told.low, told.high))
         means.append((factor * told.mean, float(row), factor * low, factor * high))
     return Plot(
@@ -35,7 +35,7 @@ def draw(results: Results, options: Options) -> Plot:
                 hover=tuple(text for _, _, text in points),
             ),
             Series(
-                name="mean, 95% t interval",
+                name="mean, 95% interval",
                 x=tuple(x for x, *_ in means),
                 y=tuple(y for _, y, _, _ in means),
                 edges=(tuple(low for _, _, low, _ in means), tuple(high for *_, high in means)),

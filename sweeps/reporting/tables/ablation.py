@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.ablation import Options
-from sweeps.reporting.cells import gap_interval, label, name_of, p_value, show, unit
+from sweeps.reporting.cells import gap_interval, label, name_of, p_value, show, unit, what_would_show
 from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial, comparable, sign
+from sweeps.reporting.samples import chance, sample
 from sweeps.reporting.table import Column, Table, assemble, mean_column, notes
-from sweeps.statistics.stats import LEVEL, differences, holm, paired, roughly, seeds_needed
+from sweeps.statistics.planned import paired
+from sweeps.statistics.stats import LEVEL, holm
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -37,7 +39,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         Column(header="n", cells=[str(len(trial.states)) for trial in shown]),
         mean_column(shown, metric, spread=True),
     ]
-    gaps, p_values, verdicts = _against(base, [trial for _, trial in alone], metric)
+    gaps, p_values, verdicts = _against(results, base, [trial for _, trial in alone], metric)
     columns += [
         Column(header="Against the base (95% CI)", cells=["", *gaps]),
         Column(header="p", cells=["", *p_values]),
@@ -45,20 +47,24 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     ]
     at = ", ".join(f"{name_of(name).lower()} {show(name, base.values.get(name))}" for name in varying)
     told = [
-        f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; the verdict is the paired t test's, at {LEVEL:g} "
-        "for all rows together (Holm). Hypotheses are answered apart from this table, at a level of their own."
+        f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; verdicts at {LEVEL:g} for all rows together "
+        "(Holm). Hypotheses are answered apart from this table, at a level of their own.",
+        *([chance(results, shown, metric)] if results.has(metric) else []),
     ]
     if len(alone) + 1 < len(trials):
         told.append(f"{len(trials) - len(alone) - 1} trials that differ in several parameters are left out.")
     return [assemble(columns, None, [*told, *notes(results, shown)])]
 
 
-def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[str], list[str], list[Inline]]:
+def _against(
+    results: Results, base: Trial, trials: Sequence[Trial], metric: str
+) -> tuple[list[str], list[str], list[Inline]]:
     whole = comparable([base, *trials], metric)
     if base not in whole:
         missing = ["/"] * len(trials)
         return missing, missing, [f"base {base.state}"] * len(trials)
-    tests = {trial.number: paired(trial.scores(metric), base.scores(metric)) for trial in trials if trial in whole}
+    own = sample(results, base, metric)
+    tests = {trial.number: paired(sample(results, trial, metric), own) for trial in trials if trial in whole}
     known = [test.p for test in tests.values() if test.p is not None]
     adjusted = dict(zip(tests, holm(known), strict=True)) if len(known) == len(tests) else {}
     gaps: list[str] = []
@@ -79,6 +85,6 @@ def _against(base: Trial, trials: Sequence[Trial], metric: str) -> tuple[list[st
         elif p < LEVEL:
             verdicts.append(bold("better" if sign(metric) * test.mean > 0 else "worse"))
         else:
-            needed = seeds_needed(differences(trial.scores(metric), base.scores(metric)), len(tests))
-            verdicts.append("undecided" + (f"; about {roughly(needed)} seeds would show it" if needed else ""))
+            enough = what_would_show(test.needed(len(tests)), metric)
+            verdicts.append("undecided" + (f"; {enough} would show it" if enough else ""))
     return gaps, p_values, verdicts

@@ -7,8 +7,10 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.confirmed import Options
 from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, unit
 from sweeps.reporting.results import Results, Trial, comparable
+from sweeps.reporting.samples import chance, sample
 from sweeps.reporting.table import Column, Table, assemble, interval_column, mean_column, notes, parameters
-from sweeps.statistics.stats import LEAST_PAIRS, LEVEL, holm, paired
+from sweeps.statistics.planned import LEAST_PAIRS, paired
+from sweeps.statistics.stats import LEVEL, holm
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -29,7 +31,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     if own != results.metric:
         columns.append(mean_column(trials, own, spread=True, header=f"{label(own)}, search"))
         columns.append(mean_column(fresh, own, spread=True, header=f"{label(own)}, fresh seeds"))
-    columns.append(interval_column(fresh, own))
+    columns.append(interval_column(results, fresh, own))
     columns.append(Column(header="n, fresh", cells=[str(len(trial.states)) for trial in fresh]))
     told = ["Fresh seeds had no part in the search, whose winner is biased upward."]
     leads = min(results.trials, key=results.sort_key)
@@ -39,7 +41,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         told.append(f"Trial {leads.number}, which leads the search now, has not been run on them.")
     elif others and leader in comparable(fresh, own) and len(leader.seeds) >= LEAST_PAIRS:
         tests = {
-            trial.number: paired(trial.scores(own), leader.scores(own))
+            trial.number: paired(sample(results, trial, own), sample(results, leader, own))
             for trial in comparable(fresh, own)
             if trial is not leader
         }
@@ -55,9 +57,10 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
             Column(header="p", cells=p_values),
         ]
         told.append(
-            f"{label(own)} of the others against the one that led the search, paired by seed{unit(own)}; p by the "
-            f"paired t test, at {LEVEL:g} for all of them together (Holm)."
+            f"{label(own)} of the others against the one that led the search, paired by seed{unit(own)}; "
+            f"p at {LEVEL:g} for all of them together (Holm)."
         )
+    told.append(chance(results, fresh, own))
     remarks = notes(replace(results, seeds=_fresh_seeds(results)), fresh)
     return [assemble(columns, "Confirmed on fresh seeds", [" ".join(told), *remarks])]
 

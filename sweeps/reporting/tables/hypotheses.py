@@ -9,8 +9,10 @@ from sweeps.reporting.answers import Answer, answers
 from sweeps.reporting.cells import gap_interval, label, name_of, p_value, score, show, unit
 from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.samples import chance
 from sweeps.reporting.table import Table
-from sweeps.statistics.stats import LEVEL, effect_interval
+from sweeps.statistics.planned import effect_interval
+from sweeps.statistics.stats import LEVEL
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -22,8 +24,15 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     kinds = [a.hypothesis.expect for a in found]
     notes: list[Inline] = [
         f"Differences are paired by seed{_units(found)}; for each seed the mean over trials that are "
-        f"alike in all else is taken. Deciding is the paired t test, at {LEVEL:g} for all hypotheses together (Holm)."
+        f"alike in all else is taken. Answers at {LEVEL:g} for all hypotheses together (Holm).",
+        *(chance(results, results.trials, metric) for metric in dict.fromkeys(a.metric for a in found if a.difference)),
     ]
+    notes.append("p is corrected for that, and for the pairs of values within a hypothesis; intervals are not.")
+    if any(len(a.hypothesis.values) > 2 and a.difference for a in found):
+        notes.append(
+            "Of more than two values the pair that decides is shown: that of least p where values are to differ, the "
+            "hardest rival where one is to win."
+        )
     if NO_DIFFERENCE in kinds:
         notes.append(
             "No difference is supported when two one-sided tests place the mean difference within the margin, and "
@@ -33,7 +42,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         notes.append("The seeds are those of the search; the confirmation has others.")
     changed = results.about.hypotheses_changed if results.about else None
     if changed:
-        notes.append(bold(f"Written or changed on {changed}, when seed runs had been seen already."))
+        notes.append(bold(f"Some of them were written or changed on {changed}, when seed runs had been seen already."))
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(

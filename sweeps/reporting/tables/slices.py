@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.slices import Options
 from sweeps.reporting.cells import count, interval, label, name_of, score, show, show_range
 from sweeps.reporting.importance import slices_of
 from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
+from sweeps.reporting.samples import chance, sample
 from sweeps.reporting.table import Table, left_out
-from sweeps.statistics.stats import summarise
+from sweeps.statistics.planned import describe, mean_of
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -23,8 +22,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         for value, own in slices_of(results, name):
             cells: list[str] = []
             for metric in metrics:
-                by_seed = np.array([trial.scores(metric) for trial in own]).mean(0)
-                told = summarise([float(v) for v in by_seed])
+                told = describe(mean_of([sample(results, trial, metric) for trial in own]))
                 num_seeds = max(num_seeds, told.n)
                 cells.append(score(metric, told.mean))
                 cells.append(interval(metric, told))
@@ -40,8 +38,9 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     for metric in metrics:
         header += [label(metric), "95% CI"]
     told_of = (
-        f"Means over all trials with that value, and over {count(num_seeds, 'seed')}; intervals are over seeds, after "
-        "averaging over trials, and say nothing of trials that were not run.",
+        f"Means over all trials with that value, and over {count(num_seeds, 'seed')}; intervals say nothing of trials "
+        "that were not run.",
+        *(chance(results, whole, metric, what=f"Those of {label(metric).lower()}") for metric in metrics),
         *left_out(results),
     )
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=told_of)]

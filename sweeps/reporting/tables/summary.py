@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sweeps.definition.outputs.tables.summary import Options
-from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, unit
-from sweeps.reporting.results import Results, Trial, comparable, sign
+from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, roughly, unit
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.samples import chance, knows_images
+from sweeps.reporting.standings import standings
 from sweeps.reporting.table import Column, Table, assemble, interval_column, mean_column, notes, parameters
-from sweeps.statistics.stats import LEVEL, against_best, differences, paired, roughly, seeds_needed
+from sweeps.statistics.stats import LEVEL
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -21,10 +21,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     columns += [mean_column(trials, metric, spread=True) for metric in shown]
     told = notes(results, trials)
     if results.expects(own):
-        columns.append(interval_column(trials, own))
+        columns.append(interval_column(results, trials, own))
+        if options.ci == "seeds" and knows_images(results, own):
+            columns.append(interval_column(results, trials, own, seeds_only=True))
         behind, about = _behind(results, trials, own)
         columns += behind
-        told = about + told
+        told = [*about, chance(results, trials, own), *told] if results.has(own) else [*about, *told]
     if results.expects("wall_s"):
         means = [trial.mean("wall_s") for trial in trials]
         columns.append(Column(header="Seconds", cells=[MISSING if m is None else _seconds(m) for m in means]))
@@ -37,21 +39,16 @@ def _seconds(value: float) -> str:
 
 def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[list[Column], list[str]]:
     """Columns with each trial's distance from the best one, and what a reader must know of them."""
-    whole = comparable(trials, results.metric, metric)
-    if len(whole) < 2:
+    found = standings(results, trials, metric)
+    if found is None:
         return [], []
-    choice_TS = np.array([trial.scores(results.metric) for trial in whole])
-    score_TS = np.array([trial.scores(metric) for trial in whole])
-    # trials come by rank, so that the first is the one that every table calls the best
-    found = against_best(sign(results.metric) * choice_TS, sign(metric) * score_TS, best=0)
-    best, num_seeds = whole[found.best], len(whole[0].seeds)
-    cells: dict[int, tuple[str, str]] = {best.number: ("best", "")}
-    for trial, p in zip(whole, found.p, strict=True):
-        if trial is best:
-            continue
-        told = paired(trial.scores(metric), best.scores(metric))
-        word = p_value(p) if p is not None and found.attainable <= LEVEL else _too_few(trial, best, metric, len(whole))
-        cells[trial.number] = (gap_interval(metric, told), word)
+    num_whole, num_seeds = len(found.others) + 1, len(found.best.seeds)
+    cells: dict[int, tuple[str, str]] = {found.best.number: ("best", "")}
+    for other in found.others:
+        word = p_value(other.p)
+        if other.standing == "too few seeds":
+            word = "too few seeds" + (f" ({roughly(other.seeds_needed)})" if other.seeds_needed else "")
+        cells[other.trial.number] = (gap_interval(metric, other.difference), word)
     name = label(metric)
     shown = [cells.get(trial.number, (MISSING, MISSING)) for trial in trials]
     columns = [
@@ -62,16 +59,21 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
         f"The best has the highest mean {results.metric}."
         if results.higher_is_better
         else f"The best has the lowest mean {results.metric}.",
-        f"Differences to it are in {name.lower()}, paired by seed{unit(metric)}.",
+        f"Differences to it are in {name.lower()}, paired by seed{' and image' * found.on_images}{unit(metric)}.",
     ]
-    left_out = sum(trial.state == "complete" for trial in trials) - len(whole)
+    left_out = sum(trial.state == "complete" for trial in trials) - num_whole
     if left_out:
         about.insert(
-            0, f"Compared are the {len(whole)} trials that have the same {num_seeds} seeds, not {left_out} others."
+            0, f"Compared are the {num_whole} trials that have the same {num_seeds} seeds, not {left_out} others."
         )
-    if found.attainable <= LEVEL:
+    if found.on_images:
         about.append(
-            f"p allows for its having been picked from these {len(whole)} trials: sign flips of whole seeds, each of "
+            f"p allows for its having been picked from these {num_whole} trials: other seeds and other images are "
+            "drawn, and each draw picks its own best; intervals do not."
+        )
+    elif found.attainable <= LEVEL:
+        about.append(
+            f"p allows for its having been picked from these {num_whole} trials: sign flips of whole seeds, each of "
             "which picks its own best."
         )
     else:
@@ -80,9 +82,3 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
             f"picked is {found.attainable:.3g}; beside it, how many would show a difference of this size and spread."
         )
     return columns, [" ".join(about)]
-
-
-def _too_few(trial: Trial, best: Trial, metric: str, num_trials: int) -> str:
-    gaps_S = differences(trial.scores(metric), best.scores(metric))
-    needed = seeds_needed(gaps_S, num_trials - 1, by_flips=True) if len(gaps_S) > 1 else None
-    return "too few seeds" + (f" ({roughly(needed)})" if needed else "")

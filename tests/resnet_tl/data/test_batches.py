@@ -23,7 +23,7 @@ def test_every_epoch_shows_every_image_once_in_a_new_order(prepared: Prepared) -
 def test_oversampling_draws_every_class_as_often_as_the_largest() -> None:
     labels = np.array([0] * 10 + [1] * 3)
     images = Images(
-        pixels_NCHW=np.zeros((13, 1, 8, 8), np.uint8), labels_N=labels, names=[""] * 13,
+        pixels_NCHW=np.zeros((13, 1, 8, 8), np.uint8), labels_N=labels, names=[""] * 13, clusters_N=np.arange(13),
         splits={"train": np.arange(13), "val": np.arange(0), "test": np.arange(0)},
     )  # fmt: skip
     order = epoch_order(images, balanced="oversample", seed=0, epoch=1)

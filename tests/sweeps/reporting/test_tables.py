@@ -121,6 +121,8 @@ def test_summary_is_sorted_by_val_and_shows_test_beside_it(tmp_path: Path) -> No
         "The best has the highest mean val/accuracy. Differences to it are in test acc, paired by seed in percentage "
         "points. Too few seeds: with 2 the least possible p of a test that allows for the best having been picked is "
         "0.5; beside it, how many would show a difference of this size and spread.  \n"
+        "Intervals and p-values are for other seeds on these very test images, and say nothing of new images: what "
+        "each image got is not known.  \n"
         "1 of 3 trials diverged: trial 2 (seeds 1)."
     )
 

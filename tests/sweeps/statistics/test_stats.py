@@ -7,19 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from sweeps.statistics.stats import (
-    LEVEL,
-    Array,
-    against_best,
-    beyond,
-    bootstrap_interval,
-    effect_interval,
-    equivalence,
-    holm,
-    paired,
-    seeds_needed,
-    summarise,
-)
+from sweeps.statistics.stats import LEVEL, Array, against_best, bootstrap_interval, holm, summarise
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=20)
 
@@ -57,67 +45,10 @@ def test_numbers_that_are_none_are_never_averaged() -> None:
         summarise([0.5, float("nan")])
 
 
-# The sleep data of R (`?sleep`): extra hours of sleep with two drugs, the same ten people.
-DRUG_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
-DRUG_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-
-
-def test_the_paired_test_is_that_of_rs_sleep_example() -> None:
-    got = paired(DRUG_1, DRUG_2)
-    assert got.p == pytest.approx(0.002833, abs=5e-7)  # t = -4.0621, df = 9, in the manual page of t.test
-    assert (got.mean, got.low, got.high) == pytest.approx((-1.58, -2.4598858, -0.7001142), abs=5e-8)
-
-
 def test_holm_is_that_of_rs_p_adjust() -> None:
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
     assert holm([0.04, 0.001, 0.6]) == pytest.approx([0.08, 0.003, 0.6])
     assert holm([]) == []
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=12), st.floats(0.001, 0.2))
-def test_tests_agree_with_scipys(pairs: list[tuple[float, float]], margin: float) -> None:
-    a, b = map(list, zip(*pairs, strict=True))
-    differences = np.subtract(a, b)
-    if differences.std() < 1e-6:
-        return
-    assert paired(a, b).p == pytest.approx(reference.ttest_rel(a, b).pvalue, rel=1e-6, abs=1e-12)
-    above = reference.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = reference.ttest_1samp(differences, margin, alternative="less").pvalue
-    assert equivalence(a, b, margin) == pytest.approx(max(above, below), rel=1e-6, abs=1e-12)
-    assert equivalence(a, b, margin) == pytest.approx(equivalence(b, a, margin)), "which is first makes no difference"
-    outside = [reference.ttest_1samp(differences, side * margin, alternative=how).pvalue
-               for side, how in ((1, "greater"), (-1, "less"))]  # fmt: skip
-    assert beyond(a, b, margin) == pytest.approx(min(1, 2 * min(outside)), rel=1e-6, abs=1e-12)
-
-
-def test_equal_differences_are_no_certainty() -> None:
-    """Scores are counts of images, so differences may be equal by chance: what remains is the sign test."""
-    for gap in (0.05, -0.3):
-        got = paired([0.5 + gap, 0.6 + gap, 0.7 + gap], [0.5, 0.6, 0.7])
-        assert (got.p, got.effect) == (0.25, None)
-    assert paired([0.5, 0.6, 0.7], [0.5, 0.6, 0.7]).p == 1
-    assert equivalence([0.5, 0.6, 0.7], [0.5, 0.6, 0.7], 0.01) == 0.125
-    assert equivalence([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], 0.01) == 1
-    assert beyond([0.5, 0.6, 0.7], [0.4, 0.5, 0.6], 0.01) == 0.25
-    assert paired([0.9, 0.8], [0.85, 0.76]).p is None, "two pairs decide nothing"
-
-
-@pytest.mark.parametrize("num_seeds", [3, 5])
-def test_counts_of_few_images_keep_the_level(num_seeds: int) -> None:
-    draws, false = np.random.default_rng(num_seeds), 0
-    for _ in range(1000):
-        test = draws.binomial(200, 0.9, (10, num_seeds)) / 200
-        p = [paired(list(test[0]), list(test[t])).p for t in range(1, 10)]
-        false += min(holm([value for value in p if value is not None])) <= LEVEL
-    assert false / 1000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
-
-
-def test_the_interval_of_an_effect_has_its_probability_on_either_side() -> None:
-    found = effect_interval(0.8, 10)
-    assert found is not None
-    for bound, probability in zip(found, (0.975, 0.025), strict=True):
-        assert reference.nct.cdf(0.8 * np.sqrt(10), 9, bound * np.sqrt(10)) == pytest.approx(probability, abs=1e-6)
-    assert found[0] < 0.8 < found[1]
 
 
 def test_bootstrap_intervals_are_scipys_and_not_given_where_they_mean_nothing() -> None:
@@ -195,23 +126,6 @@ def test_the_order_of_seeds_changes_no_comparison(random: object) -> None:
     assert [p and round(p, 9) for p in a.p] == [p and round(p, 9) for p in b.p]
 
 
-def test_the_seeds_needed_would_have_sufficed() -> None:
-    differences = [0.02, -0.01, 0.03]
-    for by_flips in (False, True):
-        needed = seeds_needed(differences, 5, by_flips=by_flips)
-        assert needed is not None
-        mean, sd = np.mean(differences), np.std(differences, ddof=1)
-
-        def p(n: int, mean: float = mean, sd: float = sd) -> float:
-            return float(2 * reference.t.sf(abs(mean) / (sd / np.sqrt(n)), n - 1))
-
-        assert p(needed) <= 0.05 / 5 < p(needed - 1)
-        assert not by_flips or 2.0 ** (1 - needed) <= 0.05
-    assert seeds_needed([0.1, 0.1, 0.1], 1) == 6
-    assert seeds_needed([0.1, 0.1, 0.1], 1, by_flips=True) == 6
-    assert seeds_needed([1e-9, -1e-9, 0.0], 1) is None
-
-
 def studies(num_trials: int, num_seeds: int, count: int, *, spreads: bool = False) -> Iterator[tuple[Array, Array]]:
     """Studies in which nothing differs: val and test correlated within a network, and between trials of a seed."""
     draws = np.random.default_rng(num_trials * 100 + num_seeds)
@@ -262,19 +176,8 @@ def test_correcting_for_the_number_alone_would_not_do() -> None:
     assert right / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
-@pytest.mark.parametrize("num_seeds", [3, 5, 10])
-def test_planned_comparisons_keep_the_level_all_together(num_seeds: int) -> None:
-    false = 0
-    for _, test in studies(4, num_seeds, 2000):
-        p = [paired(test[0], test[t]).p for t in (1, 2, 3)]
-        false += min(holm([value for value in p if value is not None])) <= LEVEL
-    assert false / 2000 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
-
-
 @pytest.mark.parametrize("values", [[0.8, 0.8], [0.7] * 5, [0.1 + 0.2, 0.3, 0.3]])
 def test_values_without_spread_have_no_interval(values: list[float]) -> None:
     told = summarise(values)
     assert told.low is None
     assert told.high is None
-    assert paired(values, [value - 0.25 for value in values]).low is None
-    assert paired(values, [*values[1:], values[0] - 0.1]).low is not None

@@ -1,0 +1,85 @@
+"""Scores of trials as statistics take them: over seeds, and over images where it is known what each image got."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sweeps.reporting.cells import count
+from sweeps.reporting.results import Results, Trial
+from sweeps.statistics.images import parts_of
+from sweeps.statistics.planned import OnImages, Sample, describe
+from sweeps.statistics.stats import Summary, summarise
+
+
+class ImageScores(Protocol):
+    """What each image got in the seed runs of trials."""
+
+    def on_images(self, trial: Trial, column: str) -> OnImages | None:
+        """What each image of the split brings to a score; None where that is not known for all seeds of the trial."""
+
+    def order(self) -> str | None:
+        """Names the images in their order, so that two studies can be compared image by image."""
+
+
+def sample(results: Results, trial: Trial, column: str) -> Sample:
+    """A score of a complete trial."""
+    own = None
+    if len(trial.seeds) > 1 and knows_images(results, column):
+        own = results.on_images(trial, column)
+    return Sample(values_S=tuple(trial.scores(column)), on_images=own)
+
+
+def summary(results: Results, trial: Trial, column: str, *, seeds_only: bool = False) -> Summary:
+    """Mean, spread and interval of a score of a complete trial.
+
+    Args:
+        seeds_only: the interval for other seeds on the very same images.
+    """
+    return summarise(trial.scores(column)) if seeds_only else describe(sample(results, trial, column))
+
+
+def knows_images(results: Results, column: str) -> bool:
+    """Whether what each image got is known of all complete trials, so that one rule holds for a whole table."""
+    known = results.known_images
+    if column not in known:
+        whole = [side for trial in results.trials for side in (trial, trial.fresh) if side and side.state == "complete"]
+        scored = [trial for trial in whole if trial.mean(column) is not None]
+        tables = (results.on_images(trial, column) for trial in scored)
+        known[column] = bool(scored) and all(table is not None and table.num_clusters > 1 for table in tables)
+    return known[column]
+
+
+def chance(results: Results, trials: Sequence[Trial], column: str, *, what: str = "Intervals and p-values") -> str:
+    """Which chance the intervals and tests of a table take account of: a sentence for its notes."""
+    if not knows_images(results, column):
+        return (
+            f"{what} are for other seeds on these very test images, and say nothing of new images: "
+            "what each image got is not known."
+        )
+    whole = [trial for trial in trials if trial.state == "complete" and trial.mean(column) is not None]
+    tables = [results.on_images(trial, column) for trial in whole[:1]]
+    split = column.partition("/")[0]
+    for table in tables:
+        assert table is not None
+        N, G = table.values_SN.shape[1], table.num_clusters
+        together = f", {G:,} of them independent (copies and images of one group count once)" if G < N else ""
+        unknown = "" if table.clusters_N is not None else ", each taken as independent"
+        seeds = {len(trial.seeds) for trial in whole}
+        told = f"{count(seeds.pop(), 'seed')} and " if len(seeds) == 1 else ""
+        return f"{what} are for fresh seeds and fresh images, from {told}{N:,} {split} images{together}{unknown}."
+    return f"{what} are for fresh seeds and fresh images."
+
+
+def advice(own: Sample) -> list[str]:
+    """What more seeds and more images would do to an interval: one sentence; none where images are not known."""
+    table = own.on_images
+    if table is None:
+        return []
+    parts = parts_of(table.values_SN, table.clusters_N)
+    half = parts.half()
+    if not half:
+        return []
+    seeds, images = (1 - parts.with_more(**more).half() / half for more in ({"seeds": 4}, {"images": 2}))
+    return [
+        f"Four times as many seeds would narrow the interval of the best by {seeds:.0%}; twice as many images by "
+        f"{images:.0%}."
+    ]

@@ -1,0 +1,318 @@
+"""Statistics of scores that stand on images: what fresh seeds *and* fresh images would give.
+
+A seed run scores every test image, so a trial is a table of S seeds by N images, and both are draws: another seed gives
+another network, another sample other images. The mean of the table varies by its seeds, by its images, and by what the
+two do together; an interval over seeds alone answers for these very images only, and two trials that are equally good
+differ on any given images, for all their seeds alike.
+
+The variance of a mean is taken apart as in a two-way layout without replication (Scheffé 1959, chapter 7): with the
+mean squares of rows `MS_s`, of columns `MS_i` and of the rest `MS_e`, the seeds' part is `(MS_s − MS_e) / SN`, and that
+of images, with the rest, `MS_i / SN`. Each part gets the t quantile of its own degrees of freedom. Images that belong
+together (copies, near copies, one patient's) are one cluster: their deviations are summed, and counted once.
+
+Scores that are no means of images (F1, AUROC) enter as the mean of their linear parts; see `resnet_tl.image_scores`.
+
+Simulated coverage, cell by cell: reports/false_claims.md.
+
+Axes: S seeds, N images, G clusters, T trials, P draws.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.statistics.stats import LEVEL, AgainstBest, step_down, t_above, t_quantile
+
+Array = NDArray[np.float64]
+Table = NDArray[Any]
+"""Seeds by images: whether each is right, or any number."""
+Clusters = NDArray[np.int64]
+
+NUM_DRAWS = 4_999
+"""Of the multipliers in `against_best_on_images`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """The variance of the mean of a table, seeds by clusters of images, taken apart."""
+
+    num_seeds: int
+    num_images: int
+    num_clusters: int
+    mean: float
+    """Of the table with its pseudo-images."""
+    raw_mean: float
+    """Of the table as it is."""
+    seeds: float
+    """Variance of the mean that comes from the seeds; 0 where the estimate is negative."""
+    images: float
+    """Variance of the mean that comes from the images, and from images and seeds together."""
+    together: float
+    """Of `images`, what would shrink with more seeds too."""
+    sd_of_seeds: float
+    """Standard deviation of the means of single seeds (ddof = 1)."""
+
+    def half(self, level: float = LEVEL) -> float:
+        """Half of the interval of the mean."""
+        return math.sqrt(self._squared(level / 2))
+
+    def _squared(self, tail: float) -> float:
+        of_seeds = t_quantile(self.num_seeds - 1, 1 - tail) ** 2 * self.seeds if self.seeds > 0 else 0.0
+        return of_seeds + t_quantile(self.num_clusters - 1, 1 - tail) ** 2 * self.images
+
+    def p(self, against: float = 0.0, side: str = "both") -> float:
+        """P-value of the mean: the level at which the interval's bound stands at `against`.
+
+        Args:
+            against: the mean under the null hypothesis.
+            side: the alternative: `both`, `above` or `below`.
+        """
+        gap = self.mean - against
+        if side == "below":
+            gap = -gap
+        tail = self._tail(abs(gap))
+        if side == "both":
+            return min(1.0, 2 * tail)
+        return tail if gap > 0 else 1 - tail
+
+    def _tail(self, gap: float) -> float:
+        """The probability on one side at which half the interval is as long as a distance."""
+        if self.seeds <= 0 or self.images <= 0:
+            variance, df = (self.images, self.num_clusters - 1) if self.seeds <= 0 else (self.seeds, self.num_seeds - 1)
+            return 0.5 if gap == 0 else 0.0 if variance <= 0 else t_above(df, gap / math.sqrt(variance))
+        low, high = 0.0, 0.5  # the half-width falls from infinity to 0 between them
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._squared(middle) > gap * gap else (low, middle)
+        return high
+
+    def with_more(self, *, seeds: float = 1.0, images: float = 1.0) -> "Parts":
+        """The same with so many times the seeds and the images, were they to go on like these."""
+        num_seeds, num_clusters = round(self.num_seeds * seeds), round(self.num_clusters * images)
+        alone = self.images - self.together
+        together = self.together / (seeds * images)
+        return Parts(
+            num_seeds=num_seeds,
+            num_images=round(self.num_images * images),
+            num_clusters=num_clusters,
+            mean=self.mean,
+            raw_mean=self.raw_mean,
+            seeds=self.seeds / seeds,
+            images=alone / images + together,
+            together=together,
+            sd_of_seeds=self.sd_of_seeds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Components:
+    """The variance of a mean by source, unbiased but for a cut at 0; `Parts` are what intervals are made of."""
+
+    seeds: float
+    images: float
+    together: float
+    """What seeds and images do together, and the rest, which no table can tell apart."""
+
+    @property
+    def total(self) -> float:
+        """Of the mean."""
+        return self.seeds + self.images + self.together
+
+
+def components_of(values_SN: Table, clusters_N: Clusters | None = None) -> Components:
+    """Where the variance of a table's mean comes from.
+
+    Args:
+        values_SN: of two seeds and two clusters at least.
+
+    Source: the estimators of a balanced two-way layout with random effects (Searle, Casella and McCulloch 1992,
+    section 4.3), which are those of restricted maximum likelihood where none is negative.
+    """
+    S = values_SN.shape[0]
+    cells_SG = _cells(values_SN - float(values_SN.mean()), clusters_N)
+    ms_seeds, ms_images, ms_rest, G = _of_cells(cells_SG)
+    scale = S * G
+    return Components(
+        seeds=max(ms_seeds - ms_rest, 0.0) / scale,
+        images=max(ms_images - ms_rest, 0.0) / scale,
+        together=ms_rest / scale,
+    )
+
+
+def _of_cells(cells_SG: Array) -> tuple[float, float, float, int]:
+    """Mean squares of seeds, of clusters and of the rest; and the number of clusters. Cells have the mean 0."""
+    S, G = cells_SG.shape
+    rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
+    ms_seeds = G * float(rows_S @ rows_S) / (S - 1)
+    ms_images = S * float(columns_G @ columns_G) / (G - 1)
+    squares = float(np.einsum("sg,sg->", cells_SG, cells_SG))
+    ms_rest = max(squares - (S - 1) * ms_seeds - (G - 1) * ms_images, 0.0) / ((S - 1) * (G - 1))
+    return ms_seeds, ms_images, ms_rest, G
+
+
+def share_of_rest(num_seeds: int) -> float:
+    """How much of `MS_e` is taken off `MS_s`.
+
+    All of it would leave the seeds' part unbiased, and make it 0 too often where seeds are few: with three seeds and a
+    spread of a few points one planned test in fifteen would then claim a difference that is not there.
+    """
+    return (num_seeds - 1) / (num_seeds + 1)
+
+
+def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Sequence[float] = ()) -> Parts:
+    """Takes the variance of a table's mean apart.
+
+    Args:
+        values_SN: of two seeds and two clusters at least, all finite.
+        clusters_N: the cluster of each image; default: each is one of its own.
+        pseudo: values of images that are added to the table, each a cluster of its own and the same for all seeds. A
+            mean near the end of its range rests on a few images, whose scatter says little; one image at each end
+            keeps its variance from being taken for 0.
+    """
+    S, N = values_SN.shape
+    assert S >= 2
+    values_SN = np.asarray(values_SN, dtype=np.float64)
+    raw_mean = float(values_SN.mean())
+    extra = np.broadcast_to(np.asarray(pseudo, dtype=np.float64), (S, len(pseudo)))
+    mean = (raw_mean * N + float(sum(pseudo))) / (N + len(pseudo))
+    rest_SN = values_SN - mean
+    own_SG = _cells(rest_SN, clusters_N)
+    num_clusters = own_SG.shape[1]
+    columns = num_clusters + len(pseudo)
+    cells_SG = np.concatenate([own_SG * (N / num_clusters), extra - mean], axis=1) * (columns / (N + len(pseudo)))
+    ms_seeds, ms_images, ms_rest, _ = _of_cells(cells_SG)
+    scale = S * columns
+    images = ms_images / scale
+    return Parts(
+        num_seeds=S,
+        num_images=N,
+        num_clusters=num_clusters,
+        mean=mean,
+        raw_mean=raw_mean,
+        seeds=max(ms_seeds - share_of_rest(S) * ms_rest, 0.0) / scale,
+        images=images,
+        together=min(ms_rest / scale, images),
+        sd_of_seeds=float(values_SN.mean(1).std(ddof=1)),
+    )
+
+
+def interval(
+    values_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float], level: float = LEVEL
+) -> tuple[float, float]:
+    """Interval of a score for fresh seeds and fresh images.
+
+    Between two finite bounds it is Wilson's interval (1927) of as many independent images as have this variance, at
+    most S × N, so that it never leaves them; else the mean with half the width on either side.
+
+    Args:
+        values_SN: of two seeds and two clusters at least.
+        bounds: the least and the greatest value of the score.
+    """
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        parts = parts_of(values_SN, clusters_N)
+        half = parts.half(level)
+        return max(parts.mean - half, low), min(parts.mean + half, high)
+    values_SN = (np.asarray(values_SN, dtype=np.float64) - low) / (high - low)
+    parts = parts_of(values_SN, clusters_N, pseudo=(0.0, 1.0))
+    z = t_quantile(math.inf, 1 - level / 2)
+    share = min(max(parts.raw_mean, 0.0), 1.0)
+    inside = (share * parts.num_images + 1) / (parts.num_images + 2)
+    count = min(values_SN.size, inside * (1 - inside) * z**2 / parts.half(level) ** 2)
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return low + (high - low) * max(centre - half, 0.0), low + (high - low) * min(centre + half, 1.0)
+
+
+def difference(a_SN: Table, b_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float]) -> Parts:
+    """A difference of two trials on the same seeds and images, a − b, paired on both.
+
+    Args:
+        bounds: of the score; where both are finite, two pseudo-images are added on which one trial alone is right.
+    """
+    width = bounds[1] - bounds[0]
+    return parts_of(
+        np.subtract(a_SN, b_SN, dtype=np.float64), clusters_N, pseudo=(width, -width) if math.isfinite(width) else ()
+    )
+
+
+def against_best_on_images(
+    choice: Sequence[Table],
+    score: Sequence[Table],
+    choice_clusters_N: Clusters | None = None,
+    score_clusters_N: Clusters | None = None,
+    *,
+    best: int,
+    num_draws: int = NUM_DRAWS,
+) -> AgainstBest:
+    """Tests whether the trial that `choice` prefers scores higher than each of the others, on fresh seeds and images.
+
+    Signs of seeds cannot be flipped here: the luck that an image brings to one trial is the same for all seeds. So
+    it is drawn how far the means of all trials would move with other seeds and other images: each seed and each cluster
+    gets a normal multiplier, that of a seed on `choice` and `score` alike. Every draw picks its own best, as in
+    `stats.against_best`, whose step-down procedure this is. The seeds' part carries the t distribution's own spread, by
+    a common factor √(ν/χ²_ν) with ν = S − 1, and is reduced by what images and seeds do together, which the images'
+    part has already.
+
+    Args:
+        choice: for each trial what the best is chosen by, [S, N of val]; the higher mean is better.
+        score: for each trial what is compared, [S, N of test]; higher is better.
+        best: the place of the trial that tables call the best.
+
+    Source: multipliers on both ways of a two-way layout, as in Davezies, D'Haultfœuille and Guyonvarch 2021, section 3.
+    """
+    draws = np.random.default_rng(0)
+    S = score[0].shape[0]
+    tails_P = np.sqrt((S - 1) / draws.chisquare(S - 1, num_draws))
+    seeds_PS = (draws.standard_normal((num_draws, S)) * tails_P[:, None]).astype(np.float32)
+    means_T, score_TP = _moved(score, score_clusters_N, seeds_PS, draws)
+    _, choice_TP = _moved(choice, choice_clusters_N, seeds_PS, draws)
+    counts_T = step_down(choice_TP, score_TP, means_T[best] - means_T, best=best)
+    p = tuple(None if trial == best else (float(count) + 1) / (num_draws + 1) for trial, count in enumerate(counts_T))
+    return AgainstBest(best=best, p=p, attainable=1 / (num_draws + 1))
+
+
+def _moved(
+    tables: Sequence[Table], clusters_N: Clusters | None, seeds_PS: NDArray[np.float32], draws: np.random.Generator
+) -> tuple[Array, NDArray[np.float32]]:
+    """The mean of each trial [T], and how far each draw moves it [T, P]."""
+    T, (S, _) = len(tables), tables[0].shape
+    means_T = np.array([float(table.mean(dtype=np.float64)) for table in tables])
+    first_SG = _cells(tables[0] - means_T[0], clusters_N)
+    G = first_SG.shape[1]
+    rows_TS, columns_TG, common_SG, squares = np.zeros((T, S)), np.zeros((T, G)), np.zeros((S, G)), 0.0
+    for trial, table_SN in enumerate(tables):
+        cells_SG = _cells(table_SN - means_T[trial], clusters_N)
+        rows_TS[trial], columns_TG[trial] = cells_SG.mean(1), cells_SG.mean(0)
+        squares += float(np.einsum("sg,sg->", cells_SG, cells_SG))
+        common_SG += cells_SG / T
+    # what all trials share moves none of them past another, so the parts are of what is a trial's own
+    own_TS, own_TG = rows_TS - common_SG.mean(1), columns_TG - common_SG.mean(0)
+    squares -= T * float(np.einsum("sg,sg->", common_SG, common_SG))
+    of_seeds, of_images = G * float((own_TS**2).sum()), S * float((own_TG**2).sum())
+    rest = max(squares - of_seeds - of_images, 0.0) / (G - 1)  # all over S - 1 and the trials
+    kept = max(of_seeds - share_of_rest(S) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
+    by_seeds_TS = (rows_TS * math.sqrt(kept / (S * (S - 1)))).astype(np.float32)
+    # a multiplier for each cluster gives normal numbers with this covariance; where trials are fewer, T of them do
+    by_images_RT = columns_TG.T / math.sqrt(G * (G - 1))
+    if T < G:
+        variances_R, directions_TR = np.linalg.eigh(by_images_RT.T @ by_images_RT)
+        by_images_RT = np.sqrt(np.maximum(variances_R, 0.0))[:, None] * directions_TR.T
+    images_PR = draws.standard_normal((len(seeds_PS), len(by_images_RT)), dtype=np.float32)
+    by_images_TR = np.ascontiguousarray(by_images_RT.T, dtype=np.float32)
+    return means_T, by_seeds_TS @ seeds_PS.T + by_images_TR @ images_PR.T
+
+
+def _cells(rest_SN: Array, clusters_N: Clusters | None) -> Array:
+    """Deviations from the mean, summed over clusters and scaled so that their mean is that of the images."""
+    if clusters_N is None:
+        return rest_SN
+    _, place_N = np.unique(clusters_N, return_inverse=True)
+    G = int(place_N.max()) + 1
+    sums = [np.bincount(place_N, weights=own_N, minlength=G) for own_N in rest_SN]
+    cells_SG: Array = np.stack(sums) * (G / rest_SN.shape[1])
+    return cells_SG
