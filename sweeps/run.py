@@ -270,7 +270,7 @@ def _dry_run(definition: Definition) -> int:
 
 def _shared(prepared: "PreparedStudy") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.feature_reuse import kept_bytes, size_text, worker_bytes
+    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, worker_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
     counts = [(trial.config, len(prepared.known.lacks(trial, study.seeds))) for trial in plan.trials]
@@ -296,7 +296,8 @@ def _shared(prepared: "PreparedStudy") -> list[str]:
         "best": "the best network alone",
         "none": "no network",
     }
-    return [*lines, f"disk: {kept[keep]}; predictions are kept always"]
+    predictions = sum(count for _, count in runs) * predictions_bytes(data)
+    return [*lines, f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all"]
 
 
 if __name__ == "__main__":
