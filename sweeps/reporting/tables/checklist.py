@@ -86,7 +86,9 @@ def _range(name: str, written: Any) -> str:
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.3g}")
+    """Three digits of an end, which a range in logarithms of other numbers gives with many."""
+    rounded = float(f"{value:.3g}")
+    return int(value) if value == int(value) and abs(value) >= 1 else rounded
 
 
 def _method(results: Results, about: StudyRecord) -> Inline:
