@@ -10,9 +10,10 @@ from resnet_tl.errors import ConfigError
 HIDDEN = "…"
 """Stands in a text where a secret stood."""
 
-_SECRET_OPTION = re.compile(r"(?i)([?&;][^=&;?\s]*(?:pass|pwd|token|secret|key|auth|sig|cred)[^=&;\s]*=)[^&;#\s'\"`]*")
-"""`?password=…` of a database's address, and the like."""
-_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:/{2,})([^\s'\"`<>]*)@")
+_SECRET_OPTION = re.compile(r"(?i)([?&;][^=&;?\s]*(?:pass|pwd|token|secret|key|auth|sig|cred)[^=&;\s]*=)[^&\s]*")
+"""`?password=…` of a database's address, and the like. A secret may hold any character that `parse` lets through, so
+quotes and brackets around an address may be hidden with it."""
+_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:/{2,})(\S*)@")
 _IN_WORD = re.compile(r"(?s)([A-Za-z][A-Za-z0-9+.\-]*:/{2,})(.*)@")
 """An address up to its last `@`, in a text and where it is all of one."""
 

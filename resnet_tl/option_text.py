@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from resnet_tl.address import without_secrets
 from resnet_tl.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -161,14 +162,15 @@ def scalar(text: str) -> Any:
 
 def few(values: Iterable[Any]) -> str:
     """Values in a row for an error message, which says how many more there are."""
-    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in map(str, values)]
+    # secrets go first: an address that is cut short is no longer known for one
+    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in (without_secrets(str(value)) for value in values)]
     rest = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def brief(value: Any, most: int = 80) -> str:
     """A value as an error message shows it, cut where it is long."""
-    text = repr(value)
+    text = without_secrets(repr(value))  # before it is cut: half an address is no longer known for one
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
