@@ -17,7 +17,7 @@ from PIL import Image
 from resnet_tl import predictions
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.errors import CheckpointError, DataError, WeightsError
+from resnet_tl.errors import CheckpointError, ConfigError, DataError, WeightsError
 from resnet_tl.freezing import num_frozen
 from resnet_tl.heartbeat import heard
 from resnet_tl.inference import export, predict
@@ -380,3 +380,12 @@ def test_who_waits_for_another_stage_gives_signs_of_life(prepared: Prepared, tmp
     with heard(listen):
         assert pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path) == made
     assert len(beats) == 2
+
+
+@pytest.mark.parametrize("freeze", ["none", "all"])
+def test_a_score_that_val_cannot_give_is_refused_before_training(tmp_path: Path, freeze: str) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "val", classes=("bars",))
+    data = prepare(DataConfig(source="image_folder", root=str(tmp_path / "images"), size=32), tmp_path / "cache")
+    with pytest.raises(ConfigError, match="`val/auroc` needs images of two classes in val"):
+        fit(trial(monitor="val/auroc", freeze=freeze), data, seed=0, environment=CPU)
