@@ -358,6 +358,23 @@ def test_a_full_disk_costs_the_files_of_a_run_and_not_its_scores(
         pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path / "cache")
 
 
+def test_a_disk_that_is_full_for_a_while_costs_the_training_state_alone(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path / "whole")
+    fsync = os.fsync
+
+    def full(number: int) -> None:
+        if "state.pt" in str(Path(f"/proc/self/fd/{number}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="the training state is not saved, since the disk is full"):
+        short = fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path / "short", save_every_s=0)
+    assert numbers(short) == numbers(whole)
+
+
 @pytest.mark.parametrize("changes", [{}, {"freeze": "all"}, {"freeze": "layer2"}])
 def test_every_batch_is_a_sign_of_life(prepared: Prepared, changes: dict[str, object]) -> None:
     beats: list[int] = []
