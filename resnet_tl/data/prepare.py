@@ -229,7 +229,9 @@ def _state(path: Path) -> tuple[str, str, int, int]:
         stat = path.stat()
     except OSError:  # a link that leads nowhere
         return str(path), "missing", 0, 0
-    return str(path), "", stat.st_size, stat.st_mtime_ns
+    # rights change no date, and what could not be read once must be tried again
+    readable = "" if os.access(path, os.R_OK) else "unreadable"
+    return str(path), readable, stat.st_size, stat.st_mtime_ns
 
 
 def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
