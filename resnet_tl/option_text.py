@@ -257,12 +257,21 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             # some rules say themselves what was got
             text = message if "must not be" in message or NOT_BUILT in message else f"{message}, but got {brief(value)}"
             if kind == "literal_error" and isinstance(value, str):
-                allowed = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
-                text += f"; {nearest(value, allowed)}"
+                text += _hint(value, str(detail.get("ctx", {}).get("expected", "")))
             text = text[0].lower() + text[1:]
             line = f"`{name}` {text}" if name else text
             found.setdefault(name, line)
     return list(found.values())
+
+
+def _hint(value: str, expected: str) -> str:
+    """The end of a message about a text that is none of the choices, which pydantic lists with quotes around words."""
+    words = re.findall(r"'([^']+)'", expected)
+    others = re.findall(r"\w+", re.sub(r"'[^']+'| or ", " ", expected))  # numbers, true and false
+    if value in others:
+        return "; write it without quotes"
+    hint = nearest(value, words)
+    return "" if others and not hint.startswith("did you mean") else f"; {hint}"  # the words are not all choices
 
 
 def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
