@@ -92,6 +92,8 @@ class DataRecord:
     """Images of val and test that are exact duplicates of training images."""
     notes: tuple[str, ...] = ()
     """What was decided while reading the images that a reader may not expect: one sentence each."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Images of each class in each split; empty in studies of versions that did not note it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +165,8 @@ class StudyRecord:
     """`run.out`, relative to where the command was given."""
     coinciding: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ()
     """Points of the space that mean the same network as another one: what was left out, and what was run for it."""
+    hardware: tuple[str, ...] = ()
+    """What it ran on: a sentence for each machine."""
     invalid: Mapping[int, int] = field(default_factory=dict)
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from resnet_tl.address import word_without_secrets
+from resnet_tl.address import without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError, WeightsError
@@ -77,7 +77,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _rehearse(definition)
     if definition.run.dry_run:
         return _dry_run(definition)
-    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word_without_secrets(word))}" for word in words)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(without_secrets(word))}" for word in words)
     return _run(definition, command)
 
 
@@ -94,11 +94,14 @@ def _run(definition: Definition, command: str) -> int:
     if outcome.ended_by is not None:
         return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
+    from sweeps.reporting.inline import plain_text
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
-    from sweeps.reporting.report import own_tables
+    from sweeps.reporting.report import own_blocks
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
+    from sweeps.reporting.terminal import terminal_table
+    from sweeps.reporting.verdict import verdict
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
     from sweeps.tracking.mlflow_database import Place, ui_command
@@ -117,12 +120,22 @@ def _run(definition: Definition, command: str) -> int:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
         print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
-    tables = [block for block in own_tables(results) if isinstance(block, Table)]
+    tables = [block for block in own_blocks(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
+    said = verdict(results)
     ledger.close()
-    for first in (*answers, *tables[:1]):
-        print("\n" + table(first))
+    if said:
+        print("\n" + "\n".join(plain_text(line) for line in said))
+    shown = next((t for spec, t in zip(results.tables, tables, strict=False) if spec.kind == "summary"), None)
+    for first in (*answers, *([shown] if shown else tables[:1])):
+        print()
+        if sys.stdout.isatty():
+            console.print(terminal_table(first))
+            for note in first.notes:
+                print(plain_text(note))
+        else:
+            print(table(first))
     print()
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
@@ -257,7 +270,7 @@ def _dry_run(definition: Definition) -> int:
 
 def _shared(prepared: "PreparedStudy") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.feature_reuse import kept_bytes, size_text, worker_bytes
+    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, worker_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
     counts = [(trial.config, len(prepared.known.lacks(trial, study.seeds))) for trial in plan.trials]
@@ -283,7 +296,8 @@ def _shared(prepared: "PreparedStudy") -> list[str]:
         "best": "the best network alone",
         "none": "no network",
     }
-    return [*lines, f"disk: {kept[keep]}; predictions are kept always"]
+    predictions = sum(count for _, count in runs) * predictions_bytes(data)
+    return [*lines, f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all"]
 
 
 if __name__ == "__main__":

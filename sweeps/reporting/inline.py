@@ -41,6 +41,11 @@ def joined(separator: Inline, parts: Iterable[Inline]) -> Inline:
     return tuple(found)
 
 
+def plain_text(inline: Inline) -> str:
+    """Without its looks, for a terminal."""
+    return "".join(piece.text if isinstance(piece, Span) else " " for piece in pieces(inline))
+
+
 def pieces(inline: Inline) -> list[Span | Break]:
     """The text in order; neighbours of one look are one span, so that a writer sees what stands beside a character."""
     found: list[Span | Break] = []

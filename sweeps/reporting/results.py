@@ -17,6 +17,7 @@ from sweeps.statistics.ranking import rank_key
 if TYPE_CHECKING:
     from sweeps.reporting.details import Details
     from sweeps.reporting.samples import ImageScores
+    from sweeps.reporting.standings import Standings
     from sweeps.statistics.planned import OnImages
 
 PARAMETERS = tuple(TrialConfig.model_fields)
@@ -128,6 +129,11 @@ class Results:
     @cached_property
     def known_images(self) -> dict[str, bool]:
         """Of which scores it is known for all trials, as far as that was asked; see `samples`."""
+        return {}
+
+    @cached_property
+    def known_standings(self) -> "dict[Any, Standings | None]":
+        """How trials stand to the best, as far as that was asked; see `standings`."""
         return {}
 
     @cached_property

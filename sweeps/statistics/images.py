@@ -108,6 +108,52 @@ class Parts:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Components:
+    """The variance of a mean by source, unbiased but for a cut at 0; `Parts` are what intervals are made of."""
+
+    seeds: float
+    images: float
+    together: float
+    """What seeds and images do together, and the rest, which no table can tell apart."""
+
+    @property
+    def total(self) -> float:
+        """Of the mean."""
+        return self.seeds + self.images + self.together
+
+
+def components_of(values_SN: Table, clusters_N: Clusters | None = None) -> Components:
+    """Where the variance of a table's mean comes from.
+
+    Args:
+        values_SN: of two seeds and two clusters at least.
+
+    Source: the estimators of a balanced two-way layout with random effects (Searle, Casella and McCulloch 1992,
+    section 4.3), which are those of restricted maximum likelihood where none is negative.
+    """
+    S = values_SN.shape[0]
+    cells_SG = _cells(values_SN - float(values_SN.mean()), clusters_N)
+    ms_seeds, ms_images, ms_rest, G = _of_cells(cells_SG)
+    scale = S * G
+    return Components(
+        seeds=max(ms_seeds - ms_rest, 0.0) / scale,
+        images=max(ms_images - ms_rest, 0.0) / scale,
+        together=ms_rest / scale,
+    )
+
+
+def _of_cells(cells_SG: Array) -> tuple[float, float, float, int]:
+    """Mean squares of seeds, of clusters and of the rest; and the number of clusters. Cells have the mean 0."""
+    S, G = cells_SG.shape
+    rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
+    ms_seeds = G * float(rows_S @ rows_S) / (S - 1)
+    ms_images = S * float(columns_G @ columns_G) / (G - 1)
+    squares = float(np.einsum("sg,sg->", cells_SG, cells_SG))
+    ms_rest = max(squares - (S - 1) * ms_seeds - (G - 1) * ms_images, 0.0) / ((S - 1) * (G - 1))
+    return ms_seeds, ms_images, ms_rest, G
+
+
 def share_of_rest(num_seeds: int) -> float:
     """How much of `MS_e` is taken off `MS_s`.
 
@@ -138,11 +184,7 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
     num_clusters = own_SG.shape[1]
     columns = num_clusters + len(pseudo)
     cells_SG = np.concatenate([own_SG * (N / num_clusters), extra - mean], axis=1) * (columns / (N + len(pseudo)))
-    rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
-    ms_seeds = columns * float(rows_S @ rows_S) / (S - 1)
-    ms_images = S * float(columns_G @ columns_G) / (columns - 1)
-    squares = float(np.einsum("sg,sg->", cells_SG, cells_SG))
-    ms_rest = max(squares - (S - 1) * ms_seeds - (columns - 1) * ms_images, 0.0) / ((S - 1) * (columns - 1))
+    ms_seeds, ms_images, ms_rest, _ = _of_cells(cells_SG)
     scale = S * columns
     images = ms_images / scale
     return Parts(

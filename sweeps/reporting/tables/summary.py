@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from sweeps.definition.outputs.tables.summary import Options
 from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, roughly, unit
-from sweeps.reporting.results import Results, Trial, comparable, sign
-from sweeps.reporting.samples import chance, knows_images, sample
+from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.samples import chance, knows_images
+from sweeps.reporting.standings import standings
 from sweeps.reporting.table import Column, Table, assemble, interval_column, mean_column, notes, parameters
-from sweeps.statistics.images import against_best_on_images
-from sweeps.statistics.planned import Paired, paired, seeds_needed
-from sweeps.statistics.stats import LEVEL, AgainstBest, against_best
+from sweeps.statistics.stats import LEVEL
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -42,19 +39,16 @@ def _seconds(value: float) -> str:
 
 def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[list[Column], list[str]]:
     """Columns with each trial's distance from the best one, and what a reader must know of them."""
-    whole = comparable(trials, results.metric, metric)
-    if len(whole) < 2:
+    found = standings(results, trials, metric)
+    if found is None:
         return [], []
-    found = _against_best(results, whole, metric)
-    best, num_seeds = whole[found.best], len(whole[0].seeds)
-    cells: dict[int, tuple[str, str]] = {best.number: ("best", "")}
-    leads = sample(results, best, metric)
-    for trial, p in zip(whole, found.p, strict=True):
-        if trial is best:
-            continue
-        told = paired(sample(results, trial, metric), leads)
-        word = p_value(p) if p is not None and found.attainable <= LEVEL else _too_few(told, len(whole))
-        cells[trial.number] = (gap_interval(metric, told), word)
+    num_whole, num_seeds = len(found.others) + 1, len(found.best.seeds)
+    cells: dict[int, tuple[str, str]] = {found.best.number: ("best", "")}
+    for other in found.others:
+        word = p_value(other.p)
+        if other.standing == "too few seeds":
+            word = "too few seeds" + (f" ({roughly(other.seeds_needed)})" if other.seeds_needed else "")
+        cells[other.trial.number] = (gap_interval(metric, other.difference), word)
     name = label(metric)
     shown = [cells.get(trial.number, (MISSING, MISSING)) for trial in trials]
     columns = [
@@ -65,21 +59,21 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
         f"The best has the highest mean {results.metric}."
         if results.higher_is_better
         else f"The best has the lowest mean {results.metric}.",
-        f"Differences to it are in {name.lower()}, paired by seed{unit(metric)}.",
+        f"Differences to it are in {name.lower()}, paired by seed{' and image' * found.on_images}{unit(metric)}.",
     ]
-    left_out = sum(trial.state == "complete" for trial in trials) - len(whole)
+    left_out = sum(trial.state == "complete" for trial in trials) - num_whole
     if left_out:
         about.insert(
-            0, f"Compared are the {len(whole)} trials that have the same {num_seeds} seeds, not {left_out} others."
+            0, f"Compared are the {num_whole} trials that have the same {num_seeds} seeds, not {left_out} others."
         )
-    if knows_images(results, metric) and knows_images(results, results.metric) and num_seeds > 1:
+    if found.on_images:
         about.append(
-            f"p allows for its having been picked from these {len(whole)} trials: other seeds and other images are "
-            "drawn, and each draw picks its own best."
+            f"p allows for its having been picked from these {num_whole} trials: other seeds and other images are "
+            "drawn, and each draw picks its own best; intervals do not."
         )
     elif found.attainable <= LEVEL:
         about.append(
-            f"p allows for its having been picked from these {len(whole)} trials: sign flips of whole seeds, each of "
+            f"p allows for its having been picked from these {num_whole} trials: sign flips of whole seeds, each of "
             "which picks its own best."
         )
     else:
@@ -88,30 +82,3 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
             f"picked is {found.attainable:.3g}; beside it, how many would show a difference of this size and spread."
         )
     return columns, [" ".join(about)]
-
-
-def _against_best(results: Results, whole: Sequence[Trial], metric: str) -> AgainstBest:
-    """Of trials by rank, so that the first is the one that every table calls the best."""
-    signs = sign(results.metric), sign(metric)
-    if len(whole[0].seeds) > 1 and knows_images(results, results.metric) and knows_images(results, metric):
-        choice, score = (
-            [table for trial in whole if (table := results.on_images(trial, name)) is not None]
-            for name in (results.metric, metric)
-        )
-        return against_best_on_images(
-            [signs[0] * table.values_SN for table in choice],
-            [signs[1] * table.values_SN for table in score],
-            choice[0].clusters_N,
-            score[0].clusters_N,
-            best=0,
-        )
-    choice_TS = np.array([trial.scores(results.metric) for trial in whole])
-    score_TS = np.array([trial.scores(metric) for trial in whole])
-    return against_best(signs[0] * choice_TS, signs[1] * score_TS, best=0)
-
-
-def _too_few(told: Paired, num_trials: int) -> str:
-    """Of seeds alone, whose signs are flipped: no p-value is below 2^(1-n)."""
-    least = next(n for n in range(2, 100) if 2.0 ** (1 - n) <= LEVEL)
-    needed = seeds_needed(told.values_S, LEVEL / max(1, num_trials - 1), least=least) if told.n > 1 else None
-    return "too few seeds" + (f" ({roughly(needed)})" if needed else "")

@@ -1,0 +1,117 @@
+"""The answer of a study in words, never stronger than the tests of the tables below it."""
+
+from collections.abc import Sequence
+
+from sweeps.reporting.cells import count, gap_interval, interval, label, score, unit, what_would_show
+from sweeps.reporting.chart import title_of
+from sweeps.reporting.inline import Inline, bold
+from sweeps.reporting.results import Results, Trial, ranking
+from sweeps.reporting.samples import advice, knows_images, sample, summary
+from sweeps.reporting.standings import Other, Standings, standings
+
+MOST_NAMED = 5
+"""Trials that are named; of more their number is told."""
+
+
+def verdict(results: Results) -> list[Inline]:
+    """Sentences, each a line; none where there is no complete trial."""
+    ranked = ranking(results)
+    if not ranked:
+        return []
+    best, metric = ranked[0], results.headline
+    lines: list[Inline] = [_best(results, best, metric)]
+    if best.mean(metric) is not None:
+        lines += _commonest(results, best, metric)
+    found = standings(results, results.trials, metric) if best.mean(metric) is not None else None
+    if found is not None and found.best is best:
+        lines += _others(results, found)
+        lines += _first(results, found)
+    if best.mean(metric) is not None:
+        lines += advice(sample(results, best, metric))
+    left_out = [trial for trial in results.trials if trial not in ranked]
+    if left_out:
+        states = ", ".join(dict.fromkeys(t.state if t.state != "complete" else "other seeds" for t in left_out))
+        lines.append(f"Without a comparison: {count(len(left_out), 'trial')} ({states}).")
+    return lines
+
+
+def _best(results: Results, trial: Trial, metric: str) -> Inline:
+    if trial.mean(metric) is None:
+        metric = results.metric
+    told = summary(results, trial, metric)
+    where = metric.partition("/")[0]
+    text: list[Inline] = ["Best by ", results.metric, ": ", bold(title_of(results, trial))]
+    text.append(f", {label(metric).lower()} {score(metric, told.mean)}")
+    if told.low is None or told.high is None:
+        text.append(" (one seed, so nothing is known of chance)." if told.n == 1 else ".")
+        return tuple(text)
+    ends = interval(metric, told).replace("–", " to ")
+    text.append(
+        f" ({ends} on new images)."
+        if knows_images(results, metric)
+        else f" ({ends} with other seeds, on these {where} images)."
+    )
+    return tuple(text)
+
+
+def _commonest(results: Results, trial: Trial, metric: str) -> list[Inline]:
+    """Where the best is not shown to be better than a rule without any network."""
+    split, _, name = metric.partition("/")
+    counts = results.about.data.counts.get(split) if results.about else None
+    if name != "accuracy" or not counts:
+        return []
+    label, most = max(counts.items(), key=lambda item: item[1])
+    share = most / sum(counts.values())
+    told = summary(results, trial, metric)
+    if (told.low if told.low is not None else told.mean) > share:
+        return []
+    return [
+        f"That is not shown to be better than naming the commonest class, {label}, every time: {score(metric, share)}."
+    ]
+
+
+def _others(results: Results, found: Standings) -> list[Inline]:
+    alike = [other for other in found.others if other.standing != "worse"]
+    worse = [other for other in found.others if other.standing == "worse"]
+    lines: list[Inline] = []
+    if alike and found.others[0].standing == "too few seeds":
+        lines.append(
+            f"{count(len(alike), 'other')} cannot be told from it with so few seeds, whatever they scored."
+            if len(alike) > 1
+            else "The other one cannot be told from it with so few seeds, whatever it scored."
+        )
+    elif alike:
+        cheap = sorted(alike, key=lambda other: (other.trial.mean("wall_s") is None, other.trial.mean("wall_s") or 0.0))
+        timed = all(other.trial.mean("wall_s") is not None for other in cheap)
+        named = "; ".join(title_of(results, other.trial) for other in cheap[:MOST_NAMED])
+        more = f"; and {len(cheap) - MOST_NAMED} more" if len(cheap) > MOST_NAMED else ""
+        order = ", cheapest first" if timed and len(cheap) > 1 else ""
+        lines.append(f"Not distinguishable from it: {count(len(alike), 'other')}{order}: {named}{more}.")
+    else:
+        lines.append("All others are worse.")
+    if worse and alike:
+        lines.append(f"Worse than it: {count(len(worse), 'other')}.")
+    second = found.others[0]
+    if second.standing == "not distinguishable":
+        enough = what_would_show(second.difference.needed(len(found.others)), found.metric)
+        lines.append(
+            f"To separate the first two by {found.metric.partition('/')[0]}: {enough}, were the difference as large as "
+            "it looks."
+            if enough
+            else "No number of seeds or images in sight would separate the first two."
+        )
+    return lines
+
+
+def _first(results: Results, found: Standings) -> list[Inline]:
+    """Whether the search was worth it: its first trial is often what one would have taken without."""
+    first = results.trials[0]
+    other: Sequence[Other] = [other for other in found.others if other.trial is first]
+    if len(found.others) < 2 or not other:
+        return []
+    told = other[0]
+    name = title_of(results, first)
+    size = f"{gap_interval(found.metric, told.difference)}{unit(found.metric)}"
+    if told.standing == "worse":
+        return [f"The first trial ({name}) is worse than the best: {size}."]
+    return [f"The first trial ({name}) is not shown to be worse than the best: {size}."]
