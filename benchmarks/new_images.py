@@ -24,8 +24,8 @@ from sweeps.statistics.images import difference, interval, parts_of
 from sweeps.statistics.stats import summarise
 
 SOURCE = Path("/usr/share/openclipart/png")
-KINDS = ["computer", "shapes", "signs_and_symbols", "recreation", "people", "transportation", "food", "animals"]
-LEARNT = ["buildings", "plants", "tools", "office", "geography"]
+KINDS = ["animals", "food", "geography", "people", "recreation", "signs_and_symbols", "special", "transportation"]
+LEARNT = ["buildings", "computer", "office", "plants", "tools"]
 ALL_SEEDS = 30
 DRAWS = 200
 SEEDS = (3, 5, 10)
