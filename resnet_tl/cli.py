@@ -42,6 +42,9 @@ def entry(main: Callable[[], int]) -> None:
         where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         print(f"error: a file could not be read or written: {without_secrets(where)}", file=sys.stderr)
         status = 2
+    except MemoryError as error:
+        print(f"error: this takes more memory than there is{f': {error}' if str(error) else ''}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

@@ -163,11 +163,6 @@ class TrialConfig(Options):
             raise ValueError(str(error).removeprefix("`freeze` ").split(", but got")[0]) from None
         return value
 
-    @field_validator("patience", mode="before")
-    @classmethod
-    def _patience(cls, value: Any) -> Any:
-        return None if value == "off" else value
-
     @field_validator("augment", mode="before")
     @classmethod
     def _augment(cls, value: Any) -> Any:

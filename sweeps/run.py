@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from resnet_tl.address import word_without_secrets
+from resnet_tl.address import without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError, WeightsError
@@ -77,7 +77,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _rehearse(definition)
     if definition.run.dry_run:
         return _dry_run(definition)
-    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word_without_secrets(word))}" for word in words)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(without_secrets(word))}" for word in words)
     return _run(definition, command)
 
 

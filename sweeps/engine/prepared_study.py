@@ -344,6 +344,13 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
         check_together(trial, definition.data, len(prepared.data.classes))
         for metric in (definition.study.metric, trial.monitor):
             check_scored(metric, prepared.data.num_classes_in("val"))
+        if trial.weights in definition.pretrain:
+            stage = prepared.stage(trial)
+            try:
+                check_together(stage.trial, definition.pretrain[stage.name].data, len(stage.data.classes))
+                check_scored(stage.trial.monitor, stage.data.num_classes_in("val"))
+            except ConfigError as error:
+                raise ConfigError(*(f"`pretrain.{stage.name}`: {problem}" for problem in error.problems)) from None
     reason = None
     try:
         prepared.plan = plan(definition, prepared.known, prepared.name_of)

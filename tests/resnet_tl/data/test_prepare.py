@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data.decode import BadImage, Decoded, Rules, decode_file
 from resnet_tl.data.prepare import prepare, verify
 from resnet_tl.errors import DataError
 from tests.conftest import write_images
@@ -608,3 +609,22 @@ def test_truncated_jpegs_are_used_on_request_as_far_as_they_go(tmp_path: Path, p
     assert pixels_CHW[:, :16].std() > 40
     if not progressive:
         assert pixels_CHW[:, -4:, 32:].std() < 1
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_when_its_rights_have_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = config(folder, skip_bad=True)
+    closed = folder / "bars" / "00.png"
+
+    def refused(path: Path, rules: Rules) -> Decoded:
+        if path == closed:
+            raise BadImage("cannot be decoded: Permission denied")
+        return decode_file(path, rules)
+
+    # root may read everything, so that rights alone would show nothing
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_tl.data.sources.image_folder.decode_file", refused)
+        patch.setattr("os.access", lambda path, mode: Path(path) != closed)
+        assert list(prepare(asked, tmp_path / "cache").skipped) == [str(closed)]
+    assert prepare(asked, tmp_path / "cache").skipped == {}
