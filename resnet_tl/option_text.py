@@ -270,6 +270,12 @@ def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
     return any(isinstance(t, type) and issubclass(t, BaseModel) and parts[1] in t.model_fields for t in inside)
 
 
+def in_quotes(text: str) -> str:
+    """What to do about quotes that a shell did not take away, as a further sentence; empty where there are none."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`"
+    return f" The quotes {text[0]} at both ends belong to the value as it is given: leave them out." if quoted else ""
+
+
 def expand(text: str, option: str) -> Path:
     """A path as the user wrote it, `~` resolved.
 

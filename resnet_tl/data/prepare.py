@@ -38,10 +38,11 @@ from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
+from resnet_tl.option_text import expand
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 4
+SEEN_FORMAT = 5
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -295,7 +296,15 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     clusters_learnt = {cluster for cluster, split in zip(clusters, splits, strict=True) if split == "train"}
     is_leaked = [h in learnt and split != "train" for h, split in zip(hashes, splits, strict=True)]
     has_copy_learnt = [c in clusters_learnt and split != "train" for c, split in zip(clusters, splits, strict=True)]
-    notes += _near_told(near, labels, num_leaked=sum(has_copy_learnt) - sum(is_leaked), num_crowded=num_crowded)
+    notes += _near_told(
+        near,
+        labels,
+        splits,
+        _known_as([source.names[index] for index in kept], config),
+        num_leaked=sum(has_copy_learnt) - sum(is_leaked),
+        num_crowded=num_crowded,
+        is_cut=not {"val", "test"} <= {source.given[index] for index in kept},
+    )
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
     shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
@@ -337,18 +346,46 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     return facts, came
 
 
-def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, num_crowded: int) -> list[str]:
-    """Sentences about near copies."""
+def _near_told(
+    near: Sequence[Pair],
+    labels: Sequence[int],
+    splits: Sequence[str],
+    names: Sequence[str],
+    *,
+    num_leaked: int,
+    num_crowded: int,
+    is_cut: bool,
+) -> list[str]:
+    """Sentences about near copies.
+
+    Args:
+        names: of the images, as a reader knows them.
+        num_leaked: images of val and test with a copy in train that is not exact.
+        num_crowded: images that look too much alike to be told from copies.
+        is_cut: whether a split was cut, and not all are the data's own.
+    """
     said = []
     if num_crowded:
+        where = "kept on one side of the splits that were cut" if is_cut else "counted as copies"
         said.append(
             f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
-            "camera?), so they are not kept on one side where splits are cut; data.group_key can do that."
+            f"camera?), so they were not {where}; data.group_key can say which belong together."
         )
     if near:
+        across = [pair for pair in near if splits[pair[0]] != splits[pair[1]]]
+        pairs = [*across, *(pair for pair in near if pair not in across)][:MOST_PAIRS]
+        named = "; ".join(f"{names[one]} and {names[other]}" for one, other in pairs)
+        copies = len({image for pair in near for image in pair})
+        if across:
+            torn = len({image for pair in across for image in pair})
+            kept = f"{torn} of them have one in another split, since the data's own splits put them there."
+        elif is_cut:
+            kept = "Each was kept in one split with its copies."
+        else:
+            kept = "The data's own splits have each in one split with its copies."
         said.append(
-            f"{len({image for pair in near for image in pair})} images are near copies of others (resized, "
-            "recompressed, mirrored or turned), which stand on one side where splits are cut."
+            f"{copies} images are near copies of others (resized, recompressed, mirrored or turned), such as {named}. "
+            f"{kept}"
         )
     torn = len({image for pair in near if labels[pair[0]] != labels[pair[1]] for image in pair})
     if torn:
@@ -356,6 +393,16 @@ def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, 
     if num_leaked:
         said.append(f"{num_leaked} images of val and test are near copies of images of train.")
     return said
+
+
+MOST_PAIRS = 3
+"""Near copies that are named."""
+
+
+def _known_as(names: Sequence[str], config: DataConfig) -> list[str]:
+    """Names of images as a reader knows them: without the folder that the user named himself."""
+    root = "" if config.root is None else f"{expand(config.root, 'data.root')}{os.sep}"
+    return [name.removeprefix(root) for name in names]
 
 
 def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:
