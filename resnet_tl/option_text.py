@@ -240,7 +240,7 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             name = ".".join([where, *own]) if where else ".".join(own)
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
             if message.startswith("`"):  # a sentence of ours, complete
-                found.setdefault(message, f"{message}.".replace("..", "."))
+                found.setdefault(message, message if message.endswith((".", "?", "!", ":")) else f"{message}.")
                 continue
             if kind in ("tuple_type", "list_type"):
                 message = "must be a list such as [0, 1, 2]"

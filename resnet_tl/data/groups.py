@@ -103,9 +103,9 @@ def groups_of(
         raise DataError(
             f"`data.group_key` {key.pattern.pattern} must be found in every path below its class folder, but is "
             f"not in {len(without)} of {len(paths)}. If some of these show the same patient or "
-            f"object{_such_as('perhaps', alike)}, widen the expression (`one|other`) until it names them. If none do, data.group_missing=own makes "
-            f"each of them a group of its own; with it, pictures of one patient may stand on both sides of a split."
-            f"\n{shown(without)}"
+            f"object{_such_as('perhaps', alike)}, widen the expression (`one|other`) until it names them. If none do, "
+            "data.group_missing=own makes each of them a group of its own; with it, pictures of one patient may stand "
+            f"on both sides of a split.\n{shown(without)}"
         )
     # a path cannot be equal to a part of another that a pattern finds, unless it holds no folder
     names = [f"{path} (alone)" if group is None else group for path, group in zip(paths, found, strict=True)]
@@ -154,8 +154,8 @@ def groups_told(groups: Groups, class_names: Sequence[str]) -> list[str]:
         )
     if groups.alike:
         said.append(
-            f"Some of these look as if they showed one object{_such_as('such as', groups.alike)}, and may stand on both sides of "
-            "a split: if they do show one, widen data.group_key until it names it."
+            f"Some of these look as if they showed one object{_such_as('such as', groups.alike)}, and may "
+            "stand on both sides of a split: if they do show one, widen data.group_key until it names it."
         )
     classes_of: dict[str, set[str]] = {}
     for group, name in zip(groups.names, class_names, strict=True):
