@@ -45,9 +45,15 @@ def home(tmp_path: Path) -> Path:
 def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> None:
     told = run("sweeps.run", "study=small.yaml", "run.dry_run=true")
     assert "then the best 2 run again on 3 fresh seeds (1000 to 1002)" in told.stdout
+    assert "disk: one network for each of 6 seed runs and 6 on fresh seeds to do, about" in told.stdout
+    assert "6 seed runs and 6 on fresh seeds in all, 0 done, 12 to do" in told.stdout
+    stage = "pretrain pre (resnet18) on image_folder: 24 train images of 3 classes, 1 epoch"
+    assert f"{stage}; to be trained first" in told.stdout
     done = run("sweeps.run", "study=small.yaml")
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "[12/12]" in done.stdout
+    assert [f"[{number}/12]" in done.stdout for number in range(1, 13)] == [True] * 12
+    assert "/6]" not in done.stdout
+    (score,) = re.findall(r"pretrain pre: val/accuracy (0\.\d{4})\n", done.stdout)
     frame = pd.read_csv(home / "reports" / "small.csv")
     search, fresh = frame[frame["study"] == "small"], frame[frame["study"] == "small/confirm"]
     assert sorted(search["seed"].unique()) == [0, 1]
@@ -70,6 +76,13 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
         *(f"small.{kind}.svg" for kind in ("curves", "seeds", "cost", "confusion", "reliability")),
     }  # fmt: skip
 
+    assert "3 trials (grid) × 2 seeds; 6 of 6 seed runs and 6 of 6 on fresh seeds done." in report
+    assert "`pre` pretrained on image_folder (24 training images; optimizer sgd, " in report
+    assert f"; val/accuracy {score})" in report
+    told = run("sweeps.run", "study=small.yaml", "run.dry_run=true")
+    assert f"{stage}; trained already: val/accuracy {score}" in told.stdout
+    assert "6 seed runs and 6 on fresh seeds in all, 12 done, 0 to do" in told.stdout
+
     # the pictures are on MLflow, on one run
     tags = sqlite3.connect(home / "mlruns" / "mlflow.db")
     (run_id,) = tags.execute("select run_uuid from tags where key = 'kind' and value = 'report'").fetchone()
@@ -77,7 +90,7 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
 
     # again: nothing is left to do, and the same report comes from the CSV alone
     again = run("sweeps.run", "study=small.yaml")
-    assert "nothing was trained" in again.stdout
+    assert "6 of 6 seed runs and 6 of 6 on fresh seeds are done; nothing was trained" in again.stdout
     assert (home / "reports" / "small.md").read_text() == report
     (home / "elsewhere" / "reports").mkdir(parents=True)
     for name in ("small.csv", "small.about.json"):
