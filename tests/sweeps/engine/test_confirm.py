@@ -72,7 +72,7 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     for part in ("## Answers", "## Confirmation", "## Results", "## Pictures", "(small.curves.svg)"):
         assert part in report
     assert {p.name for p in (home / "reports").iterdir()} == {
-        "small.md", "small.csv", "small.about.json",
+        "small.md", "small.csv", "small.about.json", "small.images.safetensors",
         *(f"small.{kind}.svg" for kind in ("curves", "seeds", "cost", "confusion", "reliability")),
     }  # fmt: skip
 
