@@ -85,6 +85,11 @@ def integer_options() -> tuple[str, ...]:
     return tuple(name for name, field in TrialConfig.model_fields.items() if int in _kinds(field.annotation)[0])
 
 
+def float_options() -> tuple[str, ...]:
+    """Options of a trial that are any numbers."""
+    return tuple(name for name, field in TrialConfig.model_fields.items() if float in _kinds(field.annotation)[0])
+
+
 class TrialConfig(Options):
     """One point of a search space: everything about a fine-tuning run but its seed and its images."""
 

@@ -184,6 +184,8 @@ class StudyRecord:
     """`run.out`, relative to where the command was given."""
     coinciding: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ()
     """Points of the space that mean the same network as another one: what was left out, and what was run for it."""
+    hardware: tuple[str, ...] = ()
+    """What it ran on: a sentence for each machine."""
     invalid: Mapping[int, int] = field(default_factory=dict)
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
 

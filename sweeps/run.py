@@ -98,9 +98,10 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.reporting.inline import plain_text
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
-    from sweeps.reporting.report import own_tables
+    from sweeps.reporting.report import own_blocks
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
+    from sweeps.reporting.terminal import terminal_table
     from sweeps.reporting.verdict import verdict
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
@@ -119,16 +120,24 @@ def _run(definition: Definition, command: str) -> int:
         if why:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
-        print(f"{name}: {outcome.told()} are done; nothing was trained.")
-    tables = [block for block in own_tables(results) if isinstance(block, Table)]
+        searched, fresh = outcome.done - outcome.fresh_done, outcome.fresh_done
+        print(f"{name}: all {_seed_runs(searched, fresh)} are done; nothing was trained.")
+    tables = [block for block in own_blocks(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
     said = verdict(results)
     ledger.close()
     if said:
         print("\n" + "\n".join(plain_text(line) for line in said))
-    for first in (*answers, *tables[:1]):
-        print("\n" + table(first))
+    shown = next((t for spec, t in zip(results.tables, tables, strict=False) if spec.kind == "summary"), None)
+    for first in (*answers, *([shown] if shown else tables[:1])):
+        print()
+        if sys.stdout.isatty():
+            console.print(terminal_table(first))
+            for note in first.notes:
+                print(plain_text(note))
+        else:
+            print(table(first))
     print()
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")

@@ -64,21 +64,17 @@ def compose(words: Sequence[str]) -> Definition:
     keys = {key for key, _ in parsed} | set(literal)
     if study_word is None and (data_word or {"data.root", "data.source"} & keys):
         problems.append(f"`study=` must be given with data of your own; {DEFAULT_STUDY} is about its own images.")
-    notes: list[str] = []
+    sweep: wandb_sweep.Translated | None = None
     lacks: dict[str, str] = {}
     try:
         path = _study_file(study_word if study_word is not None else DEFAULT_STUDY)
         raw = load_yaml_file(path)
         if wandb_sweep.is_wandb_sweep(raw):
             sweep = wandb_sweep.translate(raw, path)
-            notes.append(sweep.note(path.name))
-            lacks = wandb_sweep.lacking(sweep, keys | ({"data.source"} if data_word else set()))
             raw = sweep.raw
         _refuse_interpolation(raw, "")
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
-    if lacks:
-        problems += [*notes, wandb_sweep.missing(lacks)]
     try:
         _require_mappings(raw)
         if "study.space" in keys:
@@ -93,6 +89,9 @@ def compose(words: Sequence[str]) -> Definition:
             group, name = key.split(".")
             raw[group][name] = value
         _pin(raw, keys)
+        if sweep is not None:
+            lacks = wandb_sweep.lacking(sweep, raw)
+            problems += [sweep.note(path.name), wandb_sweep.missing(lacks)] if lacks else []
         narrowed = any(key.startswith(("study.space", "study.method", "trial.")) for key in keys)
         definition = build(raw, narrowed=narrowed)
     except ConfigError as error:
@@ -105,7 +104,7 @@ def compose(words: Sequence[str]) -> Definition:
         raise ConfigError(*every[:MOST_PROBLEMS], *more) from None
     if problems:
         raise ConfigError(*problems)
-    return replace(definition, notes=tuple(notes))
+    return replace(definition, notes=() if sweep is None else (sweep.note(path.name),))
 
 
 def _require_mappings(raw: dict[str, Any]) -> None:
@@ -283,7 +282,7 @@ def _pin(raw: dict[str, Any], keys: set[str]) -> None:
         return
     for key in keys:
         group, _, name = key.partition(".")
-        if group != "trial" or "study.space" in keys:
+        if group != "trial" or "study.space" in keys or name not in raw["trial"]:  # `~trial.x` gives nothing
             continue
         for content in space.values():
             for alternative in content if isinstance(content, list) else [content]:

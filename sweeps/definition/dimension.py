@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -65,7 +65,8 @@ class Dimension:
             whole = range(math.ceil(self.low), math.floor(self.high) + 1)
             return whole if len(whole) > MOST_HELD else tuple(whole)
         if self.multiple:
-            first, last = math.ceil(self.low / self.multiple - 1e-9), math.floor(self.high / self.multiple + 1e-9)
+            first = max(1, math.ceil(self.low / self.multiple - 1e-9))  # zero has no logarithm
+            last = math.floor(self.high / self.multiple + 1e-9)
             return _steps(first * self.multiple, self.multiple, last - first + 1)
         if self.step:
             return _steps(self.low, self.step, math.floor((self.high - self.low) / self.step + 1e-9) + 1)
@@ -81,13 +82,23 @@ class Dimension:
 
     def contains(self, value: Any) -> bool:
         """Whether a value could have come from here."""
+        if self.choices is not None:
+            return _among(value, self.choices)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
         listed = self.enumerate()
-        if isinstance(listed, range):
-            whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-            return whole and int(value) in listed
-        if listed is not None:
-            return _among(value, listed)
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        if listed is None:
+            return self.low <= value <= self.high
+        place = bisect_left(listed, value)
+        return place < len(listed) and bool(listed[place] == value)
+
+    def closest(self, value: float) -> Any:
+        """The value of a range that is next to a number; of two that are equally near the lower one."""
+        listed = self.enumerate()
+        if listed is None:
+            return value
+        place = bisect_left(listed, value)
+        return min(listed[max(0, place - 1) : place + 1], key=lambda known: abs(known - value))
 
 
 @lru_cache(maxsize=256)  # asked for with every proposal
@@ -255,24 +266,18 @@ def _logarithmic(distribution: str, low: float, high: float, where: str) -> tupl
         if low <= 0:
             raise ConfigError(f"{where}: `min` must be above 0 for {distribution}, but got {low}.")
         return low, high
-    if distribution.startswith("inv_"):
-        low, high = -high, -low
     if not (low >= -700 and high <= 700):
         raise ConfigError(
             f"{where}: `min` and `max` of {distribution} are exponents of e, from -700 to 700, but got "
-            f"{_shown(low, high)}; {distribution}_values takes the values themselves."
+            f"{low:g} to {high:g}; {distribution}_values takes the values themselves."
         )
+    least, largest = (-high, -low) if distribution.startswith("inv_") else (low, high)
     if low > 0 and high <= 1:
         raise ConfigError(
-            f"{where}: `min` and `max` of {distribution} are exponents of e, so {_shown(low, high)} means "
-            f"{math.exp(low):.4g} to {math.exp(high):.4g}; {distribution}_values takes the values themselves."
+            f"{where}: `min` and `max` of {distribution} are exponents of e, so {low:g} to {high:g} means "
+            f"{math.exp(least):.4g} to {math.exp(largest):.4g}; {distribution}_values takes the values themselves."
         )
-    return math.exp(low), math.exp(high)
-
-
-def _shown(low: float, high: float) -> str:
-    """Both ends of a range as a message shows them."""
-    return f"{low:g} to {high:g}"
+    return math.exp(least), math.exp(largest)
 
 
 def _logarithmic_range(
@@ -290,23 +295,39 @@ def _logarithmic_range(
     listed = found.enumerate()
     if not listed:
         raise ConfigError(f"{where} must hold a multiple of {multiple:g}, but there is none from {low:g} to {high:g}.")
-    return found if len(listed) > 1 else Dimension(choices=tuple(listed), **common)
+    if len(listed) == 1:
+        return Dimension(choices=tuple(listed), **common)
+    # a multiple that stands on an end may lie beyond it by a rounding, and Optuna takes nothing that is outside
+    return replace(found, low=min(low, listed[0]), high=max(high, listed[-1]))
 
 
 def _bounded(written: Mapping[str, Any]) -> str:
     """What to write in place of a distribution without bounds: the one that covers about the same values."""
     kind = str(written["distribution"])
-    low, high = written.get("min"), written.get("max")
-    if not (_is_number(low) and _is_number(high)):
-        low, high = 0.0, 1.0  # of beta
-        if "normal" in kind:
-            mu, sigma = (
-                written[key] if _is_number(written.get(key)) else default for key, default in (("mu", 0), ("sigma", 1))
-            )
-            low, high = mu - 2 * sigma, mu + 2 * sigma
-            if "log" in kind:
-                low, high = math.exp(max(low, -700.0)), math.exp(min(high, 700.0))
-    q = f", q: {written['q']:g}" if kind.startswith("q_") and _is_number(written.get("q")) else ""
     other = UNBOUNDED[kind]
+    low, high = _most_of(kind, written)
+    q = ""
+    if kind.startswith("q_"):
+        reach = high if "log" in kind else high - low
+        steps = [step for step in (written.get("q", 1), (high - low) / 10) if _is_number(step)]
+        fitting = [step for step in steps if reach / MOST_STEPS < step <= high - low]
+        # of a range that is narrow for where it lies, steps make no difference
+        q, other = (f", q: {fitting[0]:g}", other) if fitting else ("", other.removeprefix("q_"))
+    digits = 4 if f"{low:.4g}" != f"{high:.4g}" else 17
     covers = ", which holds 95% of its values" if "normal" in kind else ""
-    return f"use {other}, such as {{distribution: {other}, min: {low:.4g}, max: {high:.4g}{q}}}{covers}"
+    return f"use {other}, such as {{distribution: {other}, min: {low:.{digits}g}, max: {high:.{digits}g}{q}}}{covers}"
+
+
+def _most_of(kind: str, written: Mapping[str, Any]) -> tuple[float, float]:
+    """Where most values of a distribution without bounds lie; of its standard form where what is written says none."""
+    given = [float(written[key]) for key in ("min", "max") if _is_number(written.get(key))]
+    if len(given) == 2 and given[0] < given[1] and (given[0] > 0 or "log" not in kind):
+        return given[0], given[1]
+    if "normal" not in kind:
+        return 0.0, 1.0
+    most = 300.0 if "log" in kind else float(LARGEST)
+    mu, sigma = (written.get(key, default) for key, default in (("mu", 0.0), ("sigma", 1.0)))
+    if not (_is_number(mu) and _is_number(sigma) and abs(mu) <= most and 0 < sigma <= most):
+        mu, sigma = 0.0, 1.0
+    low, high = mu - 2 * sigma, mu + 2 * sigma
+    return (math.exp(max(low, -most)), math.exp(min(high, most))) if "log" in kind else (low, high)

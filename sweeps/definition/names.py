@@ -49,7 +49,7 @@ _ALIKE = {
     "data.val_fraction": "val_split validation_split val_size valid_pct val_ratio val_pct valid_size",
     "data.test_fraction": "test_split test_size test_ratio",
     "data.split_seed": "split_random_state",
-    "study.seeds": "seed seeds random_seed random_state manual_seed rng_seed torch_seed seed_value num_seeds",
+    "study.seeds": "seed seeds random_seed random_state manual_seed rng_seed torch_seed seed_value",
     "run.workers": "num_workers n_workers workers n_jobs num_jobs",
     "run.device": "device gpu gpus accelerator",
 }
@@ -64,6 +64,10 @@ ABSENT = {
     "eps": "Adam and AdamW have the epsilon of torch here; leave it out.",
     "warmup_steps": "warmup is counted in epochs here: did you mean `warmup_epochs`?",
     "gamma": "the step schedule divides by ten here; leave it out.",
+    **dict.fromkeys(
+        ("num_seeds", "n_seeds", "seed_count", "number_of_seeds"),
+        "a study has a list of seeds and not their number: did you mean `study.seeds`, such as study.seeds=[0,1,2]?",
+    ),
     "num_classes": "the classes are those of the images; leave it out.",
 }
 """What other programs have and this one has not, with what to do."""

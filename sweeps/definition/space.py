@@ -173,27 +173,44 @@ class Space:
 
     def probes(self) -> list[Params]:
         """Points that show every value and both ends of every range; for small spaces, all points."""
-
-        def values(dimension: Dimension) -> Sequence[Any]:
-            listed = dimension.enumerate()
-            if listed is None:
-                return dimension.low, dimension.high
-            if dimension.choices is None and len(listed) > LONG_RANGE:
-                return listed[0], listed[len(listed) // 2], listed[-1]
-            return listed
-
-        points = self._walk(0, {}, self._known(), values)
+        points = self._walk(0, {}, self._known(), _shown)
         few = list(itertools.islice(points, MOST_PROBES + 1))
         if len(few) <= MOST_PROBES:
             return few
-        # one value at a time, the others at their first
-        first = next(self._walk(0, {}, self._known(), lambda d: values(d)[:1]))
-        chosen = [first]
+        # one value at a time, the others at their first, or where the one exists
+        chosen = [next(self._walk(0, {}, self._known(), lambda d: _shown(d)[:1]))]
         for target in self.dimensions:
-            for value in values(target):
-                pick = lambda d, t=target, v=value: (v,) if d is t else values(d)[:1]  # noqa: E731
+            around = self._where_exists(target)
+            if around is None:
+                continue
+            held = {dimension.label: (value,) for dimension, value in self.active(around)}
+            for value in _shown(target):
+                pick = lambda d, h=held | {target.label: (value,)}: h.get(d.label, _shown(d)[:1])  # noqa: E731
                 chosen += list(self._walk(0, {}, self._known(), pick))
         return chosen
+
+    def _where_exists(self, target: Dimension) -> Params | None:
+        """A point at which one alternative of a parameter exists: its own condition holds, and no earlier one's."""
+        asked = {target.name}
+        while more := {other for d in self.dimensions if d.name in asked for other in d.when} - asked:
+            asked |= more
+        conditions = [dimension.when for dimension in self.dimensions if dimension.name in asked]
+
+        def values(dimension: Dimension) -> Sequence[Any]:
+            shown = _shown(dimension)
+            if dimension.name not in asked or dimension.name == target.name:
+                return shown[:1]
+            spoken = [v for when in conditions for v in when.get(dimension.name, ()) if dimension.contains(v)]
+            # values that no condition speaks of are alike
+            others = [v for v in shown if not any(same_value(v, other) for other in spoken)]
+            found: list[Any] = []
+            for value in (*shown[:1], *spoken, *others[:1]):
+                if not any(same_value(value, other) for other in found):
+                    found.append(value)
+            return found
+
+        points = itertools.islice(self._walk(0, {}, self._known(), values), MOST_PROBES)
+        return next((point for point in points if any(d is target for d, _ in self.active(point))), None)
 
     def draws(self, count: int) -> Iterator[Params]:
         """Points as a sampler that has heard of nothing would propose them; the same ones each time."""
@@ -241,14 +258,25 @@ class Space:
         return params
 
 
+def _shown(dimension: Dimension) -> Sequence[Any]:
+    """The values of a dimension, or the ends of a range; of a long one its middle too."""
+    listed = dimension.enumerate()
+    if listed is None:
+        return dimension.low, dimension.high
+    if dimension.choices is None and len(listed) > LONG_RANGE:
+        return listed[0], listed[len(listed) // 2], listed[-1]
+    return listed
+
+
 def _in_order(dimensions: list[Dimension]) -> tuple[Dimension, ...]:
-    """Conditions after what they speak of; otherwise as written."""
+    """Conditions after what they speak of, alternatives of one parameter one after the other; otherwise as written."""
     searched = {dimension.name for dimension in dimensions}
     ordered: list[Dimension] = []
     waiting = list(dimensions)
     while waiting:
         open_names = {dimension.name for dimension in waiting}
-        ready = next((d for d in waiting if not (set(d.when) & searched & open_names)), None)
+        first = {d.name: d for d in reversed(waiting)}  # of overlapping alternatives the first one holds
+        ready = next((d for d in waiting if first[d.name] is d and not (set(d.when) & searched & open_names)), None)
         if ready is None:
             names = ", ".join(sorted(open_names))
             raise ConfigError(f"`study.space`: the conditions of {names} speak of each other in a circle.")

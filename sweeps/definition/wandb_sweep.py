@@ -9,12 +9,11 @@ run_cap: 20
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.architecture import BACKBONES
 from resnet_tl.config import DataConfig, TrialConfig, integer_options
 from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import HEADS, options_of
@@ -22,6 +21,8 @@ from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
 from resnet_tl.option_text import brief, few, nearest
 from sweeps.definition.dimension import parse_dimension
 from sweeps.definition.names import ABSENT, last_part, meant, plain
+from sweeps.definition.wandb_metric import meant_metric
+from sweeps.definition.wandb_values import WORDS, counted_layers, is_number
 
 GROUPS = ("study", "trial", "data", "run", "pretrain")
 """Ours, which may stand in the same file and win."""
@@ -41,7 +42,8 @@ REQUIRED = tuple(
 )
 """What a study cannot do without."""
 EXAMPLES = {
-    "study.seeds": "[0,1,2]", "study.trials": "20", "study.metric": "val/accuracy", "trial.backbone": "resnet18",
+    "study.method": "grid", "study.seeds": "[0,1,2]", "study.trials": "20", "study.metric": "val/accuracy",
+    "trial.backbone": "resnet18",
     "trial.optimizer": "sgd", "trial.lr": "1e-3", "trial.epochs": "10", "trial.batch_size": "32",
     "data.source": "image_folder data.root=FOLDER", "data.size": "224", "trial.head": "mlp",
 }  # fmt: skip
@@ -62,6 +64,7 @@ class Translated:
     dropped: list[str] = field(default_factory=list)
     needs: dict[str, str] = field(default_factory=dict)
     """Options that only the user can decide, with why the file does not decide them."""
+    run_cap: Any = None
 
     def note(self, name: str) -> str:
         """How the file was read, in one paragraph."""
@@ -93,16 +96,21 @@ def translate(raw: Mapping[str, Any], path: Path) -> Translated:
         for key in (*GROUPS, "parameters")
         if raw.get(key) is not None and not isinstance(raw[key], dict)
     ]
+    space = raw["study"].get("space") if isinstance(raw.get("study"), dict) else None
+    if space is not None and not isinstance(space, dict):
+        problems.append(f"{path.name}: `study.space` must map parameters to values, but got {brief(space)}.")
     if problems:
         raise ConfigError(*problems)
-    found = Translated(raw={key: dict(raw.get(key) or {}) for key in GROUPS if key in raw or key in GROUPS[:3]})
+    groups = {key: dict(raw.get(key) or {}) for key in GROUPS if key in raw or key in GROUPS[:3]}
+    found = Translated(raw=groups, run_cap=raw.get("run_cap"))
     own = {f"{group}.{name}" for group in GROUPS for name in found.raw.get(group, {})}
-    study: dict[str, Any] = {"method": raw.get("method"), "space": {}}
-    if not isinstance(study["method"], str):
-        problems.append(f"{path.name}: `method` must be grid, random or bayes, but got {brief(study['method'])}.")
+    study: dict[str, Any] = {"space": {}}
+    if isinstance(raw.get("method"), str):
+        study["method"] = raw["method"]
+    else:
+        found.needs["study.method"] = f"`method` must be grid, random or bayes, but got {brief(raw.get('method'))}"
     _parameters(raw.get("parameters") or {}, found, study, own, problems)
     _metric(raw.get("metric"), found, study, own)
-    _length(raw, found, study, own)
     study["name"] = re.sub(r"[^A-Za-z0-9_.\-]+", "_", str(raw.get("name") or path.stem)).strip("_.-")[:100] or "sweep"
     described = raw.get("description")
     searched = ", ".join(study["space"]) or "settings"
@@ -111,8 +119,7 @@ def translate(raw: Mapping[str, Any], path: Path) -> Translated:
         found.dropped.append(f"`{key}`{_arguments(raw[key]) if key == 'command' else ''}")
     if raw.get("early_terminate") is not None:
         found.dropped.append("`early_terminate` (ending trials early is not built yet)")
-    space = study["space"] | (found.raw["study"].get("space") or {})
-    found.raw["study"] = study | found.raw["study"] | {"space": space}
+    found.raw["study"] = study | found.raw["study"] | {"space": study["space"] | (space or {})}
     if problems:
         raise ConfigError(*problems)
     return found
@@ -127,58 +134,32 @@ def _arguments(command: Any) -> str:
 
 # -- what is optimised, and how much is tried ------------------------------------------------------------------------
 
-_SCORES = (
-    (r"bacc|balanced_acc|balanced_accuracy|recall|sensitivity", "recall"),  # balanced accuracy is the macro recall
-    (r"precision", "precision"),
-    (r"f1|fscore|f_score", "f1"),
-    (r"auc|auroc|roc", "auroc"),
-    (r"acc|accuracy|top1|top_1|acc1|precision_1", "accuracy"),
-    (r"err|error|error_rate", "accuracy"),
-    (r"loss|nll|ce|cross_entropy|crossentropy|bce|log_loss", "loss"),
-)
-"""Words in a metric's name and the score that they mean; the first that is found decides."""
-
 
 def _metric(written: Any, found: Translated, study: dict[str, Any], own: set[str]) -> None:
     """`metric: {name: val_acc, goal: maximize}`; a metric that the study states itself wins."""
     if "study.metric" in own or written is None:
         return
     metric = written if isinstance(written, dict) else {"name": written}
-    name = str(metric.get("name", ""))
-    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
-    # `epoch_val_loss` and `valacc`: a score is a word, or what ends one
-    joined = "_" + "_".join(words) + "_"
-    score = next((s for pattern, s in _SCORES if re.search(rf"(?:_|val|valid|test|train)(?:{pattern})_", joined)), None)
-    if score is None or re.search(r"_top_?(?!1_)\d*_", joined):  # of the best five, say, which is another score
-        found.needs["study.metric"] = f"the sweep's metric {brief(name)} is none of ours"
+    try:
+        study["metric"], said = meant_metric(str(metric.get("name", "")), metric.get("goal"))
+    except ValueError as error:
+        found.needs["study.metric"] = str(error)
         return
-    study["metric"] = f"val/{score}"
-    goal = metric.get("goal")
-    is_error = score == "accuracy" and re.search(r"_err(or)?_", joined) is not None
-    if not is_error and goal is not None:
-        study["direction"] = str(goal)
-    said = f"{name} is {study['metric']}"
-    if is_error:
-        said += " (the least error is the highest accuracy)"
-    elif "train" in words or "test" in words:
-        said += " (only val may choose)"
     found.renamed.append(said)
     if "target" in metric:
         found.dropped.append(f"`metric.target: {brief(metric['target'])}`, since every trial is run")
 
 
-def _length(raw: Mapping[str, Any], found: Translated, study: dict[str, Any], own: set[str]) -> None:
+def _length(found: Translated, study: dict[str, Any]) -> None:
     """`run_cap` is the number of trials of what is sampled; a grid is run whole."""
-    cap = raw.get("run_cap")
-    if study["method"] not in ("random", "bayes"):
-        if cap is not None:
-            found.dropped.append(f"`run_cap: {brief(cap)}`, since a grid is run whole")
-    elif "study.trials" not in own:
-        if cap is not None:
-            study["trials"] = cap
-            found.renamed.append(f"run_cap is study.trials {brief(cap)}")
-        else:
+    if study.get("method") in ("random", "bayes"):
+        if "trials" not in study and found.run_cap is not None:
+            study["trials"] = found.run_cap
+            found.renamed.append(f"run_cap is study.trials {brief(found.run_cap)}")
+        elif "trials" not in study:
             found.needs["study.trials"] = "the sweep has no `run_cap`"
+    elif "method" in study and found.run_cap is not None:
+        found.dropped.append(f"`run_cap: {brief(found.run_cap)}`, since a grid is run whole")
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------
@@ -242,6 +223,11 @@ def _place(
     """Puts a parameter where its option belongs; False where it had to be left out."""
     group, _, short = option.partition(".")
     values = _values(content)
+    if short in ("freeze", "trainable_blocks") and (layers := counted_layers(short, name, content, values)):
+        found.dropped.append(f"{few(layers)} of `{name}`, which count layers")
+        values = [value for value in values or [] if not is_number(value)]
+        if not values:
+            return False
     if values is not None:
         values = _translated(short, name, values, found)
         if not values:
@@ -291,7 +277,7 @@ def _values(content: Mapping[str, Any]) -> list[Any] | None:
 
 def _translated(option: str, name: str, values: list[Any], found: Translated) -> list[Any]:
     """Values in our words, without those that nothing here is like."""
-    read = _WORDS.get(option)
+    read = WORDS.get(option)
     if read is None:
         return values
     ours = [read(value) for value in values]
@@ -301,97 +287,28 @@ def _translated(option: str, name: str, values: list[Any], found: Translated) ->
     return list({repr(value): value for value in ours if value is not None}.values())
 
 
-def _letters(value: Any) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(value).lower())
-
-
-def _backbone(value: Any) -> Any:
-    depth = re.fullmatch(r"(?:torchvision|timm|tv)?(?:resnet)?(18|34|50|101|152)(?:tvin1k|a1in1k)?", _letters(value))
-    return f"resnet{depth[1]}" if depth and f"resnet{depth[1]}" in BACKBONES else None
-
-
-def _weights(value: Any) -> Any:
-    text = _letters(value)
-    if text in ("true", "1", "yes", "imagenet", "default", "imagenet1k", "pretrained"):
-        return "imagenet"
-    if text in ("false", "0", "no", "none", "null", "random", "scratch", ""):
-        return "none"
-    return value if isinstance(value, str) else None
-
-
-def _freeze(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "all" if value else "none"
-    # elsewhere a number counts layers, which are others there
-    return value if isinstance(value, str) or (isinstance(value, int | float) and 0 <= value <= 1) else None
-
-
-def _augment(value: Any) -> Any:
-    if isinstance(value, bool):
-        return None if value else "none"
-    return value
-
-
-def _one_of(words: Mapping[str, str]) -> Callable[[Any], Any]:
-    """Finds a value by its letters, whatever their case."""
-    return lambda value: words.get(_letters(value))
-
-
-def _precision(value: Any) -> Any:
-    text = _letters(value)
-    if text in ("false", "fp32", "32", "float32", "32true"):
-        return "fp32"
-    return "bf16" if text in ("bf16", "bfloat16", "bf16mixed") else None
-
-
-def _criterion(value: Any) -> Any:
-    text = _letters(value)
-    if re.search(r"bce|binarycrossentropy", text):
-        return "bce"
-    return "cross_entropy" if re.search(r"crossentropy|^ce(loss)?$|^nll", text) else None
-
-
-_SCHEDULES = {
-    "constant": "constant", "none": "constant", "null": "constant", "false": "constant", "constantlr": "constant",
-    "cosine": "cosine", "cosineannealing": "cosine", "cosineannealinglr": "cosine", "cos": "cosine",
-    "cosinelr": "cosine", "step": "step", "steplr": "step", "multistep": "step", "multisteplr": "step",
-}  # fmt: skip
-_WORDS: dict[str, Callable[[Any], Any]] = {
-    "backbone": _backbone,
-    "weights": _weights,
-    "freeze": _freeze,
-    "augment": _augment,
-    "optimizer": _one_of({"sgd": "sgd", "adam": "adam", "adamw": "adamw", "momentum": "sgd", "sgdmomentum": "sgd"}),
-    "schedule": _one_of(_SCHEDULES),
-    "criterion": _criterion,
-    "precision": _precision,
-    "head": lambda value: next((head for head in HEADS if _letters(head) == _letters(value)), None),
-}
-"""How other programs write the values of an option; those that are not here take numbers."""
-
-
-def lacking(found: Translated, given: set[str]) -> dict[str, str]:
-    """What a sweep leaves open and the command line does not give.
+def lacking(found: Translated, raw: Mapping[str, Any]) -> dict[str, str]:
+    """What a sweep and the command line leave open together; takes `run_cap` over where the method has a use for it.
 
     Args:
-        given: options of the command line, `trial.lr` say.
+        raw: the request, with the command line's options in it.
 
     Returns:
         Option and why it must be given.
     """
+    _length(found, raw["study"])
     wanted = dict(found.needs)
-    if "seeds" not in found.raw["study"]:
-        wanted["study.seeds"] = "every trial is run once with each seed of a list"
-    held = {f"{group}.{name}" for group in ("trial", "data") for name in found.raw[group]}
-    held |= {f"trial.{name}" for name in found.raw["study"]["space"]}
+    wanted["study.seeds"] = "every trial is run once with each seed of a list"
     for option in REQUIRED:
-        if option not in held:
-            wanted.setdefault(option, "the sweep does not say")
+        wanted.setdefault(option, "the sweep does not say")
+    space = raw["study"].get("space")
+    held = {f"{group}.{name}" for group in ("study", "trial", "data") for name in raw[group]}
+    held |= {f"trial.{name}" for name in space} if isinstance(space, dict) else set()
     hidden = [name for name in HEAD_OPTIONS if f"trial.{name}" in held]
-    if hidden and "trial.head" not in held:
+    if hidden:
         heads = [head for head in HEADS if all(name in options_of(head) for name in hidden)]
         wanted["trial.head"] = f"`{'` and `'.join(hidden)}` go with {' or '.join(heads)}"
-    return {option: why for option, why in wanted.items() if option not in given}
+    return {option: why for option, why in wanted.items() if option not in held}
 
 
 def missing(lacks: Mapping[str, str]) -> str:

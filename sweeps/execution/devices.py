@@ -1,6 +1,8 @@
 """Which devices there are, and what a worker gets."""
 
+import contextlib
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -41,6 +43,27 @@ def allot(device: str, environment: Environment, workers: int | None) -> list[Sl
     if ":" in device:
         return [Slot(device=device)] * (workers or 1)
     return [Slot(device=f"cuda:{number % gpus}") for number in range(workers or gpus)]
+
+
+def hardware(device: str) -> str:
+    """This machine in words, for reports.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux says more here than by the interface above
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    told = f"{processor}, {os.cpu_count()} CPUs, {memory_bytes() / 1e9:.0f} GB"
+    if device != "cuda":
+        return told
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return ", ".join([*(f"{names.count(name)} × {name}" for name in dict.fromkeys(names)), told])
 
 
 def memory_bytes() -> int:

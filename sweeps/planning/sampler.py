@@ -7,6 +7,8 @@ number of workers changes what is tried, and results that change (a seed more fo
 import json
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -53,7 +55,7 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._config, self._space = study, space
         self._heard: list[Result] = []
-        self._memory = optuna.create_study(direction=study.direction)
+        self._told: list[FrozenTrial] = []
 
     def propose(
         self, number: int, heard: Sequence[Result], taken: Container[str], name_of: Callable[[Params], str]
@@ -66,12 +68,11 @@ class Sampler:
             taken: fingerprints of all trials.
             name_of: fingerprint of a point; raises ConfigError for a point that is no valid trial.
         """
-        self._hear(list(heard) if self._config.method == "bayes" else [])
+        memory = self._memory(list(heard) if self._config.method == "bayes" else [])
         num_invalid, broken = 0, None
         for attempt in range(MOST_ATTEMPTS):
-            self._memory.sampler = self._sampler(derive(self._config.seeds[0], "sampler", number, attempt) % 2**32)
-            asked = self._memory.ask()  # stays unfinished, which samplers pass over
-            params = self._space.choose(lambda dimension, trial=asked: _suggest(dimension, trial))  # type: ignore[misc]
+            sampler = self._sampler(derive(self._config.seeds[0], "sampler", number, attempt) % 2**32)
+            params = self._space.choose(lambda dimension, own=sampler: suggest(dimension, own, memory))  # type: ignore[misc]
             try:
                 name = name_of(params)
             except ConfigError as error:
@@ -83,12 +84,20 @@ class Sampler:
         chosen = left[derive(self._config.seeds[0], "sampler", number) % len(left)] if left else None
         return Proposal(params=chosen, num_invalid=num_invalid, broken=broken)
 
-    def _hear(self, heard: list[Result]) -> None:
+    def _memory(self, heard: list[Result]) -> optuna.Study:
+        """A study of Optuna that holds results and nothing else.
+
+        It is made for each proposal. Points that are only tried out are never asked of it: they would stay in it as
+        unfinished trials, up to 200 a proposal, and every suggestion goes through all that it holds.
+        """
         known = len(self._heard)
         if heard[:known] != self._heard:
-            self._memory, known = optuna.create_study(direction=self._config.direction), 0
-        self._memory.add_trials([frozen_trial(result, self._space) for result in heard[known:]])
+            self._told, known = [], 0
+        self._told += [frozen_trial(result, self._space) for result in heard[known:]]
         self._heard = heard
+        memory = optuna.create_study(direction=self._config.direction)
+        memory.add_trials(self._told)
+        return memory
 
     def _left(self, taken: Container[str], name_of: Callable[[Params], str]) -> list[Params]:
         found = []
@@ -134,25 +143,57 @@ def _scalars(choices: tuple[Any, ...]) -> list[Any]:
     return [json.dumps(c) if isinstance(c, list | tuple) else c for c in choices]
 
 
-def _suggest(dimension: Dimension, trial: optuna.Trial) -> Any:
-    """Lets Optuna choose a value."""
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna has it."""
     if dimension.choices is not None:
-        names = _scalars(dimension.choices)
-        return dimension.choices[names.index(trial.suggest_categorical(dimension.label, names))]
+        return CategoricalDistribution(_scalars(dimension.choices))
     if dimension.integer:
-        return trial.suggest_int(dimension.label, int(dimension.low), int(dimension.high))
-    value = trial.suggest_float(dimension.label, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
-    listed = dimension.enumerate()
+        return IntDistribution(int(dimension.low), int(dimension.high))
+    if dimension.step is not None:
+        return _steps(dimension.low, dimension.high, dimension.step)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+@lru_cache(maxsize=256)  # asked for with every proposal
+def _steps(low: float, high: float, step: float) -> FloatDistribution | IntDistribution:
+    """The values of a range with steps, or their places where Optuna's own steps would not lead to them.
+
+    That is so where an end or the step has so many digits that ours are rounded, 0.3333333333333333 say.
+    """
+    listed = Dimension(name="", label="", choices=None, low=low, high=high, step=step).enumerate()
+    assert listed
+    ends = Decimal(str(listed[-1])) - Decimal(str(listed[0]))
+    if ends % Decimal(str(step)) == 0:
+        floats = FloatDistribution(listed[0], listed[-1], step=step)
+        if all(floats._contains(value) for value in listed):
+            return floats
+    return IntDistribution(0, len(listed) - 1)
+
+
+def suggest(dimension: Dimension, sampler: BaseSampler, memory: optuna.Study) -> Any:
+    """Lets Optuna choose a value; `memory` stays as it is."""
+    if dimension.choices is not None and len(dimension.choices) == 1:
+        return dimension.choices[0]
+    distribution = _distribution(dimension)
+    asked = create_trial(state=TrialState.RUNNING)
+    value = sampler.sample_independent(memory, asked, dimension.label, distribution)
+    if dimension.choices is not None:
+        return dimension.choices[_place(value, _scalars(dimension.choices))]
+    if isinstance(distribution, IntDistribution):
+        return int(value) if dimension.integer else (dimension.enumerate() or ())[int(value)]
     # Optuna's 0.30000000000000004 is our 0.3, or a resumed study would not know its own trials
-    return value if listed is None else min(listed, key=lambda known: abs(known - value))
+    return dimension.closest(value)
 
 
 def _stored(dimension: Dimension, value: Any) -> tuple[Any, BaseDistribution]:
     """A value and its distribution as Optuna stores them."""
+    distribution = _distribution(dimension)
     if dimension.choices is not None:
-        names = _scalars(dimension.choices)
-        chosen = next(n for n, choice in zip(names, dimension.choices, strict=True) if same_value(choice, value))
-        return chosen, CategoricalDistribution(names)
-    if dimension.integer:
-        return value, IntDistribution(int(dimension.low), int(dimension.high))
-    return value, FloatDistribution(dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+        return _scalars(dimension.choices)[_place(value, dimension.choices)], distribution
+    if isinstance(distribution, IntDistribution) and not dimension.integer:
+        return (dimension.enumerate() or ()).index(value), distribution
+    return value, distribution
+
+
+def _place(value: Any, choices: Sequence[Any]) -> int:
+    return next(place for place, choice in enumerate(choices) if same_value(choice, value))

@@ -1,6 +1,8 @@
 """What reports consist of, one under the other; `markdown`, `html` and `latex` write blocks out."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.reporting.inline import Inline
@@ -62,4 +64,22 @@ class Prose:
         ]
 
 
-Block = Heading | Paragraph | Points | Table | Picture | Prose | Rule
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The headings of a document, each leading to its place."""
+
+    entries: tuple[Heading, ...]
+
+
+def anchors(headings: Sequence[Heading]) -> list[str]:
+    """The addresses of headings within a page, as GitHub makes them."""
+    seen: Counter[str] = Counter()
+    found = []
+    for heading in headings:
+        name = re.sub(r"[^\w\- ]", "", heading.text.lower()).replace(" ", "-")
+        found.append(name + (f"-{seen[name]}" if seen[name] else ""))
+        seen[name] += 1
+    return found
+
+
+Block = Contents | Heading | Paragraph | Points | Table | Picture | Prose | Rule

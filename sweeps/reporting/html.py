@@ -1,9 +1,11 @@
-"""Blocks as one HTML page that needs no other file: plotly and all pictures are inside."""
+"""Blocks as an HTML page; its pictures are drawn by plotly, which stands once beside all pages of a folder."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
-from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from resnet_tl.files import write_text
+from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule, anchors
 from sweeps.reporting.chart import Chart
 from sweeps.reporting.inline import Break, Inline, Span, length, pieces
 from sweeps.reporting.table import Table
@@ -31,10 +33,15 @@ def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> st
     """
     script = ""
     if any(isinstance(block, Picture) for block in blocks):
-        from plotly.offline import get_plotlyjs
-
-        script = f"<script>{get_plotlyjs()}</script>\n"
-    body = "\n".join(_block(block, charts) for block in blocks)
+        script = f'<script src="{plotly_file()}"></script>\n'
+    headings = [block for block in blocks if isinstance(block, Heading)]
+    places = dict(zip(map(id, headings), anchors(headings), strict=True))
+    body = "\n".join(
+        f'<h{block.level} id="{places[id(block)]}">{escape(block.text)}</h{block.level}>'
+        if isinstance(block, Heading)
+        else _block(block, charts)
+        for block in blocks
+    )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n{script}</head>\n'
@@ -42,9 +49,27 @@ def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> st
     )
 
 
+def plotly_file() -> str:
+    """The name of plotly's script, with its version, so that pages of several versions can stand side by side."""
+    from plotly.offline import get_plotlyjs_version
+
+    return f"plotly-{get_plotlyjs_version()}.min.js"
+
+
+def write_plotly(folder: Path) -> None:
+    """Puts plotly's script beside the pages of a folder; once, since it takes 5 MB."""
+    target = folder / plotly_file()
+    if not target.exists():
+        from plotly.offline import get_plotlyjs
+
+        write_text(target, get_plotlyjs())
+
+
 def _block(block: Block, charts: Mapping[str, Chart]) -> str:
-    if isinstance(block, Heading):
-        return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
+    if isinstance(block, Contents):
+        entries = zip(block.entries, anchors(block.entries), strict=True)
+        items = (f'<li><a href="#{place}">{escape(entry.text)}</a></li>' for entry, place in entries if entry.level > 1)
+        return f"<ul>{''.join(items)}</ul>"
     if isinstance(block, Paragraph):
         return _lines(block.lines)
     if isinstance(block, Prose):
@@ -60,6 +85,7 @@ def _block(block: Block, charts: Mapping[str, Chart]) -> str:
             full_html=False, include_plotlyjs=False, div_id=f"figure-{block.kind}", config={"displaylogo": False}
         )
         return f"<figure>{drawn}<figcaption>{escape(block.caption)}</figcaption></figure>"
+    assert isinstance(block, Table)  # headings stand in the page's own loop, which knows their addresses
     return _table(block)
 
 

@@ -83,7 +83,8 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
             "arrayminus": [c - low for low, c in zip(edges[0], centre, strict=True)],
         }
         error = {"error_x" if chart.categories else "error_y": sides}
-    shift = 0.0 if not chart.categories else (0.18 if edges else -0.1)
+    beside = any(not other.edges and not other.line for other in chart.series)  # points, which bars stand beside
+    shift = 0.0 if not (chart.categories and beside) else (0.18 if edges else -0.1)
     made.add_scatter(
         x=list(series.x),
         y=[y + shift for y in series.y],

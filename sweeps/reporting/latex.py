@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.inline import Break, Inline, Span, pieces
 from sweeps.reporting.table import Table
 
@@ -31,7 +31,7 @@ def _block(block: Block) -> str:
         return f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
     if isinstance(block, Prose):
         return "\n\n".join(_lines(lines) for lines in block.paragraphs())
-    if isinstance(block, Rule):
+    if isinstance(block, Rule | Contents):  # a document has its own
         return ""
     if isinstance(block, Picture):
         raise AssertionError("LaTeX reports hold tables only")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule, anchors
 from sweeps.reporting.inline import Break, Inline, Span, bold, pieces
 from sweeps.reporting.table import Table
 
@@ -37,6 +37,14 @@ def markdown(blocks: Sequence[Block], pictures: Mapping[str, str] | None = None)
 def _block(block: Block, pictures: Mapping[str, str]) -> str:
     if isinstance(block, Heading):
         return f"{'#' * block.level} {inline(block.text)}"
+    if isinstance(block, Contents):
+        places = zip(block.entries, anchors(block.entries), strict=True)
+        # the title has an address too, but nobody looks for it
+        return "\n".join(
+            f"{'  ' * (heading.level - 2)}- [{inline(heading.text)}](#{place})"
+            for heading, place in places
+            if heading.level > 1
+        )
     if isinstance(block, Paragraph):
         return paragraph(block.lines)
     if isinstance(block, Points):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_tl.config import TrialConfig, has_effect
+from resnet_tl.config import TrialConfig, float_options, has_effect, integer_options
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
@@ -29,6 +29,10 @@ from sweeps.storage.network_store import NetworkStore
 
 MOST_UNKNOWN = 12
 """Unknown columns that are named."""
+MOST = 1e100
+"""Of scores and seconds, so that neither their sums nor their squares are infinite."""
+MOST_BYTES = 100
+"""Of a study's name, which is the beginning of file names."""
 STATES = ("complete", "failed", "diverged", "pruned")
 
 
@@ -219,7 +223,8 @@ def _checked(path: Path) -> pd.DataFrame:
         parsed: list[Any] = []
         for index, text in enumerate(frame[name]):
             needed = states[index] == "complete" and name in SCORES
-            value, problem = _parameter(text) if name in PARAMETERS else _cell(str(name), text, needed=needed)
+            cell = str(name)
+            value, problem = _parameter(cell, text) if name in PARAMETERS else _cell(cell, text, needed=needed)
             parsed.append(value)
             if problem:
                 wrong.append(f"line {index + 2}, {name}: {problem}")
@@ -261,15 +266,23 @@ def _rows(path: Path) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
 
 
-def _parameter(text: str) -> tuple[Any, str | None]:
-    """The value of a parameter, which is text where it is no number, true or false; and what is wrong with it."""
+def _parameter(name: str, text: str) -> tuple[Any, str | None]:
+    """The value of a parameter, which is text where it is no number, true or false; and what is wrong with it.
+
+    It is a number of the kind that the option takes: 10.0 epochs are 10, and a momentum of 0 is 0.0.
+    """
     found = CONTROL.search(text)
     if found:
         return None, f"{brief(text)} must be printable text, but holds {found[0]!a}"
     try:
-        return scalar(text), None
+        value = scalar(text)
     except ValueError as error:
         return None, f"{brief(text)}: {error}"
+    if isinstance(value, float) and name in integer_options() and value.is_integer() and abs(value) <= LARGEST:
+        return int(value), None
+    if isinstance(value, int) and not isinstance(value, bool) and name in float_options():
+        return float(value), None
+    return value, None
 
 
 def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
@@ -283,6 +296,8 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
     problem = None
     if (text != "" or needed) and (value is None or not math.isfinite(value)):
         problem = f"{brief(text)} must be a finite number"
+    elif name not in WHOLE and value is not None and abs(value) > MOST:
+        problem = f"{text[:40]} must be a number of at most {MOST:g}"
     elif name in WHOLE and value is not None and (value != int(value) or abs(value) > LARGEST):
         problem = f"{text[:40]} must be a whole number" + (f" of at most {LARGEST}" if value == int(value) else "")
     elif name in WHOLE and value is not None and value < 0:
@@ -321,6 +336,8 @@ def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
 def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
     """The study's name, and which rows are on the fresh seeds of a confirmation."""
     if "study" not in frame:
+        if len(path.stem.encode()) > MOST_BYTES:
+            raise DataError(f"{path} must have a name of at most {MOST_BYTES} bytes, since pictures are named by it.")
         return path.stem, pd.Series(False, index=frame.index)
     fresh = frame["study"].str.endswith(FRESH)
     names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
@@ -328,6 +345,10 @@ def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
         raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
     if re.search(r"[/\\]|^\.*$", names[0]):  # pictures are named by it
         raise DataError(f"{path}: the name of a study must hold no slash, but got {brief(names[0])}.")
+    if len(names[0].encode()) > MOST_BYTES:
+        raise DataError(
+            f"{path}: the name of a study must be at most {MOST_BYTES} bytes long, but got {brief(names[0])}."
+        )
     if fresh.all():
         raise DataError(f"{path}: at least one row must be of the search itself, but all are of {names[0]}{FRESH}.")
     return names[0], fresh

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.definition.space import describe
 from sweeps.records import StudyRecord, progress_told
-from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points, Prose, Rule
+from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.cells import count
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
@@ -25,6 +26,8 @@ MADE_BY = "Made by "
 """Stands before the command in the report of a study."""
 
 
+WITH_CONTENTS = 4
+"""Headings from which on a report has a list of contents."""
 OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "summary")}
 """Tables that a report has without being asked."""
 
@@ -49,31 +52,52 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     said = verdict(results) if results.about else []
     if said and results.about:
         blocks += [Paragraph(lines=(results.about.question,)), Paragraph(lines=tuple(said))]
-    if results.about:
-        blocks += _about(results, asked=not said)
+    pictures = [Picture(kind=spec.kind, caption=caption(results, spec)) for spec in figures]
+    blocks += pictures[:1] if said else []
+    parts: list[Block] = []
     asked = {spec.kind for spec in (specs if specs is not None else results.tables)}
     if specs is None and any(item.parameter for item in results.hypotheses) and "hypotheses" not in asked:
-        blocks += [Heading(text="Answers", level=2), *make(results, OWN["hypotheses"])]
+        parts += _titled(OWN["hypotheses"], make(results, OWN["hypotheses"]))
     if specs is None and any(trial.fresh for trial in results.trials) and "confirmed" not in asked:
-        blocks += [Heading(text="Confirmation", level=2), *make(results, OWN["confirmed"])]
-    if len(blocks) > 3 and any(isinstance(block, Table) for block in blocks):
-        blocks.append(Heading(text="Results", level=2))
-    blocks += own_tables(results) if specs is None else tables_of(results, specs)
-    if figures:
-        blocks.append(Heading(text="Pictures", level=2))
-        blocks += [Picture(kind=spec.kind, caption=caption(results, spec)) for spec in figures]
+        parts += _titled(OWN["confirmed"], make(results, OWN["confirmed"]))
+    if specs is None:
+        parts += own_blocks(results)
+    else:
+        parts += [block for spec in specs for block in _titled(spec, make(results, spec))]
+    rest = pictures[1:] if said else pictures
+    if rest:
+        parts += [Heading(text="Pictures", level=2), *rest]
+    about: list[Block] = []
+    if results.about:
+        about = (
+            [Heading(text="What was done", level=2), *_about(results, asked=not said)]
+            if said
+            else _about(results, asked=True)
+        )
+    headings = [block for block in (*parts, *about) if isinstance(block, Heading)]
+    if len(headings) >= WITH_CONTENTS:
+        blocks.append(Contents(entries=(Heading(text=results.study, level=1), *headings)))
+    blocks += [*parts, *about] if said else [*about, *parts]
     if results.about:
         blocks += [Rule(), Paragraph(lines=tuple(footer(results)))]
     return blocks
 
 
+def _titled(spec: Spec, tables: Sequence[Table | Paragraph]) -> list[Block]:
+    title = spec.options.title
+    return [
+        Heading(text=title, level=2),
+        *(replace(t, title=None) if isinstance(t, Table) and t.title == title else t for t in tables),
+    ]
+
+
 @lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
-def own_tables(results: Results) -> tuple[Table | Paragraph, ...]:
-    """The tables that the study names; one that cannot be made says why, since nobody typed its name just now."""
-    blocks: list[Table | Paragraph] = []
+def own_blocks(results: Results) -> tuple[Block, ...]:
+    """The tables that the study names, titled; one that cannot be made says why, as nobody typed its name just now."""
+    blocks: list[Block] = []
     for spec in results.tables or (OWN["summary"],):
         try:
-            blocks += make(results, spec)
+            blocks += _titled(spec, make(results, spec))
         except ConfigError as error:
             blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f": {error}"),)))
     return tuple(blocks)

@@ -46,7 +46,7 @@ class Standings:
 
 def standings(results: Results, trials: Sequence[Trial], metric: str) -> Standings | None:
     """Compares trials with the best of them; None where fewer than two can be compared."""
-    key = (tuple(trial.number for trial in trials), metric)
+    key = (tuple(sorted(trial.number for trial in trials)), metric)
     known = results.known_standings
     if key not in known:
         known[key] = _standings(results, sorted(trials, key=results.sort_key), metric)

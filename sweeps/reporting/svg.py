@@ -91,12 +91,12 @@ def _plot(figure: Any, axes: Any, chart: Plot) -> None:
 
 def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) -> None:
     edges = series.edges
-    if chart.categories:
+    if chart.categories and not series.line:
         if edges:
             errors = [np.subtract(series.x, edges[0]), np.subtract(edges[1], series.x)]
             axes.errorbar(
                 series.x,
-                np.add(series.y, 0.18),
+                np.add(series.y, 0.18 if any(not s.edges and not s.line for s in chart.series) else 0.0),
                 xerr=errors,
                 fmt="|",
                 markersize=9,

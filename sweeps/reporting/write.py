@@ -71,8 +71,10 @@ def write_report(
 
         write_text(place, svg(chart))
     if form == "html":
-        from sweeps.reporting.html import html
+        from sweeps.reporting.html import html, write_plotly
 
+        if charts:
+            write_plotly(target.parent)
         text = html(results.study, blocks, {spec.kind: chart for spec, chart in charts.items()})
     elif form == "latex":
         from sweeps.reporting.latex import latex

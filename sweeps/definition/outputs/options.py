@@ -21,6 +21,9 @@ class OutputOptions(BaseModel):
         use_attribute_docstrings=True,  # --help shows them
     )
 
+    title: ClassVar[str] = ""
+    """What stands above a table in a report."""
+
     def lacks(self, study: "StudyConfig") -> str | None:
         """What a study must have for this output, where it has not."""
         return None

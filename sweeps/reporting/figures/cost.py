@@ -1,5 +1,6 @@
 """`cost`: score against seconds."""
 
+from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.cost import Options
 from sweeps.reporting.chart import Plot, Series, require, scale_of, title_of
 from sweeps.reporting.results import Results, ranking, sign
@@ -10,8 +11,11 @@ def draw(results: Results, options: Options) -> Plot:
     """All trials, and those that none beats in both."""
     metric = results.headline
     factor, y_label = scale_of(metric)
-    trials = [t for t in ranking(results) if t.mean(metric) is not None and t.mean("wall_s") is not None]
-    require(trials, "cost")
+    ranked = [trial for trial in ranking(results) if trial.mean(metric) is not None]
+    require(ranked, "cost")
+    trials = [trial for trial in ranked if trial.mean("wall_s") is not None]
+    if not trials:
+        raise ConfigError("The picture cost needs `wall_s`, the seconds of each seed run, but no trial has them.")
     better = sign(metric)
     points = []
     for trial in trials:

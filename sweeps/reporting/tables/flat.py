@@ -1,6 +1,7 @@
 """`flat`: one row for each trial, with one seed or the mean over seeds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sweeps.definition.outputs.tables.flat import Options
 from sweeps.reporting.cells import MISSING, number, show
@@ -19,9 +20,21 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         columns.append(
             Column(header="Batch size", cells=[show("batch_size", t.values.get("batch_size")) for t in trials])
         )
-    columns += [mean_column(trials, metric, spread=False) for metric in test_scores(results)]
-    several = ["Means over seeds."] if any(len(trial.states) > 1 for trial in trials) else []
+    columns += [_with_n(mean_column(trials, metric, spread=True), trials) for metric in test_scores(results)]
+    several = (
+        ["Mean ± standard deviation over n seeds; epochs are means."]
+        if any(len(trial.states) > 1 for trial in trials)
+        else []
+    )
     return [assemble(columns, None, several + notes(results, trials))]
+
+
+def _with_n(column: Column, trials: Sequence[Trial]) -> Column:
+    cells = [
+        (cell, f" (n={len(trial.states)})") if trial.state == "complete" and len(trial.states) > 1 else cell
+        for cell, trial in zip(column.cells, trials, strict=True)
+    ]
+    return replace(column, cells=cells)
 
 
 def _epochs(trial: Trial) -> str:

@@ -27,6 +27,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         f"alike in all else is taken. Answers at {LEVEL:g} for all hypotheses together (Holm).",
         *(chance(results, results.trials, metric) for metric in dict.fromkeys(a.metric for a in found if a.difference)),
     ]
+    notes.append("p is corrected for that, and for the pairs of values within a hypothesis; intervals are not.")
+    if any(len(a.hypothesis.values) > 2 and a.difference for a in found):
+        notes.append(
+            "Of more than two values the pair that decides is shown: that of least p where values are to differ, the "
+            "hardest rival where one is to win."
+        )
     if NO_DIFFERENCE in kinds:
         notes.append(
             "No difference is supported when two one-sided tests place the mean difference within the margin, and "
@@ -36,7 +42,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         notes.append("The seeds are those of the search; the confirmation has others.")
     changed = results.about.hypotheses_changed if results.about else None
     if changed:
-        notes.append(bold(f"Written or changed on {changed}, when seed runs had been seen already."))
+        notes.append(bold(f"Some of them were written or changed on {changed}, when seed runs had been seen already."))
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(

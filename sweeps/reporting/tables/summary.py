@@ -69,7 +69,7 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
     if found.on_images:
         about.append(
             f"p allows for its having been picked from these {num_whole} trials: other seeds and other images are "
-            "drawn, and each draw picks its own best."
+            "drawn, and each draw picks its own best; intervals do not."
         )
     elif found.attainable <= LEVEL:
         about.append(

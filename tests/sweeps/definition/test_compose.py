@@ -77,6 +77,21 @@ def test_a_given_value_wins_over_what_a_value_sets(study: str) -> None:
     assert {definition.trial(p).epochs for p in definition.space.grid()} == {2}
 
 
+def test_a_value_that_is_taken_away_gives_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    space = "{lr: {values: [0.1, 0.2], set: {0.2: {epochs: 7}}}}"
+    path.write_text(
+        f"study: {{name: a, question: '?', method: grid, seeds: [0], space: {space}}}\n"
+        "trial: {backbone: resnet18, optimizer: sgd, epochs: 1, batch_size: 4, lr: 0.3}\ndata: {source: digits}\n"
+    )
+    with pytest.raises(ConfigError, match="must not both be given"):
+        compose([f"study={path}"])
+    got = compose([f"study={path}", "~trial.lr"])
+    assert {(trial.lr, trial.epochs) for trial in got.probes()} == {(0.1, 1), (0.2, 7)}
+    with pytest.raises(ConfigError, match="epochs` must be given"):
+        compose([f"study={path}", "~trial.lr", "~trial.epochs"])
+
+
 def test_a_given_space_replaces_the_files(study: str) -> None:
     definition = compose([study, "study.space={lr: {values: [1e-2]}}"])
     assert [dict(p) for p in definition.space.grid()] == [{"lr": 1e-2}]
@@ -214,6 +229,16 @@ def test_a_sampled_space_without_any_valid_point_and_a_wrong_value_are_refused(s
         compose([*sampler, "study.space={warmup_epochs: {values: [5, 6]}, epochs: {values: [2, 3]}}"])
     with pytest.raises(ConfigError, match="`trial.epochs` should be greater than or equal to 1, but got -2"):
         compose([*sampler, "study.space={warmup_epochs: {values: [0, 6]}, epochs: {values: [-2, 3]}}"])
+
+
+def test_a_wrong_value_under_a_condition_is_refused_in_a_large_space(study: str) -> None:
+    momentum = "{values: [0.9, 5.0], when: {optimizer: sgd}}"
+    few = ",".join(str(i / 100) for i in range(1, 60))
+    space = f"{{lr: {{values: [{few}]}}, weight_decay: {{values: [{few}]}}, optimizer: {{values: [adam, sgd]}}"
+    for method in ("study.method=grid", "study.method=random"):
+        words = [study, method, *(["study.trials=9"] if "random" in method else []), "~trial.optimizer"]
+        with pytest.raises(ConfigError, match=r"`trial.momentum`.* but got 5"):
+            compose([*words, f"study.space={space}, momentum: {momentum}}}"])
 
 
 def test_an_unknown_name_without_a_neighbour_lists_a_few(study: str) -> None:

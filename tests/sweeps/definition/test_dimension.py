@@ -51,9 +51,18 @@ def test_whole_options_are_drawn_whole(name: str, written: dict[str, Any], least
 
 
 @pytest.mark.parametrize("kind", ["normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta"])
-def test_distributions_without_bounds_are_refused_with_one_that_can_be_pasted(kind: str) -> None:
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"mu": -3, "sigma": 0.5, "q": 0.01}, {}, {"mu": 1e308, "sigma": 1e308}, {"mu": 1e308, "sigma": 1},
+        {"mu": 0.1, "sigma": 1e-6}, {"mu": 1, "sigma": -1}, {"mu": -400, "sigma": 299}, {"min": 0, "max": 1},
+    ],
+)  # fmt: skip
+def test_distributions_without_bounds_are_refused_with_one_that_can_be_pasted(
+    kind: str, written: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigError, match="is not available; use") as caught:
-        parse({"distribution": kind, "mu": -3, "sigma": 0.5, "q": 0.01})
+        parse({"distribution": kind, **written})
     pasted = str(caught.value).partition("{")[2].partition("}")[0]
     words = dict(part.split(": ") for part in pasted.split(", "))
     parse({key: value if key == "distribution" else float(value) for key, value in words.items()})
@@ -107,6 +116,9 @@ def test_long_ranges_take_neither_time_nor_memory(written: dict[str, Any]) -> No
         ("epochs", {"distribution": "q_uniform", "min": 1, "max": 9, "q": 0.5}, "`q` must be a whole number"),
         ("epochs", {"distribution": "q_log_uniform_values", "min": 1, "max": 9, "q": 20}, "`0 < q <= max - min`"),
         ("lr", {"distribution": "log_uniform", "min": 1e-5, "max": 1e-1}, "log_uniform_values takes the values them"),
+        ("lr", {"distribution": "inv_log_uniform", "min": 1e-5, "max": 1e-1}, "so 1e-05 to 0.1 means 0.9048 to 1;"),
+        ("lr", {"distribution": "inv_log_uniform", "min": -800, "max": 5}, "but got -800 to 5"),
+        ("epochs", {"min": 1, "max": 5000, "set": {math.inf: {"lr": 1}}}, "speaks of inf, which is not one of its"),
         ("lr", {"distribution": "log_uniform", "min": -5000, "max": 5000}, "exponents of e, from -700 to 700"),
         ("lr", {"distribution": ["uniform"], "min": 0, "max": 1}, "unknown distribution"),
         ("lr", {"distribution": {"a": 1}, "min": 0, "max": 1}, "unknown distribution"),
@@ -122,9 +134,53 @@ def test_what_cannot_be_drawn_is_refused(name: str, written: Any, message: str) 
         parse(written, name)
 
 
+WEIGHT_DECAYS = [
+    {"distribution": "q_log_uniform", "min": -4.7, "max": -2.302585093, "q": 0.01},
+    {"distribution": "q_log_uniform", "min": -4.60517018, "max": -2.4, "q": 0.01},
+    {"distribution": "q_log_uniform_values", "min": 1e-14, "max": 0.1, "q": 0.01},
+    {"distribution": "q_uniform", "min": 0.0123456789012345, "max": 0.1, "q": 0.01},
+    {"distribution": "q_uniform", "min": 0.0, "max": 0.9999999999, "q": 0.1},
+    {"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 0.3333333333333333},
+    {"distribution": "q_uniform", "min": 1.2345678912345e-6, "max": 1e-5, "q": 1.1111111111111e-7},
+    {"distribution": "q_uniform", "min": 1e10, "max": 1e10 + 1, "q": 0.1},
+]
+
+
+@pytest.mark.parametrize("written", WEIGHT_DECAYS, ids=str)
+def test_optuna_takes_every_value_of_a_range_with_steps_and_proposes_no_other(written: dict[str, Any]) -> None:
+    optuna = pytest.importorskip("optuna")
+    from sweeps.planning.sampler import _stored, suggest
+
+    dimension = parse(written, "weight_decay")
+    listed = dimension.enumerate()
+    assert listed
+    assert listed[0] > 0 or not dimension.log, "zero has no logarithm"
+    memory = optuna.create_study()
+    for value in listed:
+        stored, distribution = _stored(dimension, value)
+        memory.add_trial(
+            optuna.trial.create_trial(value=value, params={"x": stored}, distributions={"x": distribution})
+        )
+    found = {suggest(dimension, optuna.samplers.RandomSampler(seed=seed), memory) for seed in range(300)}
+    assert found <= set(listed)
+    assert len(found) > len(listed) / 2
+
+
+def test_values_of_long_ranges_are_found_without_going_through_them() -> None:
+    dimension = parse({"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 1e-5})
+    listed = dimension.enumerate()
+    assert listed
+    began = time.perf_counter()
+    for value in listed[::100]:
+        assert dimension.contains(value)
+        assert not dimension.contains(value + 1e-7)
+        assert dimension.closest(value + 1e-7) == value
+    assert time.perf_counter() - began < 0.5, "1,000 values; searched from the start they took 7 s"
+
+
 def test_a_sampler_proposes_whole_numbers_and_knows_them_again() -> None:
     optuna = pytest.importorskip("optuna")
-    from sweeps.planning.sampler import _stored, _suggest
+    from sweeps.planning.sampler import _stored, suggest
 
     for written in (
         {"distribution": "log_uniform_values", "min": 8, "max": 500},
@@ -132,10 +188,10 @@ def test_a_sampler_proposes_whole_numbers_and_knows_them_again() -> None:
         {"distribution": "q_uniform", "min": 16, "max": 250, "q": 16},
         {"distribution": "uniform", "min": 8.5, "max": 31.5},
     ):
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        sampler, memory = optuna.samplers.RandomSampler(seed=0), optuna.create_study()
         for _ in range(20):
             dimension = parse(written, "batch_size")
-            value = _suggest(dimension, study.ask())
+            value = suggest(dimension, sampler, memory)
             assert type(value) is int
             assert dimension.contains(value)
             stored, distribution = _stored(dimension, value)

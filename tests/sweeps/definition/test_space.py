@@ -136,6 +136,12 @@ def test_of_overlapping_alternatives_the_first_one_holds() -> None:
     assert [dimension.label for dimension, _ in got.active({"lr": 1e-3})] == ["lr#0"]
 
 
+def test_an_alternative_without_a_condition_stands_for_the_rest_wherever_conditions_are_decided() -> None:
+    lr = [{"values": [1e-3], "when": {"head": "linear"}}, {"values": [1e-2]}]
+    got = points({"lr": lr, "head": {"values": ["linear", "mlp"]}})
+    assert got == [{"head": "linear", "lr": 1e-3}, {"head": "mlp", "lr": 1e-2}]
+
+
 def test_large_spaces_are_probed_value_by_value() -> None:
     names = ["epochs", "batch_size", "head_width", "patience", "warmup_epochs"]
     got = space({name: {"values": list(range(1, 9))} for name in names})
@@ -143,6 +149,34 @@ def test_large_spaces_are_probed_value_by_value() -> None:
     assert len(probes) < 100
     for name in names:
         assert {probe[name] for probe in probes} == set(range(1, 9))
+
+
+LARGE = {"lr": {"values": [i / 100 for i in range(1, 60)]}, "weight_decay": {"values": [i / 100 for i in range(59)]}}
+
+
+def test_large_spaces_show_the_values_that_exist_under_conditions() -> None:
+    optimizer = {"values": ["adam", "sgd", "adamw"]}
+    probes = space(LARGE | {"optimizer": optimizer, "momentum": {"values": [0.9, 5.0], "when": {"optimizer": "sgd"}}})
+    assert {probe.get("momentum") for probe in probes.probes()} == {None, 0.9, 5.0}
+    chain = {
+        "optimizer": optimizer,
+        "patience": {"min": 2, "max": 9},
+        "head_width": {"values": [1, 2], "when": {"optimizer": ["sgd", "adamw"], "patience": 7}},
+        "dropout": {"min": 0.0, "max": 0.5, "when": {"head_width": 2}},
+        "momentum": {"values": [0.1], "when": {"optimizer": "rmsprop"}},
+    }
+    got = space(LARGE | chain)
+    probes_of_chain = got.probes()
+    assert {probe.get("head_width") for probe in probes_of_chain} == {None, 1, 2}
+    assert {probe.get("dropout") for probe in probes_of_chain} == {None, 0.0, 0.5}
+    assert not any("momentum" in probe for probe in probes_of_chain), "its condition holds nowhere"
+    assert all(got.contains(probe) for probe in probes_of_chain)
+
+
+def test_large_spaces_show_every_alternative() -> None:
+    first, rest = {"values": [1, 2], "when": {"head": ["linear", "mlp"]}}, {"values": [3, 4]}
+    got = space(LARGE | {"epochs": [first, rest], "head": {"values": ["linear", "mlp", "mlp_relu"]}})
+    assert {probe["epochs"] for probe in got.probes()} == {1, 2, 3, 4}
 
 
 def test_an_option_of_the_data_in_a_space_is_told_how_to_compare_its_values() -> None:

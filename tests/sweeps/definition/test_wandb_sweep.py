@@ -247,6 +247,16 @@ def test_the_command_line_wins_over_a_sweep(tmp_path: Path) -> None:
     [
         ("method: grid\nparametres: {}", "`parametres` is no option of a W&B sweep; did you mean `parameters`"),
         ("method: gird\nparameters: {lr: {values: [1]}}", "did you mean `grid`"),
+        (
+            "method: 5\nparameters: {lr: {value: 1}}",
+            "`study.method` .`method` must be grid, random or bayes, but got 5",
+        ),
+        ("method: grid\nparameters: {}\nstudy: {space: [lr]}", r"`study.space` must map parameters to values, but got"),
+        ("method: grid\nparameters: {lr: {value: 1}}\nstudy: {space: 5}", "must map parameters to values, but got 5"),
+        (
+            "method: grid\nparameters: {lr: {value: 1}, num_seeds: {value: 5}}",
+            "`num_seeds` .5. .a study has a list of se",
+        ),
         ("method: grid\nparameters: [1]", "`parameters` must be a mapping"),
         ("method: grid\nparameters: {lr: [3]}", "`parameters.lr` must be a mapping"),
         ("method: random\nparameters: {lr: {distribution: normal, mu: 0.1, sigma: 0.01}}", "min: 0.08, max: 0.12"),
@@ -262,8 +272,112 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, text: str, message: str) ->
         compose([write(tmp_path, text), *SEEDS])
 
 
-@pytest.mark.parametrize("name", ["val_top5_acc", "val_accuracy_top5", "val/top_3_accuracy"])
-def test_the_best_five_are_no_accuracy(name: str, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(f"method: random\nmetric: {{name: {name}, goal: maximize}}\nparameters: {{}}\n")
+REST = (*IMAGES, *SEEDS, *NETWORK)
+GRID_OF_LR = "method: grid\nparameters: {lr: {values: [0.1, 0.2]}}\n"
+
+
+@pytest.mark.parametrize("space", ["{lr: {value: 0.1}}", "{parameters: {lr: {values: [0.1]}}}"])
+def test_a_space_of_ours_in_a_sweep_file_is_taken_or_refused(space: str, tmp_path: Path) -> None:
+    study = write(tmp_path, f"method: grid\nparameters: {{}}\nstudy: {{space: {space}}}")
+    assert {trial.lr for trial in compose([study, *REST]).probes()} == {0.1}
+
+
+def test_the_method_of_the_command_line_decides_whether_trials_are_counted(tmp_path: Path) -> None:
+    sampled = write(tmp_path, GRID_OF_LR.replace("grid", "random"))
+    with pytest.raises(ConfigError, match="study.trials"):
+        compose([sampled, *REST])
+    got = compose([sampled, *REST, "study.method=grid"])
+    assert (len(list(got.points())), got.study.trials) == (2, None)
+    capped = write(tmp_path, GRID_OF_LR.replace("grid", "bayes") + "run_cap: 2\n")
+    assert compose([capped, *REST]).study.trials == 2
+    got = compose([capped, *REST, "study.method=grid"])
+    assert got.study.trials is None
+    assert "run_cap" in got.notes[0].partition("Left out")[2]
+    got = compose([write(tmp_path, GRID_OF_LR + "run_cap: 2\n"), *REST, "study.method=random"])
+    assert got.study.trials == 2
+    assert compose([write(tmp_path, GRID_OF_LR.partition("\n")[2]), *REST, "study.method=grid"]).study.method == "grid"
+
+
+def test_what_a_given_space_holds_is_not_lacking(tmp_path: Path) -> None:
+    study = write(tmp_path, "method: grid\nparameters: {weight_decay: {value: 0.01}}")
+    with pytest.raises(ConfigError, match="trial.lr"):
+        compose([study, *REST])
+    for word in ("study.space={lr: {values: [0.1, 0.2]}}", "study.space.lr={values: [0.1, 0.2]}"):
+        assert {trial.lr for trial in compose([study, *REST, word]).probes()} == {0.1, 0.2}
+    with pytest.raises(ConfigError) as caught:
+        compose([write(tmp_path, GRID_OF_LR), *REST, "study.space={momentum: {values: [0.1, 0.2]}}"])
+    assert "It must be told: `trial.lr`" in str(caught.value), "the space that held it is replaced"
+
+
+def test_a_metric_of_the_command_line_brings_its_own_direction(tmp_path: Path) -> None:
+    study = write(tmp_path, GRID_OF_LR + "metric: {name: val_acc, goal: maximize}")
+    assert compose([study, *REST, "study.metric=val/loss"]).study.direction == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ("freeze_layers: {values: [0, 1, 2, 3]}", None),
+        ("freeze_layers: {values: [0, 1]}", None),
+        ("freeze_layers: {min: 0, max: 1}", None),
+        ("model.frozen_stages: {value: 1}", None),
+        ("freeze: {values: [0, 0.5, 2]}", None),
+        ("freeze_backbone: {min: 0, max: 7}", None),
+        ("frozen: {min: 0.0, max: 60.0}", None),
+        ("trainable_layers: {values: [1, 2]}", None),
+        ("freeze_layers: {values: [true, false, 3]}", {"all", "none"}),
+        ("frozen_layers: {values: [1, 2, layer2]}", {"layer2"}),
+    ],
+)
+def test_numbers_of_layers_are_no_fractions(content: str, left: set[object] | None, tmp_path: Path) -> None:
+    study = write(tmp_path, f"method: random\nrun_cap: 3\nparameters:\n  lr: {{value: 1}}\n  {content}\n")
+    got = compose([study, *REST])
+    assert "which count layers" in got.notes[0]
+    assert {trial.freeze for trial in got.probes()} == (left or {"none"})
+    assert {trial.trainable_blocks for trial in got.probes()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("content", "fractions"),
+    [("freeze_layers: {values: [0, 0.25, 1]}", {0, 0.25, 1}), ("freeze_fraction: {min: 0.0, max: 0.5}", {0, 0.5})],
+)
+def test_fractions_are_taken_whatever_their_name(content: str, fractions: set[float], tmp_path: Path) -> None:
+    study = write(tmp_path, f"method: random\nrun_cap: 3\nparameters:\n  lr: {{value: 1}}\n  {content}\n")
+    got = compose([study, *REST])
+    assert {trial.freeze for trial in got.probes()} == fractions
+    assert "count layers" not in got.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("val_top5_acc", None), ("val_accuracy_top5", None), ("val/top_3_accuracy", None), ("acc_5", None),
+        ("recall@10", None), ("val_pr_auc", None), ("auc_pr", None), ("val/auprc", None), ("average_precision", None),
+        ("valMeanAveragePrecision", None), ("mean_squared_error", None), ("val_mean_absolute_error", None),
+        ("rmse_loss", None), ("expected_calibration_error", None), ("val_micro_f1", None), ("f1_weighted", None),
+        ("mean_class_acc", None), ("val_acc_std", None), ("word_error_rate", None), ("balanced_error", None),
+        ("val_top_1_acc", "val/accuracy"), ("valTop1Accuracy", "val/accuracy"), ("acc@1", "val/accuracy"),
+        ("precision_1", "val/accuracy"), ("prec@1", "val/accuracy"), ("valid/precision", "val/precision"),
+        ("val_precision_macro", "val/precision"), ("macroF1Score", "val/f1"), ("val_roc_auc", "val/auroc"),
+        ("valAUC", "val/auroc"), ("balanced_accuracy", "val/recall"), ("eval/epoch_loss", "val/loss"),
+    ],
+)  # fmt: skip
+def test_a_metric_is_one_of_ours_or_none(name: str, metric: str | None, tmp_path: Path) -> None:
+    study = write(tmp_path, GRID_OF_LR + f"metric: {{name: '{name}'}}")
+    if metric is not None:
+        assert compose([study, *REST]).study.metric == metric
+        return
     with pytest.raises(ConfigError, match="is none of ours"):
-        compose([f"study={tmp_path / 's.yaml'}", "study.seeds=[0]", "data=digits"])
+        compose([study, *REST])
+
+
+@pytest.mark.parametrize(
+    ("name", "goal", "must"), [("val_error", "maximize", "minimize"), ("valerror", "up", "minimize")]
+)
+def test_a_goal_that_contradicts_its_metric_is_told(name: str, goal: str, must: str, tmp_path: Path) -> None:
+    study = write(tmp_path, GRID_OF_LR + f"metric: {{name: {name}, goal: {goal}}}")
+    with pytest.raises(ConfigError, match=f"the goal of '{name}' must be {must}, but got '{goal}'"):
+        compose([study, *REST])
+    assert compose([study, *REST, "study.metric=val/accuracy"]).study.direction == "maximize"
+    least = write(tmp_path, GRID_OF_LR + f"metric: {{name: {name}, goal: {must}}}")
+    assert compose([least, *REST]).study.metric == "val/accuracy"

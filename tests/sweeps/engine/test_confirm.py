@@ -90,11 +90,11 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
 
     # again: nothing is left to do, and the same report comes from the CSV alone
     again = run("sweeps.run", "study=small.yaml")
-    assert "6 of 6 seed runs and 6 of 6 on fresh seeds are done; nothing was trained" in again.stdout
+    assert "all 6 seed runs and 6 on fresh seeds are done; nothing was trained" in again.stdout
     assert (home / "reports" / "small.md").read_text() == report
     (home / "elsewhere" / "reports").mkdir(parents=True)
-    for name in ("small.csv", "small.about.json"):
-        (home / "elsewhere" / name).write_text((home / "reports" / name).read_text())
+    for name in ("small.csv", "small.about.json", "small.images.safetensors"):
+        (home / "elsewhere" / name).write_bytes((home / "reports" / name).read_bytes())
     alone = run("sweeps.report", "results=small.csv", "table=[hypotheses,confirmed,summary]", cwd=home / "elsewhere")
     assert alone.returncode == 0, alone.stderr
     for table in alone.stdout.split("\n\n")[1:-2]:

@@ -56,6 +56,25 @@ def test_a_sampler_that_met_other_points_on_its_way_proposes_the_same(method: st
             assert proposal.params == found[number].trial.params
 
 
+def test_points_that_are_tried_out_leave_no_trials_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {
+        "momentum": {"values": [0.1, 0.5, 0.9]},
+        "lr": {"values": [1e-3, 1e-2, 1e-1]},
+        "epochs": {"values": [1, 2]},
+    }
+    seen = set()
+    sample = optuna.samplers.TPESampler.sample_independent
+
+    def watched(self: Any, study: optuna.Study, *rest: Any) -> Any:
+        seen.add(len(study.get_trials(deepcopy=False)))
+        return sample(self, study, *rest)
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_independent", watched)
+    found = search(definition(space, "bayes"), 18, lambda params: params["momentum"])
+    assert len({item.trial.fingerprint for item in found}) == 18
+    assert seen == set(range(18)), "or every suggestion would go through all points that were ever tried"
+
+
 def test_results_that_changed_are_never_stale() -> None:
     made = definition(LR_AND_MOMENTUM, "bayes")
     found = search(made, 14, lambda params: params["momentum"])

@@ -48,3 +48,9 @@ def test_every_seed_run_is_said_where_it_is_true(tmp_path: Path, count: int, sai
     chart = draw(results, spec)
     assert isinstance(chart, Plot)
     assert len(chart.categories or ()) == min(count, 16)
+
+
+def test_the_picture_of_cost_says_that_seconds_are_lacking(tmp_path: Path) -> None:
+    results = of(tmp_path, "trial,seed,lr,val/accuracy\n0,0,1,0.5\n")
+    with pytest.raises(ConfigError, match="needs `wall_s`, the seconds of each seed run"):
+        draw(results, FIGURES.spec("cost", "figures"))

@@ -89,6 +89,9 @@ def test_an_option_without_effect_counts_nowhere_from_either_source(tmp_path: Pa
         ("", "its first line is empty"),
         ("weights,test/accuracy\na\x1b[31m,0.5\n", "line 2, weights: .* must be printable text"),
         ("study,test/accuracy\n../../x,0.5\n", "must hold no slash"),
+        ("study,test/accuracy\n" + "x" * 300 + ",0.5\n", "must be at most 100 bytes long, but got 'xxx"),
+        ("lr,test/loss\n1,1.7e308\n1,1.7e308\n", "line 2, test/loss: 1.7e308 must be a number of at most 1e.100"),
+        ("lr,test/loss,wall_s\n1,0.5,1e308\n", "line 2, wall_s: 1e308 must be a number of at most 1e.100"),
         ("a\x00b,test/accuracy\n1,0.5\n", "is not known"),
     ],
 )
@@ -102,6 +105,25 @@ def test_text_in_a_cell_stays_text(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text('weights,test/accuracy\n"[a, b]",0.5\n{x: 1},0.6\n@y: z,0.7\na # b,0.8\n')
     read = from_csv(tmp_path / "r.csv")
     assert [trial.values["weights"] for trial in read.trials] == ["[a, b]", "{x: 1}", "@y: z", "a # b"]
+
+
+def test_a_file_with_a_long_name_is_refused_before_pictures_are_named_by_it(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 240}.csv"
+    path.write_text("lr,test/accuracy\n1,0.5\n")
+    with pytest.raises(DataError, match="must have a name of at most 100 bytes"):
+        from_csv(path)
+
+
+def test_a_number_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(
+        "epochs,lr,momentum,freeze,seed,test/accuracy\n10,1,0,1,0,0.5\n10.0,1.0,0.0,1.0,1,0.6\n1e1,1e0,.0,1,2,0.7\n"
+    )
+    (one,) = from_csv(path).trials
+    assert one.seeds == (0, 1, 2)
+    assert {name: repr(one.values[name]) for name in ("epochs", "lr", "momentum", "freeze")} == {
+        "epochs": "10", "lr": "1.0", "momentum": "0.0", "freeze": "1.0",
+    }  # fmt: skip
 
 
 def test_a_loss_beyond_all_bounds_is_short(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.false_claims import studies
-from sweeps.statistics.images import against_best_on_images, difference, interval, parts_of, share_of_rest
+from sweeps.statistics.images import (
+    against_best_on_images,
+    components_of,
+    difference,
+    interval,
+    parts_of,
+    share_of_rest,
+)
 from sweeps.statistics.stats import LEVEL, against_best
 
 FRACTION = (0.0, 1.0)
@@ -161,3 +168,20 @@ def test_more_trials_than_clusters_are_drawn_as_well() -> None:
     tables = list(draws.random((30, 4, 12)) < 0.7)
     got = against_best_on_images(tables, tables, best=int(np.argmax([t.mean() for t in tables])))
     assert all(p is None or 0 < p <= 1 for p in got.p)
+
+
+@pytest.mark.parametrize(
+    ("case", "seeds", "images", "rest"),
+    [("smooth", 0.001831511, 0.048134602, 0.005011153), ("right", 0.006818182, 0.012878787, 0.226515152)],
+)
+def test_the_components_are_those_of_lme4(case: str, seeds: float, images: float, rest: float) -> None:
+    """lmer(y ~ 1 + (1|seed) + (1|image)) of lme4 1.1-31, on the same tables."""
+    s, i = np.arange(5)[:, None], np.arange(12)[None]
+    table = (
+        np.round(0.8 + 0.05 * np.sin(3 * s + 1) + 0.3 * np.cos(2 * i) + 0.1 * np.sin(5 * s * i + s + i), 4)
+        if case == "smooth"
+        else ((7 * s + 3 * i * i + s * i) % 11 < 4 + i % 5).astype(float)
+    )
+    got = components_of(table)
+    assert (5 * got.seeds, 12 * got.images, 60 * got.together) == pytest.approx((seeds, images, rest), abs=2e-9)
+    assert got.total == pytest.approx(got.seeds + got.images + got.together)
