@@ -128,6 +128,6 @@ def instead(name: object) -> str:
     if option.removeprefix("data.") not in SIDE_BY_SIDE:
         return f"{said}; their test images are not the same, so no table compares them."
     return (
-        f"{said}, and put them side by side, the base first, with  "
-        "python -m sweeps.report study=[one,other] table=ablation"
+        f"{said}, and put them side by side with  python -m sweeps.report study=[one,other] table=ablation  "
+        "(the first one is the base)."
     )

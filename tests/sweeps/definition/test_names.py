@@ -33,7 +33,10 @@ OF_DATA = [("balanced", "data.balanced"), ("size", "data.size"), ("class_weights
 def test_options_of_the_data_are_told_how_to_be_compared(name: str, option: str, word: str) -> None:
     message = refused(word.format(name=name))
     assert f"`{option}` is the same for all trials of a study. Run one study for each value, and put them" in message
-    assert "side by side, the base first, with  python -m sweeps.report study=[one,other] table=ablation" in message
+    assert (
+        "side by side with  python -m sweeps.report study=[one,other] table=ablation  (the first one is the base)."
+        in message
+    )
     assert "did you mean" not in message
 
 
