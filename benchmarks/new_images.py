@@ -24,8 +24,8 @@ from sweeps.statistics.images import difference, interval, parts_of
 from sweeps.statistics.stats import summarise
 
 SOURCE = Path("/usr/share/openclipart/png")
-KINDS = ["computer", "shapes", "signs_and_symbols", "recreation", "people", "transportation", "food", "animals"]
-LEARNT = ["buildings", "plants", "tools", "office", "geography"]
+KINDS = ["animals", "food", "geography", "people", "recreation", "signs_and_symbols", "special", "transportation"]
+LEARNT = ["buildings", "computer", "office", "plants", "tools"]
 ALL_SEEDS = 30
 DRAWS = 200
 SEEDS = (3, 5, 10)
@@ -151,8 +151,8 @@ def page(known: list[Table], clusters_N: NDArray[np.int64]) -> str:
         f"{len(KINDS)} kinds of clip art, a frozen ResNet-18 that has learnt {len(LEARNT)} other kinds, {len(known)} "
         f"heads of {ALL_SEEDS} seeds each (test accuracy {means}%), {N:,} test images in {G:,} clusters (copies, and "
         f"drawings of one name). {DRAWS} draws of half of the clusters and of a few seeds; the other half, with all "
-        "other seeds, shows another mean. Percent of the draws in which the two agree within √(h₁² + h₂²), which is 95 where both "
-        "intervals are right (standard error 1.5 for one trial). Made by `python -m benchmarks.new_images`.",
+        "other seeds, shows another mean. Percent of the draws in which the two agree within √(h₁² + h₂²), which is 95 "
+        "where both intervals are right (standard error 1.5 for one trial). Made by `python -m benchmarks.new_images`.",
         "",
         "| What | Seeds | Fresh seeds and images | The same without clusters | Seeds alone |",
         "| --- | --- | --- | --- | --- |",

@@ -10,11 +10,15 @@ from resnet_tl.errors import ConfigError
 HIDDEN = "…"
 """Stands in a text where a secret stood."""
 
-_SECRET_OPTION = re.compile(r"(?i)([?&;][^=&;?\s]*(?:pass|pwd|token|secret|key|auth|sig|cred)[^=&;\s]*=)[^&;#\s'\"`]*")
-"""`?password=…` of a database's address, and the like."""
-_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:/{2,})([^\s'\"`<>]*)@")
-_IN_WORD = re.compile(r"(?s)([A-Za-z][A-Za-z0-9+.\-]*:/{2,})(.*)@")
-"""An address up to its last `@`, in a text and where it is all of one."""
+_OPTION = re.compile(r"([?&;][^=&;?\s]*=)[^&;#\s'\"`]*")
+"""An option of an address, up to its `=` and whole."""
+_SECRET = re.compile(r"(?i)pass|pwd|token|secret|key|auth|sig|cred")
+"""In the name of an option whose value nobody may see: `?password=…` of a database's address, and the like."""
+_SCHEME = re.compile(r"(?<![A-Za-z0-9+.\-])[A-Za-z0-9+.\-]+:/{2,}")
+"""Where an address begins. Each scheme is looked at once: what a long word without any costs grows with its length."""
+_IN_TEXT = re.compile(r"[^\s'\"`<>]+")
+_IN_WORD = re.compile(r"\S+")
+"""What may be an address, in a text and where quotes are of a password."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,8 @@ def parse(text: str, option: str) -> Address:
     """
     scheme, mark, rest = text.partition("://")
     if not mark:
-        if "@" in text and not text.startswith(("/", ".", "~", "file:", "sqlite:")):
+        is_path = text.startswith(("/", ".", "~", "file:", "sqlite:")) and not text.startswith("//")
+        if "@" in text and not is_path:
             raise ConfigError(f"`{option}` must begin with http://, https:// or the like where it holds an @.")
         return Address(scheme="", bare=text)
     (authority,) = re.findall(r"\A[^/?#]*", rest)
@@ -90,17 +95,27 @@ def without_secrets(text: str, known: Iterable[str] = ()) -> str:
     for secret in sorted((secret for secret in known if len(secret) > 3), key=len, reverse=True):
         for form in dict.fromkeys((secret, quote(secret, safe=""), quote(secret))):
             text = text.replace(form, HIDDEN)
-    return _SECRET_OPTION.sub(rf"\1{HIDDEN}", _IN_TEXT.sub(_without_login, text))
+    return _OPTION.sub(_without_secret, _IN_TEXT.sub(_without_login, text))
 
 
 def word_without_secrets(word: str) -> str:
-    """A word of a command line, as `without_secrets`; here an address ends where the word does, not at a space."""
-    return _SECRET_OPTION.sub(rf"\1{HIDDEN}", _IN_WORD.sub(_without_login, word))
+    """A word of a command line, as `without_secrets`; here quotes belong to an address, which ends at a space."""
+    return _OPTION.sub(_without_secret, _IN_WORD.sub(_without_login, word))
+
+
+def _without_secret(found: "re.Match[str]") -> str:
+    name = str(found.group(1))
+    return name + HIDDEN if _SECRET.search(name) else str(found.group())
 
 
 def _without_login(found: "re.Match[str]") -> str:
-    scheme, before = found.groups()
+    """What may be an address, less what stands before its last `@`, if that is a login."""
+    head, at, tail = found.group().rpartition("@")
+    scheme = _SCHEME.search(head)
+    if not at or scheme is None:
+        return str(found.group())
+    before = head[scheme.end() :]
     authority = re.split(r"[/?#]", before, maxsplit=1)[0]
     # a password that is not encoded may hold a slash; an @ in the path of a mere host is none of a login
     is_login = authority == before or ":" in authority or "@" in authority
-    return str(scheme if is_login else found.group(0))
+    return head[: scheme.end()] + tail if is_login else str(found.group())

@@ -303,6 +303,8 @@ class SeedRun:
     """Folder of the selected network, relative to `run.out`; None where none was kept."""
     tracked: bool = False
     """Whether the tracker has all of it."""
+    repeated_s: float = 0.0
+    """Seconds of its earlier tries, which ended in an error."""
     history: tuple[Epoch, ...] | None = None
     """The learning curve; None where it was not asked for."""
     compact: Mapping[str, bytes] | None = None

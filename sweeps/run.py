@@ -285,7 +285,7 @@ def _seed_runs(searched: int, fresh: int) -> str:
 
 def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.feature_reuse import kept_bytes, size_text, why_nothing, worker_bytes
+    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, why_nothing, worker_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
     confirming = Counter(item.trial.number for item in so_far.to_confirm())  # empty before the search has ended
@@ -319,7 +319,8 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
         "best": "the best network alone",
         "none": "no network",
     }
-    return [*lines, f"disk: {kept[keep]}; predictions are kept always"]
+    predictions = sum(count for _, count in runs) * predictions_bytes(data)
+    return [*lines, f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all"]
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
         # a trial that diverged is not run again, which is known when the search has ended
         most = planned if lacking else sum(trial.state != TrialState.DIVERGED for trial in trials)
         total = min(study.confirm.top, most) * len(study.confirm.seeds)
-        print(f"  confirmation: {fresh} of {total} seed runs on fresh seeds")
+        print(f"  confirmation: {min(fresh, total)} of {total} seed runs on fresh seeds")
     for trial in trials:
         own = [states.get((trial.fingerprint, seed)) for seed in seeds]
         troubled = [run for run in own if run is not None and run.state != RunState.COMPLETE]

@@ -12,7 +12,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import UserError
 from resnet_tl.files import is_full
-from sweeps.planning.feature_reuse import kept_bytes, size_text
+from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text
 
 RESERVE_BYTES = 8_000_000
 """Kept back for what remains to be written when a disk has become full: the scores of runs that have ended, the
@@ -47,13 +47,13 @@ class DiskRoom:
         self._reserve = out / "mlruns" / ".work" / f"reserve-{study}"
 
     def hold(self) -> None:
-        """Keeps the reserve back.
+        """Keeps the reserve back, where the file system lets a file take room ahead.
 
         Raises:
             DiskFull: there is no room even for that.
         """
-        self._reserve.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._reserve.parent.mkdir(parents=True, exist_ok=True)
             with self._reserve.open("wb") as stream:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(stream.fileno(), 0, RESERVE_BYTES)
@@ -62,15 +62,14 @@ class DiskRoom:
         except OSError as error:
             self.release()
             if is_full(error):
-                raise self._short(RESERVE_BYTES) from None
-            raise
+                raise self._short(RESERVE_BYTES, "the last results of the study") from None
 
     def release(self) -> None:
         """Gives the reserve to whoever writes next."""
         self._reserve.unlink(missing_ok=True)
 
     def require(self, configs: Iterable[TrialConfig], *, whole_study: bool = False) -> None:
-        """Checks that there is room for the networks of seed runs.
+        """Checks that there is room for the networks and predictions of seed runs.
 
         Args:
             configs: one for each seed run.
@@ -83,14 +82,15 @@ class DiskRoom:
         needed = sum(sizes) if self._keep == "all" else max(sizes, default=0)
         if whole_study and sizes and self._keep != "none":
             needed += min(kept_bytes(config, self._data, whole=True) for config in configs)
+        needed += len(sizes) * predictions_bytes(self._data)
         if shutil.disk_usage(self._out).free < needed:
-            raise self._short(needed)
+            raise self._short(needed, "networks and predictions that are still to be stored")
 
-    def _short(self, needed: int) -> DiskFull:
+    def _short(self, needed: int, what: str) -> DiskFull:
         free = shutil.disk_usage(self._out).free
+        has = f"has {size_text(free)}" if free < needed else "a quota leaves less"
         fewer = {"all": ", or keep one network instead of all with run.keep=best", "best": ", or run.keep=none"}
         return DiskFull(
-            f"The disk of {self._out} must have room for {size_text(needed)} of networks that are still to "
-            f"be stored, but has {size_text(free)}. Make room{fewer.get(self._keep, '')}; the same command goes on "
-            "from what is in the ledger."
+            f"The disk of {self._out} must have room for {size_text(needed)} of {what}, but {has}. Make "
+            f"room{fewer.get(self._keep, '')}; the same command goes on from what is in the ledger."
         )

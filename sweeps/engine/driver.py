@@ -64,7 +64,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
     out = expand(definition.run.out, "run.out").resolve()
     database = database_of(out)
     with database.lock(definition.study.name):
-        database.take_in()
+        database.take_in(definition.study.name)
         # the definition is checked against what there is before anything is created or changed
         before = database.read() if database.exists() else None
         try:
@@ -118,6 +118,7 @@ class _Driver:
 
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
+        before = self._ledger.study(self._study.name)
         self._record()
         place = self._prepared.tracked()
         clear_leftovers(
@@ -126,13 +127,17 @@ class _Driver:
             work=self._work,
             networks=self._networks,
             runs=self._prepared.runs,
+            since=before.created if before else None,
         )
         self._room.release()
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name))
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
-            place.relocate()  # after a move, also of a study that has nothing else to do
+            try:
+                place.relocate()  # after a move, also of a study that has nothing else to do
+            except OSError as error:
+                self._say(f"MLflow may look for files where they were before a move: {error}")
             return self.outcome()
         interrupted = True
         with self._interrupt:
@@ -140,17 +145,18 @@ class _Driver:
                 if to_do:
                     load_ahead()
                 self._open()
+                assert self._outbox
+                if to_do:
+                    self._drop_early()
                 self._take_over_known()
                 if to_do:
                     self._execute()
-                assert self._outbox
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
                 dropped = self._kept.settle(lambda: self._workers(1), self._say, self._interrupt.check)
-                if dropped and not to_do:
-                    keep = self._prepared.definition.run.keep
-                    self._say(f"{len(dropped)} networks were removed, as run.keep={keep} says; their results stay.")
+                if not to_do:
+                    self._say_dropped(dropped)
                 self._outbox.drop_networks(dropped)
                 self._outbox.flush()
                 interrupted = False
@@ -158,6 +164,21 @@ class _Driver:
                 self._close(interrupted)
         self._look_at(place)
         return replace(self.outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
+
+    def _drop_early(self) -> None:
+        """Makes room before anything is trained, also where the tracker has links to the same files."""
+        assert self._outbox
+        dropped = self._kept.drop_early()
+        if dropped:
+            self._say_dropped(dropped)
+            self._outbox.drop_networks(dropped)
+            self._outbox.flush()
+
+    def _say_dropped(self, dropped: Sequence[tuple[str, int]]) -> None:
+        if dropped:
+            keep, many = self._prepared.definition.run.keep, len(dropped)
+            what = "1 network was" if many == 1 else f"{many} networks were"
+            self._say(f"{what} removed, as run.keep={keep} says; results stay.")
 
     def _look_at(self, place: Place) -> None:
         """Notes which seed runs our own tracking database has lost; it may have been removed at any time."""
@@ -182,13 +203,14 @@ class _Driver:
 
     def _open(self) -> None:
         definition, prepared = self._prepared.definition, self._prepared
-        self._room.hold()
         self._networks.describe_images(prepared.data)
         self._optuna = OptunaStudy(self._database.optuna(), self._study, definition.space, self._curve_of)
         self._optuna.match(self._state.results())
         place = prepared.tracked()
         self._outbox = Outbox(
-            MlflowTracker(place, study=self._study.name, question=self._study.question, commit=self._commit),
+            MlflowTracker(
+                place, study=self._study.name, question=self._study.question, commit=self._commit, say=self._say
+            ),
             self._ledger,
             self._study.name,
             name=f"MLflow at {place.shown}",
@@ -264,6 +286,7 @@ class _Driver:
     # -- running ------------------------------------------------------------------------------------------------------
 
     def _execute(self) -> None:
+        self._room.hold()
         with cache.hold(self._prepared.in_use()):
             self._execute_with_images()
 
@@ -430,7 +453,8 @@ class _Driver:
         def name_of(params: dict[str, Any]) -> str:
             return self._prepared.name_of(definition.trial(params))
 
-        proposal = self._sampler.propose(number, self._state.results(heard), taken, name_of)
+        results = self._state.results(heard) if self._study.method == "bayes" else []  # others hear of none
+        proposal = self._sampler.propose(number, results, taken, name_of)
         if proposal.num_invalid:
             self._note_invalid(number, proposal)
         params = proposal.params

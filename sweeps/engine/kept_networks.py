@@ -64,6 +64,17 @@ class KeptNetworks:
             say("The best network was removed, as run.keep=none says; its results stay.")
         return self._drop(self._droppable())
 
+    def drop_early(self) -> list[tuple[str, int]]:
+        """At a start, removes what may go already: its room is needed, where a full disk ended the last one.
+
+        Returns:
+            Seed runs whose networks were removed.
+        """
+        if self._keep == "best":
+            self._leader = self._state.best_of(trial for trial in self._state.trials if self._state.has_results(trial))
+        leading = self._leader.fingerprint if self._leader else None
+        return self._drop([key for key in self._droppable() if key[0] != leading])
+
     def drop_losers(self, ended: Iterable[TrialRecord]) -> None:
         """While the study runs, removes networks of trials that have ended and do not lead.
 

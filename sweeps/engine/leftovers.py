@@ -12,7 +12,9 @@ from sweeps.records import SeedRun
 from sweeps.storage.network_store import NetworkStore
 
 
-def clear_leftovers(out: Path, study: str, *, work: Path, networks: NetworkStore, runs: Iterable[SeedRun]) -> None:
+def clear_leftovers(
+    out: Path, study: str, *, work: Path, networks: NetworkStore, runs: Iterable[SeedRun], since: str | None
+) -> None:
     """Removes what is half written, half removed, or of a seed run that has ended.
 
     Only for the holder of the study's lock: what somebody writes at this moment would go too.
@@ -21,13 +23,14 @@ def clear_leftovers(out: Path, study: str, *, work: Path, networks: NetworkStore
         out: `run.out`.
         work: where seed runs of the study keep their training state.
         runs: all that the ledger has of the study.
+        since: when the ledger was told of the study, before this start; None where it was not.
     """
     known = list(runs)
     for run in known:
         if run.state.is_result:
             shutil.rmtree(folder_of(work, run.fingerprint, run.seed), ignore_errors=True)
     remove_leftovers(work, "progress-*", older_than_s=0)
-    networks.clear_leftovers(known)
+    networks.clear_leftovers(known, since)
     mlruns = out / "mlruns"
     for folder in (mlruns / "artifacts" / study).glob("*/artifacts"):
         for pattern in (".*.part", ".gone-*"):

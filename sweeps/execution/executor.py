@@ -143,6 +143,7 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
         for future in finished:
             ended = running.pop(future)
             free.append(ended.slot)
+            watch.forget(future)
             try:
                 _settle(callbacks, ended, future)
             except Exception as error:  # after those that came at the same moment

@@ -85,7 +85,8 @@ class LocalExecutor:
         assert isinstance(future, _Answer)
         submitted = self._tasks.get(future)
         future.cancelled_because = reason
-        if future.of_pool.cancel() and submitted:
+        of_pool = future.of_pool
+        if of_pool is not None and of_pool.cancel() and submitted:
             # Pebble ends the worker of a task that has begun; the task may still wait behind one that stands still
             self._replace(submitted.pool)
 
@@ -127,11 +128,13 @@ class _Answer(Future[Any]):
 
     def __init__(self, of_pool: "Future[Any]") -> None:
         super().__init__()
-        self.of_pool = of_pool
+        self.of_pool: Future[Any] | None = of_pool
+        """None once it has answered: the two would keep each other, and the result, until garbage is collected."""
         self.cancelled_because = ""
         of_pool.add_done_callback(self._answer)
 
     def _answer(self, of_pool: "Future[Any]") -> None:
+        self.of_pool = None
         if of_pool.cancelled():
             self.set_exception(WorkerDied(self.cancelled_because))
             return

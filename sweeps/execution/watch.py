@@ -34,6 +34,10 @@ class Watch:
         self._clock_s += min(now - self._looked, MOST_BETWEEN_LOOKS_S)
         self._looked = now
 
+    def forget(self, task: Hashable) -> None:
+        """A task has ended; nothing of it is kept, least of all its result."""
+        self._last.pop(task, None)
+
     def stands_still(self, task: Hashable, sign: Hashable, news: Sequence[tuple[int, Epoch]]) -> str | None:
         """Why a task is to be ended; None while it goes on.
 

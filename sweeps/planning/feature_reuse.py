@@ -17,6 +17,7 @@ from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import num_rows
 from resnet_tl.freezing import is_head_only, num_frozen, num_trained
 from resnet_tl.head_spec import spec_of
+from resnet_tl.predictions import FULL_CLASSES
 from sweeps.planning.grouping import MOST_HEADS
 
 MACS_PER_S = {"cpu": 1e11, "cuda": 5e12}
@@ -241,6 +242,13 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
 
 
 # -- disk -------------------------------------------------------------------------------------------------------------
+
+
+def predictions_bytes(data: Prepared) -> int:
+    """Of a seed run's predictions on the disk, which are kept whatever becomes of its network."""
+    num_classes = len(data.classes)
+    scored = data.num_images["val"] + data.num_images["test"]
+    return scored * num_classes * (4 if num_classes <= FULL_CLASSES else 2)
 
 
 def kept_bytes(trial: TrialConfig, data: Prepared, *, whole: bool = False) -> int:

@@ -21,7 +21,7 @@ MARKUP = re.compile(
     re.VERBOSE,
 )
 ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-BLOCK_START = re.compile(r"(?=#{1,6}(\s|$)|[+-](\s|$)|>|-{2,}\s*$|=+\s*$)|(?<=^)(\d+)(?=[.)](\s|$))")
+BLOCK_START = re.compile(r"(?=#{1,6}(\s|$)|[+*-](\s|$)|>|-{2,}\s*$|=+\s*$)|(?<=^)(\d+)(?=[.)](\s|$))")
 """Where a backslash keeps a line from becoming a heading, a list, a quotation or a rule."""
 
 

@@ -149,7 +149,8 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     # a trial that diverged is not run again, which is known when the search has ended
     most = planned if done < total else sum(trial.state == "complete" for trial in results.trials)
     fresh = min(about.confirm.top, most) * len(about.confirm.seeds) if about.confirm else 0
-    progress = progress_told(done, total, fresh_done=fresh_done, fresh=fresh)
+    # trials that led before seeds were added have runs on fresh seeds too
+    progress = progress_told(done, total, fresh_done=min(fresh_done, fresh), fresh=fresh)
     facts.append(
         f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}; "
         f"{progress} done. {_selection(results)}; test is scored once per seed run."

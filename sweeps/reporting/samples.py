@@ -9,6 +9,9 @@ from sweeps.statistics.images import parts_of
 from sweeps.statistics.planned import OnImages, Sample, describe
 from sweeps.statistics.stats import Summary, summarise
 
+MUCH = 0.1
+"""Share of the images from which on a group is said to be large."""
+
 
 class ImageScores(Protocol):
     """What each image got in the seed runs of trials."""
@@ -62,6 +65,8 @@ def chance(results: Results, trials: Sequence[Trial], column: str, *, what: str 
         assert table is not None
         N, G = table.values_SN.shape[1], table.num_clusters
         together = f", {G:,} of them independent (copies and images of one group count once)" if G < N else ""
+        if table.largest_share > MUCH:
+            together += f"; {table.largest_share:.0%} of the images are one group, so that they rest on little"
         unknown = "" if table.clusters_N is not None else ", each taken as independent"
         seeds = {len(trial.seeds) for trial in whole}
         told = f"{count(seeds.pop(), 'seed')} and " if len(seeds) == 1 else ""

@@ -42,7 +42,8 @@ class Parts:
 
     num_seeds: int
     num_images: int
-    num_clusters: int
+    df_of_images: float
+    """Degrees of freedom of the images' part: independent images less one, or of clusters of unequal size fewer."""
     mean: float
     """Of the table with its pseudo-images."""
     raw_mean: float
@@ -62,7 +63,7 @@ class Parts:
 
     def _squared(self, tail: float) -> float:
         of_seeds = t_quantile(self.num_seeds - 1, 1 - tail) ** 2 * self.seeds if self.seeds > 0 else 0.0
-        return of_seeds + t_quantile(self.num_clusters - 1, 1 - tail) ** 2 * self.images
+        return of_seeds + t_quantile(self.df_of_images, 1 - tail) ** 2 * self.images
 
     def p(self, against: float = 0.0, side: str = "both") -> float:
         """P-value of the mean: the level at which the interval's bound stands at `against`.
@@ -82,7 +83,7 @@ class Parts:
     def _tail(self, gap: float) -> float:
         """The probability on one side at which half the interval is as long as a distance."""
         if self.seeds <= 0 or self.images <= 0:
-            variance, df = (self.images, self.num_clusters - 1) if self.seeds <= 0 else (self.seeds, self.num_seeds - 1)
+            variance, df = (self.images, self.df_of_images) if self.seeds <= 0 else (self.seeds, self.num_seeds - 1)
             return 0.5 if gap == 0 else 0.0 if variance <= 0 else t_above(df, gap / math.sqrt(variance))
         low, high = 0.0, 0.5  # the half-width falls from infinity to 0 between them
         for _ in range(60):
@@ -92,13 +93,13 @@ class Parts:
 
     def with_more(self, *, seeds: float = 1.0, images: float = 1.0) -> "Parts":
         """The same with so many times the seeds and the images, were they to go on like these."""
-        num_seeds, num_clusters = round(self.num_seeds * seeds), round(self.num_clusters * images)
+        num_seeds = round(self.num_seeds * seeds)
         alone = self.images - self.together
         together = self.together / (seeds * images)
         return Parts(
             num_seeds=num_seeds,
             num_images=round(self.num_images * images),
-            num_clusters=num_clusters,
+            df_of_images=(self.df_of_images + 1) * images - 1,
             mean=self.mean,
             raw_mean=self.raw_mean,
             seeds=self.seeds / seeds,
@@ -144,7 +145,8 @@ def components_of(values_SN: Table, clusters_N: Clusters | None = None) -> Compo
 
 
 def _of_cells(cells_SG: Array) -> tuple[float, float, float, int]:
-    """Mean squares of seeds, of clusters and of the rest; and the number of clusters. Cells have the mean 0."""
+    """Mean squares of seeds, of clusters and of the rest; and the number of clusters."""
+    cells_SG = cells_SG - cells_SG.mean()
     S, G = cells_SG.shape
     rows_S, columns_G = cells_SG.mean(1), cells_SG.mean(0)
     ms_seeds = G * float(rows_S @ rows_S) / (S - 1)
@@ -190,7 +192,7 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
     return Parts(
         num_seeds=S,
         num_images=N,
-        num_clusters=num_clusters,
+        df_of_images=_effective(clusters_N, N) - 1,
         mean=mean,
         raw_mean=raw_mean,
         seeds=max(ms_seeds - share_of_rest(S) * ms_rest, 0.0) / scale,
@@ -287,6 +289,7 @@ def _moved(
     rows_TS, columns_TG, common_SG, squares = np.zeros((T, S)), np.zeros((T, G)), np.zeros((S, G)), 0.0
     for trial, table_SN in enumerate(tables):
         cells_SG = _cells(table_SN - means_T[trial], clusters_N)
+        cells_SG = cells_SG - cells_SG.mean()
         rows_TS[trial], columns_TG[trial] = cells_SG.mean(1), cells_SG.mean(0)
         squares += float(np.einsum("sg,sg->", cells_SG, cells_SG))
         common_SG += cells_SG / T
@@ -307,12 +310,28 @@ def _moved(
     return means_T, by_seeds_TS @ seeds_PS.T + by_images_TR @ images_PR.T
 
 
+def _effective(clusters_N: Clusters | None, num_images: int) -> float:
+    """How many clusters of one size would say as much as these: few where a large one outweighs the rest.
+
+    Source: the effective number of clusters of Carter, Schnepel and Steigerwald 2017, for weights alone.
+    """
+    if clusters_N is None:
+        return num_images
+    sizes_G = np.unique(clusters_N, return_counts=True)[1].astype(float)
+    return max(float(sizes_G.sum() ** 2 / (sizes_G**2).sum()), 2.0)
+
+
 def _cells(rest_SN: Array, clusters_N: Clusters | None) -> Array:
-    """Deviations from the mean, summed over clusters and scaled so that their mean is that of the images."""
+    """Deviations from the mean, summed over clusters and scaled so that their mean is that of the images.
+
+    A large cluster draws the mean to itself, so that its own deviation is too small; it is divided by the square root
+    of what the other images are of all (Bell and McCaffrey 2002), and as a whole scaled to be itself for equal sizes.
+    """
     if clusters_N is None:
         return rest_SN
-    _, place_N = np.unique(clusters_N, return_inverse=True)
-    G = int(place_N.max()) + 1
-    sums = [np.bincount(place_N, weights=own_N, minlength=G) for own_N in rest_SN]
-    cells_SG: Array = np.stack(sums) * (G / rest_SN.shape[1])
+    _, place_N, sizes_G = np.unique(clusters_N, return_inverse=True, return_counts=True)
+    G, N = len(sizes_G), rest_SN.shape[1]
+    sums_SG = np.stack([np.bincount(place_N, weights=own_N, minlength=G) for own_N in rest_SN])
+    others_G = 1 - np.minimum(sizes_G / N, 0.9)
+    cells_SG: Array = sums_SG * (G / N) * np.sqrt((1 - 1 / G) / others_G)
     return cells_SG

@@ -38,6 +38,12 @@ class OnImages:
         """Independent images."""
         return self.values_SN.shape[1] if self.clusters_N is None else len(np.unique(self.clusters_N))
 
+    @property
+    def largest_share(self) -> float:
+        """Of all images that of the largest cluster."""
+        sizes = [1] if self.clusters_N is None else np.unique(self.clusters_N, return_counts=True)[1]
+        return float(np.max(sizes)) / int(self.values_SN.shape[1])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:

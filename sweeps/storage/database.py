@@ -5,6 +5,7 @@ A second kind of database implements `Database` and passes `tests/sweeps/storage
 
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ from sweeps.storage.watch import Watch, copy_whole
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+
+
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that a folder's name must not hold: controls, lone surrogates, ends of lines."""
 
 
 class Database(Protocol):
@@ -45,8 +50,8 @@ class Database(Protocol):
             LedgerError: what is there is no ledger of this version or an older one.
         """
 
-    def take_in(self) -> None:
-        """Adds seed runs that an earlier start could not write, and kept aside; for the driver of a study."""
+    def take_in(self, study: str) -> None:
+        """Adds seed runs that an earlier start of a study could not write, and kept aside; for its driver."""
 
     def lock(self, study: str) -> AbstractContextManager[None]:
         """Held by a study's driver; dies with its holder.
@@ -123,14 +128,13 @@ class SqliteDatabase:
         watch = Watch(self._path)
         return Ledger(engine, on_close=watch.close, watch=watch.check, aside=self._aside)
 
-    def take_in(self) -> None:
+    def take_in(self, study: str) -> None:
         """See `Database`."""
         if not self.exists() or not any(self._aside.glob("*.json")):
             return
         ledger = self.open()
         try:
-            with FileLock(self._work / "locks" / "storage.lock"):
-                ledger.take_in()
+            ledger.take_in(study)
         finally:
             ledger.close()
 
@@ -190,9 +194,9 @@ def database_of(out: Path) -> Database:
     Raises:
         ConfigError: the folder has a name that no address or printed line can hold.
     """
-    if not str(out).isprintable():
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in str(out)):
         raise ConfigError(
-            f"`run.out` must be a folder without line breaks and other control characters in its name, but got "
-            f"{str(out)!r}; rename it, or give another one."
+            f"`run.out` must be a folder without line breaks, other control characters and bytes that are no UTF-8 in "
+            f"its name, but got {str(out)!r}; rename it, or give another one."
         )
     return SqliteDatabase(out)

@@ -31,6 +31,7 @@ from sweeps.storage.schema import LedgerError
 from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
 from sweeps.storage.schema import trials as _trials
+from sweeps.storage.watch import FolderMoved
 
 _HEAVY = ("scores_val", "scores_test", "history", "confusion", "reliability")
 _SCORES = {"val": "scores_val", "test": "scores_test"}
@@ -227,48 +228,64 @@ class Ledger:
         """Adds seed runs that have ended, all or none; those that are no result are replaced.
 
         Raises:
-            LedgerError: they could not be written. They are kept aside then, and the next start adds them.
+            FolderMoved: where the ledger is now is not known.
+            LedgerError: they could not be written. They are kept aside then, and the next start of the study adds them.
         """
         rows = list(rows)
+        name = digest([[row.study, row.fingerprint, row.seed] for row in rows])
+        aside = self._aside / f"{name}.json" if self._aside else None
         try:
             self._insert(rows)
+        except FolderMoved:
+            raise
         except LedgerError as error:
-            if self._aside is None:
+            if aside is None:
                 raise
-            name = digest([[row.study, row.fingerprint, row.seed] for row in rows])
             try:
-                write_text(self._aside / f"{name}.json", _ROWS.dump_json(rows).decode())
+                write_text(aside, _ROWS.dump_json(rows).decode())
             except OSError:
                 raise error from None
             runs = "1 seed run that has" if len(rows) == 1 else f"{len(rows)} seed runs that have"
             raise LedgerError(
-                *error.problems, f"The results of {runs} just ended are kept; the next start adds them."
+                *error.problems, f"The results of {runs} just ended are kept; the next start of the study adds them."
             ) from None
+        if aside is not None:
+            aside.unlink(missing_ok=True)
 
-    def take_in(self) -> None:
-        """Adds what an earlier start could not write, and kept aside."""
+    def take_in(self, study: str) -> None:
+        """Adds what an earlier start of a study could not write, and kept aside.
+
+        What this ledger has no trial for stays aside: it may have been put in the place of the one that has.
+        """
         assert self._aside
         for path in sorted(self._aside.glob("*.json")):
             try:
                 rows = _ROWS.validate_json(path.read_bytes())
+            except FileNotFoundError:  # the driver of another study has written it after all
+                continue
             except ValueError:  # no file of ours, or of another version: those seed runs are done again
-                rows = []
-            self._insert([row for row in rows if not self._is_result(row)])
-            path.unlink()
-
-    def _is_result(self, row: SeedRun) -> bool:
-        """Whether there is a result of a seed run already."""
-        known = self.seed_runs(row.study, fingerprint=row.fingerprint)
-        return any(run.seed == row.seed and run.state.is_result for run in known)
+                path.unlink(missing_ok=True)
+                continue
+            if not any(row.study == study for row in rows):
+                continue
+            trials = {trial.fingerprint for trial in self.trials(study)}
+            results = {(run.fingerprint, run.seed) for run in self.seed_runs(study) if run.state.is_result}
+            fitting = [row for row in rows if row.study == study and row.fingerprint in trials]
+            self._insert([row for row in fitting if (row.fingerprint, row.seed) not in results])
+            if len(fitting) == len(rows):
+                path.unlink()
 
     def _insert(self, rows: Sequence[SeedRun]) -> None:
         values = [_values(row) for row in rows]
         if not values:
             return
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
-        again = sa.delete(_seed_runs).where(_key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN)))
+        replaced = _key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN))
+        spent = sa.select(_seed_runs.c.wall_s + _seed_runs.c.repeated_s).where(*replaced)
         with self._change() as connection:
-            connection.execute(again, keys)
+            for value, key in zip(values, keys, strict=True):
+                value["repeated_s"] += connection.execute(spent, key).scalar() or 0.0
+            connection.execute(sa.delete(_seed_runs).where(*replaced), keys)
             connection.execute(sa.insert(_seed_runs), values)
 
     def untracked(self, study: str) -> set[tuple[str, int]]:

@@ -9,6 +9,7 @@ tracker gets are links or copies: losing it loses nothing here.
 """
 
 import contextlib
+import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -167,17 +168,24 @@ class NetworkStore:
         if network.exists():
             discard(network)
 
-    def clear_leftovers(self, runs: Iterable[SeedRun]) -> None:
+    def clear_leftovers(self, runs: Iterable[SeedRun], since: str | None) -> None:
         """Removes what killed drivers left: half removed or half written things, and what no seed run is known of.
+
+        Of the latter only what has come since the ledger knows the study: what is older belongs to another ledger,
+        which may be put back into its place.
 
         Args:
             runs: all that the ledger has of this study.
+            since: when the ledger was told of it, before this start; None where it was not.
         """
         for pattern in (".*.part", "*/.*.part", "*/.gone-*", ".gone-*"):
             remove_leftovers(self._folder, pattern, older_than_s=0)
+        if since is None:
+            return
         known = {f"{run.fingerprint}-{run.seed}" for run in runs}
+        first_s = datetime.datetime.fromisoformat(since).timestamp()
         for folder in self._folder.glob("*-*"):
-            if folder.is_dir() and folder.name not in known:
+            if folder.is_dir() and folder.name not in known and folder.stat().st_mtime >= first_s:
                 discard(folder)
 
     def _place(self, fingerprint: str, seed: int) -> Path:

@@ -6,9 +6,9 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
-from urllib.parse import quote
 
 from sweeps.storage.schema import LedgerError
+from sweeps.storage.sqlite import connect
 
 BESIDE = ("-wal", "-journal")
 """What SQLite has not moved into the file yet."""
@@ -37,33 +37,46 @@ def copy_whole(source: Path, destination: Path) -> None:
     raise LedgerError(f"{source} is being written all the time and cannot be copied to be read; try again later.")
 
 
+class FolderMoved(LedgerError):
+    """The folder of a ledger has another place now. What was written lies there; nothing belongs at the old one."""
+
+
 class Watch:
     """Sees whether a database file is still the one that was opened, and saves what it held where it is gone.
 
     A file that was removed can still be read by those who hold it open, while everything that they write is lost with
-    them.
+    them. A file whose whole folder was moved is written on.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._folder = os.open(path.parent, os.O_RDONLY)  # stays the same folder wherever it is moved
         self._mutex = threading.Lock()
         self._said: str | None = None
-        self._held = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, check_same_thread=False)
+        self._held = connect(path, any_thread=True)
         self._held.execute("SELECT count(*) FROM sqlite_master").fetchone()  # which opens what lies beside it, too
         self._opened = _names(path)
 
     def close(self) -> None:
         """Lets go of the file."""
         self._held.close()
+        os.close(self._folder)
 
     def check(self) -> None:
         """To be called after every change.
 
         Raises:
+            FolderMoved: the file's folder was moved.
             LedgerError: the file was removed or replaced; says where its content is now.
         """
-        if _names(self._path)[""] == self._opened[""]:
+        if _name(self._path) == self._opened[""]:
             return
+        if _name(self._path.name, self._folder) == self._opened[""]:
+            raise FolderMoved(
+                f"The folder {self._path.parent} must stay where it is while the study runs, but was moved. What was "
+                "written until then is in its ledger, wherever the folder is now; start again with `run.out` as it is "
+                "called now."
+            )
         with self._mutex:
             if self._said is None:
                 self._said = self._rescue()
@@ -75,8 +88,9 @@ class Watch:
         target = self._path if free else self._path.with_name(f"{self._path.stem}.rescued{self._path.suffix}")
         aside = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)  # removed as a whole, it may be
             self._held.execute("VACUUM INTO ?", (str(aside),))
-            copy = sqlite3.connect(aside)
+            copy = connect(aside)
             copy.execute("PRAGMA journal_mode=WAL")
             copy.close()
             for suffix, name in _names(self._path).items():
@@ -93,11 +107,13 @@ class Watch:
 
 def _names(path: Path) -> dict[str, tuple[int, int] | None]:
     """What tells a database file, and those beside it, from others of the same name; None where there is none."""
-    found: dict[str, tuple[int, int] | None] = {}
-    for suffix in ("", "-wal", "-shm"):
-        try:
-            now = path.with_name(path.name + suffix).stat()
-            found[suffix] = now.st_dev, now.st_ino
-        except OSError:
-            found[suffix] = None
-    return found
+    return {suffix: _name(path.with_name(path.name + suffix)) for suffix in ("", "-wal", "-shm")}
+
+
+def _name(path: Path | str, folder: int | None = None) -> tuple[int, int] | None:
+    """The same of one file, in an open folder or, without one, by its full path."""
+    try:
+        now = os.stat(path, dir_fd=folder)
+    except OSError:
+        return None
+    return now.st_dev, now.st_ino

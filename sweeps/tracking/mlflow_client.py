@@ -4,7 +4,7 @@ import datetime
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +52,13 @@ class MlflowTracker:
     Args:
         place: our own database in `run.out`, or a server.
         commit: of the code that runs.
+        say: told what became of a database that is damaged.
     """
 
-    def __init__(self, place: Place, *, study: str, question: str, commit: str | None) -> None:
-        self._place, self._study, self._question, self._commit = place, study, question, commit
+    def __init__(
+        self, place: Place, *, study: str, question: str, commit: str | None, say: Callable[[str], None]
+    ) -> None:
+        self._place, self._study, self._question, self._commit, self._say = place, study, question, commit, say
         self._client: Any = None
         self._experiment = ""
         self._children: dict[Key, _Run] = {}
@@ -66,7 +69,7 @@ class MlflowTracker:
 
     def connect(self, unsent: AbstractSet[Key], sent: AbstractSet[Key]) -> AbstractSet[Key]:
         """See `Tracker`."""
-        self._place.make()
+        self._place.make(self._say)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it raises, it also prints, whole
         logging.getLogger("alembic").setLevel(logging.WARNING)

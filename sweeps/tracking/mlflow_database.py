@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,7 +20,7 @@ from filelock import FileLock
 
 from resnet_tl.address import Address
 from resnet_tl.files import remove_leftovers
-from sweeps.storage.sqlite import sqlite_url
+from sweeps.storage.sqlite import BUSY_S, connect, explanation, sqlite_url
 from sweeps.tracking.tracker import Key
 
 # no telemetry, and an unreachable server is given up on quickly; both must stand before mlflow is imported
@@ -32,6 +34,12 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 ENDED = ("FINISHED", "FAILED")
 """What MLflow calls seed runs that the ledger has."""
+
+LEAST_BYTES = 512
+"""Of a SQLite file that holds anything: its smallest page."""
+
+LOOK_S = 1.0
+"""Patience with whoever has locked our own database, where nothing but a look is at stake; training waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,33 +90,60 @@ class Place:
     def _artifacts(self, study: str) -> str:
         return (self.out / "mlruns" / "artifacts" / study).as_uri()
 
-    def make(self) -> None:
+    def make(self, say: Callable[[str], None]) -> None:
         """Makes our own database where there is none, and puts its addresses right after `run.out` was moved or copied.
 
         It is made under another name first: a kill during the first migration breaks it for good. An empty one is kept
         in the cache for each version of MLflow, whose migrations take four seconds.
+
+        Args:
+            say: told where one that is damaged has gone.
+
+        Raises:
+            OSError: it cannot be made, opened or written.
         """
         if not self.is_ours:
             return
-        work = self.out / "mlruns" / ".work"
-        (work / "locks").mkdir(parents=True, exist_ok=True)
-        with FileLock(work / "locks" / "mlflow.lock"):
+        work = self._work
+        with self._held():
             # whatever lies there is of a start that was killed, since this lock dies with its holder
             remove_leftovers(work, "mlflow.*.db*", older_than_s=0)
             if self.path.exists():
-                if self._is_laid_out():
-                    self._relocate()
+                if self._is_laid_out(BUSY_S):
+                    self._relocate(BUSY_S)
                     return
-                self.path.replace(self.path.with_name("mlflow.damaged.db"))
+                aside = self._put_aside()
+                say(f"{self.path} is damaged, or no database of MLflow; it is {aside.name} now, and a new one is made.")
             making = work / f"mlflow.{os.getpid()}.db"
             try:
                 shutil.copyfile(self._empty(), making)
-            except PermissionError:  # a cache that may only be read
+            except OSError:  # a cache that may only be read, or lies on a disk that is full
                 making.unlink(missing_ok=True)
                 _migrate(making)
             for suffix in ("-wal", "-shm"):  # of a file that is no more
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             making.replace(self.path)
+
+    @property
+    def _work(self) -> Path:
+        return self.out / "mlruns" / ".work"
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Our own database is made and changed as a whole by one process at a time."""
+        (self._work / "locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(self._work / "locks" / "mlflow.lock"):
+            yield
+
+    def _put_aside(self) -> Path:
+        """Gives our own database a name that is free, with what SQLite has not moved into it yet."""
+        places = (self.path.with_name(f"mlflow.damaged{'' if n == 1 else f'-{n}'}.db") for n in count(1))
+        aside = next(place for place in places if not place.exists())
+        self.path.replace(aside)
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists():
+            log.replace(aside.with_name(aside.name + "-wal"))
+        return aside
 
     def _empty(self) -> Path:
         """An empty database of this version of MLflow, in the cache."""
@@ -123,11 +158,16 @@ class Place:
                         _migrate(Path(making) / "empty.db").replace(empty)
         return empty
 
-    def _is_laid_out(self) -> bool:
-        """Whether our own database is there, with its tables; it may also be no database at all."""
-        if not self.path.exists():
+    def _is_laid_out(self, patience_s: float) -> bool:
+        """Whether our own database is there, with its tables; it may also be no database at all.
+
+        Raises:
+            OSError: it cannot be looked into.
+        """
+        # SQLite throws away what lies beside a file without a page, and beside any damaged one that it may write
+        if not self.path.exists() or (self.path.is_file() and self.path.stat().st_size < LEAST_BYTES):
             return False
-        with contextlib.closing(self._connect()) as connection:
+        with self._opened(patience_s, mode="ro") as connection:
             try:
                 connection.execute("SELECT 1 FROM experiments, runs, tags LIMIT 1").fetchone()
             except sqlite3.DatabaseError as error:
@@ -136,9 +176,15 @@ class Place:
                 raise
         return True
 
-    def _connect(self) -> sqlite3.Connection:
-        """Opens our own database, where there is one."""
-        return sqlite3.connect(f"file:{quote(str(self.path))}?mode=rw", uri=True, timeout=60)
+    @contextlib.contextmanager
+    def _opened(self, patience_s: float, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        """A connection to our own database, where there is one; what fails is an OSError that says why."""
+        try:
+            with contextlib.closing(connect(self.path, timeout_s=patience_s, mode=mode)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            explained = explanation(error, self.path, waited_s=patience_s)
+            raise OSError(str(explained or f"{self.path} cannot be read or written: {error}")) from error
 
     def lacking(self, study: str, runs: AbstractSet[Key]) -> AbstractSet[Key]:
         """Those of some seed runs that have not ended in our own database, looked up without MLflow.
@@ -154,22 +200,29 @@ class Place:
             f"WHERE e.name = ? AND r.status IN ({marks})"
         )
         try:
-            if not runs or not self._is_laid_out():
+            if not runs or not self._is_laid_out(LOOK_S):
                 return runs
-            with contextlib.closing(self._connect()) as connection:
+            with self._opened(LOOK_S) as connection:
                 return runs - set(connection.execute(query, (study, *ENDED)))
-        except sqlite3.Error:
+        except OSError:
             return frozenset()
 
     def relocate(self) -> None:
-        """Puts the addresses of our own database right, if it is there."""
-        if self.is_ours and self.path.exists():
-            self.make()
+        """Puts the addresses of our own database right, if it is there.
 
-    def _relocate(self) -> None:
+        Raises:
+            OSError: it cannot be opened or written, or is damaged.
+        """
+        if not self.is_ours or not self.path.exists():
+            return
+        with self._held():
+            if not self._is_laid_out(LOOK_S):
+                raise OSError(f"{self.path} is damaged, or no database of MLflow")
+            self._relocate(LOOK_S)
+
+    def _relocate(self, patience_s: float) -> None:
         """MLflow stores addresses of files absolute; those of another place become those of here."""
-        connection = self._connect()
-        try:
+        with self._opened(patience_s) as connection:
             found = connection.execute("SELECT experiment_id, name, artifact_location FROM experiments").fetchall()
             for experiment, name, before in found:
                 now = self._artifacts(name)
@@ -185,8 +238,6 @@ class Place:
                         "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
                         (now, len(before) + 1, experiment, len(before) + 1, before + "/"),
                     )
-        finally:
-            connection.close()
 
 
 def _tail(uri: str) -> str:

@@ -30,11 +30,10 @@ def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
         return f"there is no {place.path}"
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     try:
-        place.make()  # which puts the addresses of files right
+        place.relocate()
         client = MlflowClient(place.uri)
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
@@ -47,7 +46,7 @@ def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
         for path in files:
             client.log_artifact(run_id, str(path))
         client.set_terminated(run_id)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # whatever MLflow and its databases raise, the study is done
         return one_line(error)
     return None
 
@@ -60,8 +59,7 @@ def fetch_checkpoint(place: Place, uri: str, destination: Path) -> None:
     """
     if place.is_ours and not place.path.exists():
         raise OSError(f"there is no {place.path}")
-    place.make()  # which puts the addresses of files right
-    from mlflow.exceptions import MlflowException
+    place.relocate()
     from mlflow.tracking import MlflowClient
 
     run_id = uri.removeprefix("runs:/").split("/")[0]
@@ -69,7 +67,7 @@ def fetch_checkpoint(place: Place, uri: str, destination: Path) -> None:
     with tempfile.TemporaryDirectory(dir=destination.parent) as making:
         try:
             fetched = MlflowClient(place.uri).download_artifacts(run_id, "checkpoint", making)
-        except MlflowException as error:
+        except Exception as error:  # MLflow's own, and those of the database or the server beneath
             raise OSError(one_line(error)) from None
         shutil.rmtree(destination, ignore_errors=True)
         Path(fetched).rename(destination)

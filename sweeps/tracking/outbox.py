@@ -66,6 +66,8 @@ class Outbox:
         self._events: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._waiting: deque[Ended] = deque()
         self._shown: dict[Key, tuple[TrialRecord, Sequence[Epoch]]] = {}
+        """What is to be shown of running seed runs; of each there is an event that takes it."""
+        self._shown_lock = threading.Lock()
         self._always: set[Callable[[], object]] = set()
         self._connected = False
         self._down_until = 0.0
@@ -84,8 +86,9 @@ class Outbox:
         """A running seed run has finished these epochs so far; none yet says that it has begun."""
 
         key = trial.fingerprint, seed
-        waiting = key in self._shown
-        self._shown[key] = trial, tuple(epochs)  # the newest say all that the older ones said
+        with self._shown_lock:
+            waiting = key in self._shown
+            self._shown[key] = trial, tuple(epochs)  # the newest say all that the older ones said
         if not waiting:
             self._events.put(lambda: self._show(key))
 
@@ -121,7 +124,7 @@ class Outbox:
 
         self._down_until = 0.0
         if interrupted:
-            self._shown.clear()  # the next start shows them again
+            self._show_nothing()  # the next start shows them again
         self._events.put(catch_up)
         self._events.put(None)
         self._thread.join()
@@ -135,6 +138,7 @@ class Outbox:
                 event()
                 continue
             if time.monotonic() < self._down_until:
+                self._show_nothing()  # its event may be this one; what comes after gets a new one
                 continue  # the ledger has it
             try:
                 if not self._connected:
@@ -155,8 +159,13 @@ class Outbox:
                         "ledger and sent later."
                     )
 
+    def _show_nothing(self) -> None:
+        with self._shown_lock:
+            self._shown.clear()
+
     def _show(self, key: Key) -> None:
-        trial, epochs = self._shown.pop(key, (None, ()))
+        with self._shown_lock:
+            trial, epochs = self._shown.pop(key, (None, ()))
         if trial is not None:
             self._tracker.begin(trial, key[1])
             if epochs:

@@ -1,8 +1,10 @@
 """What every executor must do, those of the registry one by one."""
 
+import gc
 import os
 import signal
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
@@ -15,6 +17,7 @@ import pytest
 from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.heartbeat import beat
 from resnet_tl.result import Epoch
+from sweeps.execution import executor as executor_module
 from sweeps.execution import watch
 from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all, run_one
 from sweeps.execution.executors import EXECUTORS, make_executor, require_executor
@@ -90,6 +93,17 @@ class Reports:
             report(0, Epoch(epoch=number, lr=0.1, metrics={"val/loss": 1 / number}, wall_s=0.6))
         time.sleep(1.0)
         return "done"
+
+
+class Large:
+    """A result of which somebody may hold on to."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    def __call__(self, device: str, report: Any) -> Large:
+        time.sleep(0.2)
+        return Large()
 
 
 @pytest.fixture(params=sorted(EXECUTORS))
@@ -210,6 +224,28 @@ def test_a_worker_that_is_stopped_while_it_waits_for_work_stops_no_other(
     assert sorted(calls.results) == [0, 1, 2, 3]
     executor.close()
     assert not Path(f"/proc/{stopped}").exists(), "it does not outlive the executor"
+
+
+def test_results_are_let_go_of_while_others_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_module, "POLL_S", 0.05)  # so that each task is looked at while it runs
+    seen: list[weakref.ref[Any]] = []
+
+    class Lets(Calls):
+        def done(self, running: Running[int], result: Any) -> None:
+            seen.append(weakref.ref(result))
+
+    most = [0]
+
+    def check() -> None:
+        most[0] = max(most[0], sum(ref() is not None for ref in seen))
+
+    gc.disable()
+    try:
+        run_all(make(1), Lets([Answers()] * 6), check)
+    finally:
+        gc.enable()
+    assert len(seen) == 6
+    assert most[0] <= 2, "but for the last ones, which local variables hold"
 
 
 def test_a_single_task_is_tried_again_once(make: Make, tmp_path: Path) -> None:

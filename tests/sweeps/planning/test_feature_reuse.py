@@ -1,17 +1,21 @@
 """What is computed once is decided before anything is computed."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from resnet_tl.architecture import pieces
 from resnet_tl.data.cache import entries
+from resnet_tl.data.prepare import Prepared
+from resnet_tl.predictions import FILE, write
 from sweeps.definition.check import build
 from sweeps.engine import prepared_study
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.planning import feature_reuse
-from sweeps.planning.feature_reuse import Decision, worker_bytes
+from sweeps.planning.feature_reuse import Decision, predictions_bytes, worker_bytes
 from tests.conftest import write_images
 
 
@@ -128,3 +132,15 @@ def test_the_memory_of_a_worker_grows_with_what_it_holds(root: Path) -> None:
         < worker_bytes(config, small.data, decision, device="cpu")
         < worker_bytes(whole.plan.trials[0].config, whole.data, None, device="cpu")
     )
+
+
+@pytest.mark.parametrize(("num_classes", "each"), [(2, 4), (100, 4), (101, 2), (1000, 2)])
+def test_predictions_take_as_much_as_their_file(
+    num_classes: int, each: int, prepared: Prepared, tmp_path: Path
+) -> None:
+    images = {"train": 9, "val": 30, "test": 20}
+    data = dataclasses.replace(prepared, classes=tuple(str(k) for k in range(num_classes)), num_images=images)
+    logits = {split: np.zeros((images[split], num_classes), np.float32) for split in ("val", "test")}
+    write(tmp_path, logits)
+    assert predictions_bytes(data) == 50 * num_classes * each
+    assert 0 <= (tmp_path / FILE).stat().st_size - predictions_bytes(data) < 300

@@ -118,6 +118,22 @@ def test_intervals_hold_for_fresh_seeds_and_images(seeds: int, images: int, clus
     assert held > old, "an interval over seeds alone does not hold for new images"
 
 
+def test_clusters_of_unequal_sizes_have_intervals_that_hold() -> None:
+    """A few large groups among many small ones: about 60 clusters that say as much as 25 of one size."""
+    draws, held, blind = np.random.default_rng(8), 0, 0
+    for table in studies(draws, 400, 1, 5, 60 * 20, [0.75], 0.003, 20):
+        sizes = np.minimum(np.ceil(np.exp(draws.normal(0.8, 1.0, 60))), 20).astype(int)
+        kept = np.concatenate([20 * cluster + np.arange(size) for cluster, size in enumerate(sizes)])
+        for clusters in (kept // 20, None):
+            low, high = interval(table[0][:, kept], clusters, bounds=FRACTION)
+            if clusters is None:
+                blind += low <= 0.75 <= high
+            else:
+                held += low <= 0.75 <= high
+    assert held / 400 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
+    assert blind < held - 40
+
+
 @pytest.mark.parametrize(("seeds", "images"), [(3, 50), (5, 200), (10, 200)])
 def test_two_equally_good_trials_are_seldom_told_apart(seeds: int, images: int) -> None:
     draws = np.random.default_rng(seeds)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import shutil
 import sqlite3
@@ -16,12 +17,16 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 
 from resnet_tl.errors import ConfigError
-from sweeps.records import NAMING, RunState, TrialState
+from resnet_tl.files import is_full
+from sweeps.records import NAMING, RunState, TrialRecord, TrialState
 from sweeps.storage import schema, sqlite
 from sweeps.storage.database import Database, SqliteDatabase, database_of
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.sqlite import sqlite_engine
+from tests.conftest import trial
 from tests.sweeps.storage.test_ledger import RUN, STUDY
+
+TRIAL = TrialRecord(number=0, params={}, config=trial(), fingerprint=RUN.fingerprint)
 
 BEFORE = Path(__file__).parent / "format_1.db"
 """A ledger as version 0.1.0 wrote it: three trials, one of them diverged, and a confirmation."""
@@ -197,6 +202,7 @@ class TestTrouble:
         database = database_of(tmp_path)
         ledger = database.open()
         ledger.put_study(STUDY)
+        ledger.put_trials("s", [TRIAL])
         other = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(
@@ -208,7 +214,7 @@ class TestTrouble:
         other.execute("ROLLBACK")
         ledger.close()
         for _ in range(2):
-            database.take_in()
+            database.take_in("s")
             again = database.read()
             assert again.seed_runs("s", heavy=True) == [RUN]
             again.close()
@@ -217,6 +223,7 @@ class TestTrouble:
     def test_what_was_kept_aside_replaces_no_result(self, tmp_path: Path) -> None:
         database = database_of(tmp_path)
         ledger = database.open()
+        ledger.put_trials("s", [TRIAL])
         engine = sqlite_engine(tmp_path / "studies.db")
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE sweeps_seed_runs RENAME TO away"))
@@ -224,10 +231,42 @@ class TestTrouble:
             ledger.put([dataclasses.replace(RUN, wall_s=1.0)])
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE away RENAME TO sweeps_seed_runs"))
+        aside = tmp_path / "mlruns" / ".work" / "unwritten"
+        (kept,) = aside.iterdir()
+        content = kept.read_bytes()
         ledger.put([RUN])
-        (tmp_path / "mlruns" / ".work" / "unwritten" / "x.json").write_text("[{}]")
-        database.take_in()
+        assert not list(aside.iterdir()), "it was written at the second try"
+        kept.write_bytes(content)
+        (aside / "x.json").write_text("[{}]")
+        database.take_in("s")
         assert ledger.seed_runs("s", heavy=True) == [RUN]
+        assert not list(aside.iterdir())
+
+    def test_what_was_kept_aside_goes_into_no_ledger_that_lacks_its_study_or_its_trial(self, tmp_path: Path) -> None:
+        full = database_of(tmp_path).open()
+        full.put_study(STUDY)
+        full.put_trials("s", [TRIAL])
+        with contextlib.closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
+            connection.execute("ALTER TABLE sweeps_seed_runs RENAME TO away")
+            with pytest.raises(LedgerError, match="the next start of the study adds them"):
+                full.put([RUN])
+            connection.execute("ALTER TABLE away RENAME TO sweeps_seed_runs")
+        full.close()
+        away = tmp_path / "away.db"
+        (tmp_path / "studies.db").replace(away)
+        begun_anew = database_of(tmp_path).open()
+        for study in ("t", "s"):
+            begun_anew.put_study(dataclasses.replace(STUDY, name=study))
+            begun_anew.put_trials(study, [dataclasses.replace(TRIAL, fingerprint="of other epochs")])
+            database_of(tmp_path).take_in(study)
+            assert begun_anew.seed_runs("s") == []
+        begun_anew.forget("s")
+        begun_anew.close()
+        away.replace(tmp_path / "studies.db")
+        database_of(tmp_path).take_in("t")
+        assert database_of(tmp_path).read().seed_runs("s") == [], "only the driver of a study may write it"
+        database_of(tmp_path).take_in("s")
+        assert database_of(tmp_path).read().seed_runs("s", heavy=True) == [RUN]
         assert not list((tmp_path / "mlruns" / ".work" / "unwritten").iterdir())
 
     def test_a_file_without_room(self, tmp_path: Path) -> None:
@@ -236,8 +275,23 @@ class TestTrouble:
         pages = connection.cursor().execute("PRAGMA page_count").fetchone()[0]
         connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
         connection.close()
-        with pytest.raises(LedgerError, match="no room on the disk"):
+        with pytest.raises(LedgerError, match="since the disk is full") as raised:
             ledger.put([dataclasses.replace(RUN, reason="x" * 100_000)])
+        assert is_full(raised.value)
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+    def test_an_io_error_on_a_full_disk_is_called_so(
+        self, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(**_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(sqlite.tempfile, "TemporaryFile", fail)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+        (tmp_path / "studies.db").touch()
+        explained = sqlite.explanation(error, tmp_path / "studies.db")
+        assert is_full(explained) == (number != errno.EACCES)
 
     def test_a_number_beyond_64_bits(self, tmp_path: Path) -> None:
         ledger = database_of(tmp_path).open()
@@ -277,6 +331,7 @@ class TestTrouble:
         path = tmp_path / "studies.db"
         ledger = database_of(tmp_path).open()
         ledger.put_study(STUDY)
+        ledger.put_trials("s", [TRIAL])
         for beside in path.parent.glob("studies.db*"):
             beside.unlink()
         with pytest.raises(LedgerError, match="was removed or replaced(?s:.)*back in its place"):
@@ -284,12 +339,42 @@ class TestTrouble:
         with pytest.raises(LedgerError, match="was removed or replaced"):
             ledger.mark_tracked("s", [(RUN.fingerprint, RUN.seed)])
         ledger.close()
-        database_of(tmp_path).take_in()
+        database_of(tmp_path).take_in("s")
         again = database_of(tmp_path).read()
         assert again.study("s") == STUDY
         assert again.seed_runs("s", heavy=True) == [RUN]
         again.close()
         assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    @pytest.mark.parametrize("recreated", [False, True])
+    def test_a_folder_that_is_moved_has_all_that_was_written_and_nothing_is_made_in_its_place(
+        self, recreated: bool, tmp_path: Path
+    ) -> None:
+        out, moved = tmp_path / "above" / "out", tmp_path / "moved"
+        ledger = database_of(out).open()
+        ledger.put_study(STUDY)
+        (tmp_path / "above").rename(moved)
+        if recreated:  # as a worker does that writes its progress
+            (out / "mlruns").mkdir(parents=True)
+        with pytest.raises(LedgerError, match="was moved") as raised:
+            ledger.put([RUN])
+        assert "kept" not in str(raised.value)
+        assert "saved" not in str(raised.value)
+        ledger.close()
+        assert not [path for path in out.rglob("*") if path.is_file()]
+        assert database_of(moved / "out").read().seed_runs("s", heavy=True) == [RUN]
+
+    def test_a_folder_that_is_removed_costs_no_score(self, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        ledger = database_of(out).open()
+        ledger.put_study(STUDY)
+        ledger.put_trials("s", [TRIAL])
+        shutil.rmtree(out)
+        with pytest.raises(LedgerError, match="back in its place"):
+            ledger.put([RUN])
+        ledger.close()
+        database_of(out).take_in("s")
+        assert database_of(out).read().seed_runs("s", heavy=True) == [RUN]
 
     def test_a_file_that_is_replaced_is_left_alone_and_the_old_one_kept_beside_it(self, tmp_path: Path) -> None:
         ledger = database_of(tmp_path).open()
@@ -316,10 +401,19 @@ class TestTrouble:
             storage.get_all_studies()
         assert not list(tmp_path.glob("studies.db*"))
 
-    @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "a\x7f", "\udcff"])
+    @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "a\x7f", "\udcff", "a\x85b", "a\u2028b", "a\u2029b"])
     def test_a_folder_whose_name_no_line_can_hold_is_refused(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="`run.out` must be a folder without line breaks"):
             database_of(tmp_path / name)
+
+    @pytest.mark.parametrize(
+        "name", ["a\u3000b", "a\xa0b", "co\xadop", "\U0001f469\u200d\U0001f52c", "\u200fא", "\ue000"]
+    )
+    def test_a_folder_with_any_other_name_is_taken(self, name: str, tmp_path: Path) -> None:
+        ledger = database_of(tmp_path / name / "out").open()
+        ledger.put_study(STUDY)
+        ledger.close()
+        assert database_of(tmp_path / name / "out").read().study("s") == STUDY
 
     def test_what_killed_starts_left_is_removed_by_the_next(self, tmp_path: Path) -> None:
         work = tmp_path / "mlruns" / ".work"

@@ -1,9 +1,11 @@
 """What is written many at a time is what MLflow's own client would have written; and what a move does to addresses."""
 
+import errno
 import shlex
 import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 import sqlalchemy
 from filelock import FileLock
 
+from resnet_tl.address import parse
 from resnet_tl.files import link_folder
 from sweeps.storage.sqlite import sqlite_engine
+from sweeps.tracking import mlflow_database
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place, ui_command
-from sweeps.tracking.mlflow_files import publish
+from sweeps.tracking.mlflow_files import fetch_checkpoint, publish
 from sweeps.tracking.outbox import Ended
 from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
 
@@ -95,7 +99,7 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
     for name in ("moved", "copy é#"):
         out = tmp_path / name
         place = Place(out=out, cache=tmp_path / "cache", given=None)
-        tracker = MlflowTracker(place, study="s", question="?", commit=None)
+        tracker = MlflowTracker(place, study="s", question="?", commit=None, say=lambda _: None)
         tracker.connect(set(), set())
         client = MlflowClient(place.uri)
         (experiment,) = client.search_experiments(filter_string="name = 's'")
@@ -189,6 +193,70 @@ def test_what_our_own_database_has_lost_is_sent_again(harm: str, tmp_path: Path)
     assert (path.with_name("mlflow.damaged.db")).exists() == (harm in ("emptied", "overwritten"))
 
 
+@pytest.mark.parametrize("trouble", ["locked", "folder"])
+def test_a_database_that_cannot_be_opened_raises_what_its_callers_expect(trouble: str, tmp_path: Path) -> None:
+    place = Place(out=tmp_path / "out", cache=tmp_path / "cache", given=None)
+    place.path.parent.mkdir(parents=True)
+    if trouble == "folder":
+        place.path.mkdir()
+    else:
+        other = sqlite3.connect(place.path, isolation_level=None)
+        other.execute("CREATE TABLE experiments (x)")
+        other.execute("BEGIN EXCLUSIVE")
+    begun = time.monotonic()
+    assert place.lacking("s", {("f", 0)}) == set()
+    with pytest.raises(OSError, match="locked by another program for more than 1 s|cannot be opened"):
+        place.relocate()
+    assert "mlflow.db" in str(publish(place, "s", []))
+    with pytest.raises(OSError, match=r"mlflow\.db"):
+        fetch_checkpoint(place, "runs:/1", tmp_path / "x")
+    assert time.monotonic() - begun < 20
+
+
+def test_what_another_database_raises_is_a_reason_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise sqlalchemy.exc.OperationalError("connect", {}, OSError("no route to it"))
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient", refuse)
+    place = Place(out=tmp_path, cache=tmp_path, given=parse("postgresql://host/db", "x"))
+    assert "no route to it" in str(publish(place, "s", []))
+    with pytest.raises(OSError, match="no route to it"):
+        fetch_checkpoint(place, "runs:/1", tmp_path / "x")
+
+
+def test_every_damaged_database_is_kept_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_database, "_migrate", lambda making: (making.touch(), making)[1])
+    place = Place(out=tmp_path / "out", cache=tmp_path / "cache", given=None)
+    said: list[str] = []
+    contents = ("first" * 2000, "", "third")
+    for content in contents:
+        place.make(said.append)
+        place.path.write_text(content)
+        place.path.with_name("mlflow.db-wal").write_text(f"of the {content}")
+    place.make(said.append)
+    names = ["mlflow.damaged.db", "mlflow.damaged-2.db", "mlflow.damaged-3.db"]
+    for name, content, sentence in zip(names, contents, said, strict=True):
+        assert place.path.with_name(name).read_text() == content
+        assert place.path.with_name(f"{name}-wal").read_text() == f"of the {content}"
+        assert sentence.endswith(f"it is {name} now, and a new one is made.")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_cache_that_cannot_be_written_only_costs_time(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Place) -> Path:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Place, "_empty", refuse)
+    monkeypatch.setattr(mlflow_database, "_migrate", lambda making: making.touch())
+    place = Place(out=tmp_path / "out", cache=tmp_path / "cache", given=None)
+    place.make(print)
+    assert place.path.exists()
+
+
 def test_an_experiment_that_was_deleted_in_the_browser_is_taken_up_again(tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -213,7 +281,7 @@ def test_what_killed_starts_left_is_removed_but_nothing_of_one_that_lives(tmp_pa
     (cache / "mlflow" / "tmpabc").mkdir(parents=True)
     place = Place(out=out, cache=cache, given=None)
     with FileLock(cache / "mlflow" / ".lock"):  # as a start holds it that makes an empty database just now
-        thread = threading.Thread(target=place.make)
+        thread = threading.Thread(target=place.make, args=(print,))
         thread.start()
         thread.join(1)
         assert (cache / "mlflow" / "tmpabc").exists()

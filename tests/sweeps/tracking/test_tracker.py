@@ -76,7 +76,8 @@ def told(tracker: Tracker, out: Path) -> Told:
 
 
 def mlflow(out: Path, cache: Path) -> Tracker:
-    return MlflowTracker(Place(out=out, cache=cache, given=None), study="s", question="?", commit="abc")
+    place = Place(out=out, cache=cache, given=None)
+    return MlflowTracker(place, study="s", question="?", commit="abc", say=lambda _: None)
 
 
 @pytest.fixture(params=["mlflow"])
@@ -146,6 +147,7 @@ class Down:
 
     def epochs(self, trial: Any, seed: int, epochs: Any) -> None:
         self._call("epochs")
+        self.last_epoch = epochs[-1].epoch
 
     def finish(self, runs: Any, trials: Any) -> None:
         self._call("finish")
@@ -190,3 +192,29 @@ def test_after_a_failure_the_tracker_is_connected_anew(tmp_path: Path, monkeypat
     study.close()
     assert tracker.calls.count("connect") >= 2
     assert tracker.arrived == {0, 1}
+
+
+def test_a_run_that_goes_on_is_shown_again_once_the_tracker_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Down({"connect"})
+    study = told(tracker, tmp_path)
+    study.outbox.flush()
+    history = seed_run(0).history or ()
+    study.outbox.epochs(TRIAL, 0, history[:1])
+    study.outbox.flush()
+    assert "begin" not in tracker.calls
+    tracker.fails.clear()
+    monkeypatch.setattr(outbox.time, "monotonic", lambda: float("inf"))
+    study.outbox.epochs(TRIAL, 0, history)
+    study.close()
+    assert tracker.last_epoch == 2
+
+
+def test_epochs_that_come_while_others_are_sent_are_shown_too(tmp_path: Path) -> None:
+    tracker = Down(set())
+    study = told(tracker, tmp_path)
+    for number in range(1, 2001):
+        study.outbox.epochs(TRIAL, 0, [Epoch(epoch=number, lr=0.1, metrics={}, wall_s=0.5)])
+    study.close()
+    assert tracker.last_epoch == 2000
