@@ -242,7 +242,7 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             name = ".".join([where, *own]) if where else ".".join(own)
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
             if message.startswith("`"):  # a sentence of ours, complete
-                found.setdefault(message, f"{message}.".replace("..", "."))
+                found.setdefault(message, message if message.endswith((".", "?", "!", ":")) else f"{message}.")
                 continue
             if kind in ("tuple_type", "list_type"):
                 message = "must be a list such as [0, 1, 2]"
@@ -279,6 +279,12 @@ def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
     field = model.model_fields.get(parts[0]) if len(parts) > 1 else None
     inside = get_args(field.annotation) if field else ()
     return any(isinstance(t, type) and issubclass(t, BaseModel) and parts[1] in t.model_fields for t in inside)
+
+
+def in_quotes(text: str) -> str:
+    """What to do about quotes that a shell did not take away, as a further sentence; empty where there are none."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`"
+    return f" The quotes {text[0]} at both ends belong to the value as it is given: leave them out." if quoted else ""
 
 
 def expand(text: str, option: str) -> Path:

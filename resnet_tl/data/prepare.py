@@ -44,11 +44,11 @@ from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
-from resnet_tl.option_text import few
+from resnet_tl.option_text import expand, few
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 5
+SEEN_FORMAT = 6
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -307,11 +307,14 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     is_leaked = [h in learnt and split != "train" for h, split in zip(hashes, splits, strict=True)]
     has_copy_learnt = [c in clusters_learnt and split != "train" for c, split in zip(clusters, splits, strict=True)]
     notes += _near_told(
-        num_copies=sum(map(len, near)),
+        near,
+        splits,
+        _known_as([source.names[index] for index in kept], config),
         num_torn=num_across_classes(near, hashes, labels),
         num_leaked=sum(has_copy_learnt) - sum(is_leaked),
         num_crowded=num_crowded,
         scarce=[source.classes[label] for label in scarce],
+        is_cut=not {"val", "test"} <= {source.given[index] for index in kept},
     )
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
@@ -355,30 +358,70 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
 
 
 def _near_told(
-    *, num_copies: int, num_torn: int, num_leaked: int, num_crowded: int, scarce: Sequence[str]
+    near: Sequence[Sequence[int]],
+    splits: Sequence[str],
+    names: Sequence[str],
+    *,
+    num_torn: int,
+    num_leaked: int,
+    num_crowded: int,
+    scarce: Sequence[str],
+    is_cut: bool,
 ) -> list[str]:
-    """Sentences about near copies."""
+    """Sentences about near copies.
+
+    Args:
+        near: sets of them.
+        names: of the images, as a reader knows them.
+        num_torn: images with a near copy in another class.
+        num_leaked: images of val and test with a copy in train that is not exact.
+        num_crowded: images that look too much alike to be told from copies.
+        scarce: classes of too few pictures for every split to get one.
+        is_cut: whether a split was cut, and not all are the data's own.
+    """
     said = []
     if num_crowded:
+        where = "kept on one side of the splits that were cut" if is_cut else "counted as copies"
         said.append(
             f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
-            "camera?), so they are not kept on one side where splits are cut; data.group_key can do that."
+            f"camera?), so they were not {where}; data.group_key can say which belong together."
         )
     if scarce:
         said.append(
             f"The images of {few(scarce)} are near copies of too few pictures for every split to get one, so near "
             "copies there are not kept on one side where splits are cut."
         )
-    if num_copies:
+    pairs = [(images[0], other) for images in near for other in images[1:]]
+    if pairs:
+        across = [pair for pair in pairs if splits[pair[0]] != splits[pair[1]]]
+        shown_pairs = [*across, *(pair for pair in pairs if splits[pair[0]] == splits[pair[1]])][:MOST_PAIRS]
+        named = "; ".join(f"{names[one]} and {names[other]}" for one, other in shown_pairs)
+        if across:
+            torn = sum(len(images) for images in near if len({splits[image] for image in images}) > 1)
+            kept = f"{torn} of them have one in another split, since the data's own splits put them there."
+        elif is_cut:
+            kept = "Each was kept in one split with its copies."
+        else:
+            kept = "The data's own splits have each in one split with its copies."
         said.append(
-            f"{num_copies} images are near copies of others (resized, "
-            "recompressed, mirrored or turned), which stand on one side where splits are cut."
+            f"{sum(map(len, near))} images are near copies of others (resized, recompressed, mirrored or turned), such "
+            f"as {named}. {kept}"
         )
     if num_torn:
         said.append(f"{num_torn} of them have a near copy in another class.")
     if num_leaked:
         said.append(f"{num_leaked} images of val and test are near copies of images of train.")
     return said
+
+
+MOST_PAIRS = 3
+"""Near copies that are named."""
+
+
+def _known_as(names: Sequence[str], config: DataConfig) -> list[str]:
+    """Names of images as a reader knows them: without the folder that the user named himself."""
+    root = "" if config.root is None else f"{expand(config.root, 'data.root')}{os.sep}"
+    return [name.removeprefix(root) for name in names]
 
 
 def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:

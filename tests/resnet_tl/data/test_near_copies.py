@@ -158,7 +158,15 @@ def test_splits_are_cut_between_copies_whatever_the_presentation(tmp_path: Path,
     for name, split in side.items():
         originals.setdefault(Path(name).name[:2], set()).add(split)
     assert all(len(sides) == 1 for sides in originals.values())
-    assert data.notes[-1].startswith("60 images are near copies of others")
+    said = data.notes[-1]
+    assert said.startswith("60 images are near copies of others (resized, recompressed, mirrored or turned), such as ")
+    assert said.endswith(" Each was kept in one split with its copies.")
+    pairs = [pair.split(" and ") for pair in said.partition("such as ")[2].partition(". ")[0].split("; ")]
+    assert len(pairs) == 3
+    for one, other in pairs:
+        assert (tmp_path / "set" / one).exists(), "named as the user knows them, below data.root"
+        assert Path(one).name[:2] == Path(other).name[:2]
+        assert one != other
     assert data.test_name == prepared(tmp_path / "set").test_name, "what is a copy does not hang on size or crop"
 
 
@@ -174,6 +182,7 @@ def test_copies_across_stated_splits_and_classes_are_counted(tmp_path: Path) -> 
     )
     notes = "\n".join(prepared(tmp_path / "set").notes)
     assert "60 images are near copies of others" in notes
+    assert "60 of them have one in another split, since the data's own splits put them there." in notes
     assert "3 of them have a near copy in another class." in notes
     # four of the twenty originals are cut off as val
     assert "16 images of val and test are near copies of images of train." in notes
@@ -269,3 +278,15 @@ def test_exact_copies_of_one_picture_do_not_make_a_crowd_of_its_near_copies(tmp_
     }
     assert len(sides) == 1
     assert "look too much alike" not in "".join(data.notes)
+
+
+def test_stated_splits_that_keep_copies_together_are_said_to(tmp_path: Path) -> None:
+    write_augmented(tmp_path / "all")
+    for path in sorted((tmp_path / "all").rglob("*.jpg")):
+        split = {"0": "test", "1": "val"}.get(path.name[0], "train") if int(path.name[:2]) % 5 < 2 else "train"
+        place = tmp_path / "set" / split / path.parent.name / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    assert (
+        prepared(tmp_path / "set").notes[-1].endswith("The data's own splits have each in one split with its copies.")
+    )
