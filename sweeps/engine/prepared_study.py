@@ -330,6 +330,7 @@ class PreparedStudy:
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
                 notes=data.notes,
+                cut=data.cut,
                 counts=data.table,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),

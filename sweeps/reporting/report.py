@@ -125,6 +125,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     settings = _settings(results, about)
     if settings:
         facts.append(("All trials: ", joined(", ", settings), "."))
+    facts += [data.cut] if data.cut else []
     facts += data.notes
     facts += [
         f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."

@@ -178,6 +178,7 @@ def _images(about: StudyRecord) -> Inline:
     options = ", ".join(f"{name} {value}" for name, value in data.options.items() if name != "source")
     said: list[Inline] = [f"{data.source}: ", "; ".join(told), "."]
     said += [f" Options: {options}."] if options else []
+    said += [" ", data.cut] if data.cut else []
     said += [" ", joined(" ", data.notes)] if data.notes else []
     return tuple(said)
 
