@@ -75,7 +75,7 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
             else _about(results, asked=True)
         )
     headings = [block for block in (*parts, *about) if isinstance(block, Heading)]
-    if len(headings) >= WITH_CONTENTS:
+    if specs is None and len(headings) >= WITH_CONTENTS:
         blocks.append(Contents(entries=(Heading(text=results.study, level=1), *headings)))
     blocks += [*parts, *about] if said else [*about, *parts]
     if results.about:
