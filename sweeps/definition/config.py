@@ -20,6 +20,8 @@ FIRST_FRESH_SEED = 1000
 """Of a confirmation that gives a number of seeds."""
 MOST_SEEDS = 10_000
 """Of one trial; a slip of the keyboard in their number would fill the memory."""
+MOST_FOLDS = 1000
+"""Each of them is a fit."""
 NUM_DRAWS = 1000
 """Random points by which it is judged how often a space breaks a rule between parameters."""
 
@@ -64,7 +66,7 @@ def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
 class StudyConfig(Options):
     """One question and how it is put."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("folds", "stop")
+    reserved: ClassVar[tuple[str, ...]] = ("stop",)
 
     name: str
     """Names the study in the ledger, in MLflow and in `reports/`."""
@@ -82,6 +84,9 @@ class StudyConfig(Options):
     """Parameter name to values or a distribution, in the vocabulary of W&B sweeps."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Every trial is run once with each."""
+    folds: int | None = Field(None, ge=3, le=MOST_FOLDS)
+    """Cross-validation: each seed cuts all images into so many folds, and its run is a fit for each of them, so that
+    every image is tested once. No network is kept."""
     trials: int | None = Field(None, ge=1, le=MOST_LISTED)
     """For random and bayes: how many different trials, in total."""
     metric: str = "val/accuracy"
@@ -279,6 +284,11 @@ class Definition:
     pretrain: dict[str, PretrainConfig]
     notes: tuple[str, ...] = ()
     """How the request was read where that is not plain: a file of another program."""
+
+    @property
+    def keep(self) -> Literal["all", "best", "none"]:
+        """Which networks outlive the study: those that `run.keep` says, or none where a seed run has one a fold."""
+        return "none" if self.study.folds else self.run.keep
 
     def points(self) -> Iterator[Params]:
         """The trials of a study that lists them."""

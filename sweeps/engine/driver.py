@@ -101,7 +101,7 @@ class _Driver:
         self._work = study.out / "mlruns" / ".work" / "studies" / self._study.name
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
-        self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.run.keep)
+        self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.keep)
         self._commit = git_commit()
         self._others = ledger.has_others(self._study.name)
         self._reuse = Reuse(decisions=())

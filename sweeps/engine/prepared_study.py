@@ -232,8 +232,7 @@ class PreparedStudy:
         with hold([Path(self.data.folder), *self.present(prefixes)]):
             free_bytes = room(self.cache, run.cache_gb)
         return Conditions(
-            num_images=self.data.num_images,
-            channels=self.data.channels,
+            data=self.data,
             device=self.environment.device,
             num_workers=len(self.slots()),
             memory_bytes=memory_bytes(),
@@ -274,6 +273,7 @@ class PreparedStudy:
             metric=study.metric,
             direction=study.direction,
             seeds=study.seeds,
+            folds=study.folds or 0,
             space=study.space,
             base=definition.base,
             base_weights=self._base_weights(),
@@ -339,7 +339,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     """
     require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
-    prepared.data = prepare(definition.data, prepared.cache)
+    prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
     for trial in prepared.probes():
         check_together(trial, definition.data, len(prepared.data.classes))
         for metric in (definition.study.metric, trial.monitor):
