@@ -31,7 +31,7 @@ from resnet_tl.data.cache import clear_unfinished, hold
 from resnet_tl.data.clusters import Pair, clusters_of, without_crowds
 from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
-from resnet_tl.data.folds import require_folds
+from resnet_tl.data.folds import cut_folds, require_folds
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
@@ -108,6 +108,17 @@ class Prepared:
     def num_classes_in(self, split: str) -> int:
         """Classes that have an image in a split."""
         return sum(count > 0 for count in self.table[split].values())
+
+    def cut(self, images: "Images", seed: int) -> NDArray[np.int64]:
+        """The fold of each image for a seed, [N]; see `folds.cut_folds`."""
+        return cut_folds(
+            images.labels_N,
+            images.clusters_N,
+            folds=self.folds,
+            split_seed=self.split_seed,
+            seed=seed,
+            classes=self.classes,
+        )
 
     def load(self) -> "Images":
         """Maps the images into memory."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resnet_tl import predictions
 from resnet_tl.batching import SCORED_AT_ONCE
-from resnet_tl.data.folds import cut_folds, splits_of
+from resnet_tl.data.folds import splits_of
 from resnet_tl.files import is_full
 from resnet_tl.model.starting_point import StartingPoint
 from resnet_tl.result import Epoch, FitResult
@@ -58,14 +58,7 @@ def _of_one_cut(train: Train, members: Sequence[Member], start: StartingPoint) -
     """Results of members of one seed."""
     data, images = start.data, start.images
     N, K = len(images.labels_N), len(data.classes)
-    fold_N = cut_folds(
-        images.labels_N,
-        images.clusters_N,
-        folds=data.folds,
-        split_seed=data.split_seed,
-        seed=members[0].seed,
-        classes=data.classes,
-    )
+    fold_N = data.cut(images, members[0].seed)
     fits: list[list[FitResult]] = [[] for _ in members]
     said = [{split: np.empty((N, K)) for split in predictions.SPLITS} for _ in members]
     for fold in range(data.folds):

@@ -359,6 +359,8 @@ class _Driver:
                 self._ran += scheduler.ran
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
+        for sentence in self._prepared.warnings():
+            self._say(sentence)
         for left_out, kept in self._prepared.plan.coinciding:
             self._say(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice.")
         if self._study.trials is not None and self._about.num_trials < self._study.trials:
