@@ -10,15 +10,17 @@ from resnet_tl.errors import ConfigError
 HIDDEN = "…"
 """Stands in a text where a secret stood."""
 
-_OPTION = re.compile(r"([?&;][^=&;?\s]*=)[^&;#\s'\"`]*")
-"""An option of an address, up to its `=` and whole."""
+_OPTION = re.compile(r"[?&;][^=&;?\s]*=")
+"""An option of an address, up to its value."""
 _SECRET = re.compile(r"(?i)pass|pwd|token|secret|key|auth|sig|cred")
 """In the name of an option whose value nobody may see: `?password=…` of a database's address, and the like."""
+_VALUE = re.compile(r"[^&\s]*")
+"""Of such an option. It may hold any character that `parse` lets through, so quotes and brackets around an address may
+be hidden with it."""
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.\-])[A-Za-z0-9+.\-]+:/{2,}")
 """Where an address begins. Each scheme is looked at once: what a long word without any costs grows with its length."""
-_IN_TEXT = re.compile(r"[^\s'\"`<>]+")
-_IN_WORD = re.compile(r"\S+")
-"""What may be an address, in a text and where quotes are of a password."""
+_WORD = re.compile(r"\S+")
+"""What may be an address: quotes and brackets may be of a password."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,17 +97,19 @@ def without_secrets(text: str, known: Iterable[str] = ()) -> str:
     for secret in sorted((secret for secret in known if len(secret) > 3), key=len, reverse=True):
         for form in dict.fromkeys((secret, quote(secret, safe=""), quote(secret))):
             text = text.replace(form, HIDDEN)
-    return _OPTION.sub(_without_secret, _IN_TEXT.sub(_without_login, text))
+    return _without_options(_WORD.sub(_without_login, text))
 
 
-def word_without_secrets(word: str) -> str:
-    """A word of a command line, as `without_secrets`; here quotes belong to an address, which ends at a space."""
-    return _OPTION.sub(_without_secret, _IN_WORD.sub(_without_login, word))
-
-
-def _without_secret(found: "re.Match[str]") -> str:
-    name = str(found.group(1))
-    return name + HIDDEN if _SECRET.search(name) else str(found.group())
+def _without_options(text: str) -> str:
+    parts = []
+    place = 0
+    for option in _OPTION.finditer(text):
+        if option.start() >= place and _SECRET.search(option.group()):
+            parts += [text[place : option.end()], HIDDEN]
+            value = _VALUE.match(text, option.end())
+            assert value is not None, "it may be empty"
+            place = value.end()
+    return "".join([*parts, text[place:]])
 
 
 def _without_login(found: "re.Match[str]") -> str:

@@ -42,6 +42,9 @@ def entry(main: Callable[[], int]) -> None:
         where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         print(f"error: a file could not be read or written: {without_secrets(where)}", file=sys.stderr)
         status = 2
+    except MemoryError as error:
+        print(f"error: this takes more memory than there is{f': {error}' if str(error) else ''}", file=sys.stderr)
+        status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
@@ -151,8 +154,30 @@ def describe_data(data: Prepared) -> str:
         if name == "images" and len(rows) > most:
             lines.append(f"… and {len(rows) - most} more classes")
         lines.append("  ".join([f"{name:{width}}", *(f"{count:>7,}" for count in counts)]))
-    notes = [*data.notes, *([f"{len(data.skipped)} broken images are left out."] if data.skipped else [])]
+    notes = [
+        *data.notes,
+        *_balance(data),
+        *([f"{len(data.skipped)} broken images are left out."] if data.skipped else []),
+    ]
     return "\n".join([*lines, *notes])
+
+
+def _balance(data: Prepared) -> list[str]:
+    """What `data.balanced` does to these images."""
+    counts = data.table["train"]
+    most, total = max(counts.values()), data.num_images["train"]
+    if data.balanced == "oversample":
+        return [
+            f"Balanced by drawing (data.balanced=oversample): an epoch has {most * len(counts):,} draws in place of "
+            f"{total:,} images, {most:,} of each class."
+        ]
+    if data.balanced == "class_weights":
+        weights_of = {name: total / (len(counts) * count) for name, count in counts.items()}
+        named = sorted(weights_of, key=lambda name: -weights_of[name])
+        shown = named if len(named) <= 6 else [*named[:3], "…", *named[-3:]]
+        told = ", ".join(name if name == "…" else f"{name} {weights_of[name]:.3g}" for name in shown)
+        return [f"Balanced in the loss (data.balanced=class_weights): an image of a class weighs {told}."]
+    return []
 
 
 def check_device(device: str) -> None:

@@ -163,11 +163,6 @@ class TrialConfig(Options):
             raise ValueError(str(error).removeprefix("`freeze` ").split(", but got")[0]) from None
         return value
 
-    @field_validator("patience", mode="before")
-    @classmethod
-    def _patience(cls, value: Any) -> Any:
-        return None if value == "off" else value
-
     @field_validator("augment", mode="before")
     @classmethod
     def _augment(cls, value: Any) -> Any:
@@ -280,7 +275,8 @@ class DataConfig(Options):
     """The same for `test`."""
     group_key: str | None = None
     """For folders: a regular expression searched in each image's path below its class folder, or below `root` with
-    `labels`; its first group names the patient or object, none of whom stands in two splits."""
+    `labels`; the first of its groups that captures something names the patient or object, none of whom stands in two
+    splits."""
     group_missing: Literal["refuse", "own"] = "refuse"
     """What becomes of images in whose path `group_key` is not found: an error, or a group of its own for each."""
     skip_bad: bool = False

@@ -6,11 +6,13 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from resnet_tl import cli
 from resnet_tl.errors import CheckpointError, ConfigError
+from resnet_tl.files import is_full, write_text
 from resnet_tl.option_text import expand
-from resnet_tl.result import Epoch
+from resnet_tl.result import Epoch, FitResult
 
 
 def main() -> int:
@@ -36,27 +38,38 @@ def main() -> int:
         folder=out,
         on_epoch=show,
     )
-    out.mkdir(parents=True, exist_ok=True)  # a run that diverged has stored nothing
-    content = asdict(result)
-    del content["unsaved"], content["compact"]  # `predictions.safetensors` beside it has all of that
-    (out / "result.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    (out / "state.pt").unlink(missing_ok=True)
+    # the scores first: on a full disk nothing that follows may be possible
     if result.state == "diverged":
-        print(f"Diverged: {result.reason}.")
+        print(f"Diverged: {result.reason}.", flush=True)
+    else:
+        print(f"Best epoch {result.best_epoch} of {len(result.history)}, {result.wall_s:.1f} s")
+        for name, value in result.metrics.items():
+            print(f"  {name:16} {value:.4f}", flush=True)
+    _write(result, out)
+    if result.state == "diverged":
         return 0
-    if request.export and not result.unsaved:
-        from resnet_tl.inference.export import export
-
-        export(out / "checkpoint", out / "checkpoint")
-    print(f"Best epoch {result.best_epoch} of {len(result.history)}, {result.wall_s:.1f} s")
-    for name, value in result.metrics.items():
-        print(f"  {name:16} {value:.4f}")
     if result.unsaved:
         raise CheckpointError(
             f"The disk must have room for {result.unsaved}, but it is full: the scores are all that is left of the fit."
         )
+    if request.export:
+        from resnet_tl.inference.export import export
+
+        export(out / "checkpoint", out / "checkpoint")
     print(f"Predict with:  python -m resnet_tl.predict checkpoint={out / 'checkpoint'} images=FILE_OR_FOLDER")
     return 0
+
+
+def _write(result: FitResult, out: Path) -> None:
+    """Stores the result, after which the training state is of no use."""
+    content = asdict(result)
+    del content["unsaved"], content["compact"]  # `predictions.safetensors` beside it has all of that
+    try:
+        write_text(out / "result.json", json.dumps(content, indent=1))
+    except OSError as error:
+        if result.unsaved is None or not is_full(error):  # else the reader is told already
+            raise
+    (out / "state.pt").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ class Metric:
     """Behind the split in `val/accuracy`."""
     short: str
     """In the headers of tables."""
+    means: str
+    """What it is, in words that a user reads; behind `name: `."""
     better: Literal["min", "max"]
     """Whether a lower or a higher value is better."""
     unit: Literal["fraction", "nats"]
@@ -256,40 +258,81 @@ def _average_ranks(values_N: Floats) -> Floats:
 
 
 def _fraction(
-    name: str, short: str, of: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+    name: str, short: str, means: str, of: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
 ) -> Metric:
-    return Metric(name=name, short=short, better="max", unit="fraction", bounds=(0.0, 1.0), of=of, of_images=of_images)
+    return Metric(
+        name=name,
+        short=short,
+        means=means,
+        better="max",
+        unit="fraction",
+        bounds=(0.0, 1.0),
+        of=of,
+        of_images=of_images,
+    )
 
 
 def _macro(
-    name: str, short: str, of_class: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+    name: str, short: str, means: str, of_class: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
 ) -> Metric:
     def mean(scored: Scored) -> Floats:
         mean_M: Floats = np.ascontiguousarray(of_class(scored)[:, scored.true_K > 0]).mean(-1)
         return mean_M
 
-    return replace(_fraction(name, short, mean, of_images), of_class=of_class)
+    of_classes = f"{means}, macro average"
+    return replace(_fraction(name, short, of_classes, mean, of_images), of_class=of_class)
 
+
+MACRO = "A macro average is over the classes that occur in the split, each counting the same."
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        # mean negative log-likelihood, unweighted
         Metric(
             name="loss",
             short="loss",
+            means="the mean negative log-likelihood of the true class, in nats, unweighted and without smoothing",
             better="min",
             unit="nats",
             bounds=(0.0, math.inf),
             of=_loss,
             of_images=_loss_of_images,
         ),
-        _fraction("accuracy", "acc", _accuracy, _accuracy_of_images),
-        # a class that is never predicted has precision 0
-        _macro("precision", "precision", _precision_MK, _ratio_of_images(1, 1, 0)),
-        _macro("recall", "recall", _recall_MK, _ratio_of_images(1, 0, 1)),
-        _macro("f1", "F1", _f1_MK, _ratio_of_images(2, 1, 1)),
-        _macro("auroc", "AUROC", _auroc_MK, _auroc_of_images),
+        _fraction(
+            "accuracy",
+            "acc",
+            "the share of images whose class is predicted right",
+            _accuracy,
+            _accuracy_of_images,
+        ),
+        _macro(
+            "precision",
+            "precision",
+            "of the images predicted as a class, the share that is of it (0 for a class that is never predicted)",
+            _precision_MK,
+            _ratio_of_images(1, 1, 0),
+        ),
+        _macro(
+            "recall",
+            "recall",
+            "of the images of a class, the share that is predicted as it",
+            _recall_MK,
+            _ratio_of_images(1, 0, 1),
+        ),
+        _macro(
+            "f1",
+            "F1",
+            "the harmonic mean of a class's precision and recall (0 where no image of it is predicted right)",
+            _f1_MK,
+            _ratio_of_images(2, 1, 1),
+        ),
+        _macro(
+            "auroc",
+            "AUROC",
+            "the area under the ROC curve of a class against all others together",
+            _auroc_MK,
+            _auroc_of_images,
+        ),
     )
 }
 """Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry."""

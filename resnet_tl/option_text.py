@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from resnet_tl.address import without_secrets
 from resnet_tl.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -161,14 +162,15 @@ def scalar(text: str) -> Any:
 
 def few(values: Iterable[Any]) -> str:
     """Values in a row for an error message, which says how many more there are."""
-    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in map(str, values)]
+    # secrets go first: an address that is cut short is no longer known for one
+    names = [text if len(text) <= 80 else f"{text[:80]}…" for text in (without_secrets(str(value)) for value in values)]
     rest = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def brief(value: Any, most: int = 80) -> str:
     """A value as an error message shows it, cut where it is long."""
-    text = repr(value)
+    text = without_secrets(repr(value))  # before it is cut: half an address is no longer known for one
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
@@ -240,7 +242,7 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             name = ".".join([where, *own]) if where else ".".join(own)
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
             if message.startswith("`"):  # a sentence of ours, complete
-                found.setdefault(message, f"{message}.".replace("..", "."))
+                found.setdefault(message, message if message.endswith((".", "?", "!", ":")) else f"{message}.")
                 continue
             if kind in ("tuple_type", "list_type"):
                 message = "must be a list such as [0, 1, 2]"
@@ -255,12 +257,21 @@ def problems_of(error: ValidationError, where: str, model: type[BaseModel]) -> l
             # some rules say themselves what was got
             text = message if "must not be" in message or NOT_BUILT in message else f"{message}, but got {brief(value)}"
             if kind == "literal_error" and isinstance(value, str):
-                allowed = re.findall(r"'([^']+)'", str(detail.get("ctx", {}).get("expected", "")))
-                text += f"; {nearest(value, allowed)}"
+                text += _hint(value, str(detail.get("ctx", {}).get("expected", "")))
             text = text[0].lower() + text[1:]
             line = f"`{name}` {text}" if name else text
             found.setdefault(name, line)
     return list(found.values())
+
+
+def _hint(value: str, expected: str) -> str:
+    """The end of a message about a text that is none of the choices, which pydantic lists with quotes around words."""
+    words = re.findall(r"'([^']+)'", expected)
+    others = re.findall(r"\w+", re.sub(r"'[^']+'| or ", " ", expected))  # numbers, true and false
+    if value in others:
+        return "; write it without quotes"
+    hint = nearest(value, words)
+    return "" if others and not hint.startswith("did you mean") else f"; {hint}"  # the words are not all choices
 
 
 def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
@@ -268,6 +279,12 @@ def _is_nested(model: type[BaseModel], parts: list[str]) -> bool:
     field = model.model_fields.get(parts[0]) if len(parts) > 1 else None
     inside = get_args(field.annotation) if field else ()
     return any(isinstance(t, type) and issubclass(t, BaseModel) and parts[1] in t.model_fields for t in inside)
+
+
+def in_quotes(text: str) -> str:
+    """What to do about quotes that a shell did not take away, as a further sentence; empty where there are none."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`"
+    return f" The quotes {text[0]} at both ends belong to the value as it is given: leave them out." if quoted else ""
 
 
 def expand(text: str, option: str) -> Path:

@@ -38,7 +38,7 @@ def main() -> int:
     if request.out:
         shutil.copytree(final, request.out, dirs_exist_ok=True)
         final = Path(request.out)
-    print(f"StartingPoint from it with:  trial.weights={final}")
+    print(f"Start from it with:  trial.weights={final}")
     return 0
 
 

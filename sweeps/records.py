@@ -38,6 +38,19 @@ class RunState(StrEnum):
         return self in (RunState.COMPLETE, RunState.DIVERGED, RunState.PRUNED)
 
 
+def progress_told(done: int, total: int, *, fresh_done: int, fresh: int) -> str:
+    """How many seed runs are done, those on fresh seeds apart: `18 of 18 seed runs and 2 of 6 on fresh seeds`.
+
+    Args:
+        done: of the search.
+        total: of the search.
+        fresh_done: of the confirmation.
+        fresh: of the confirmation; 0 where nothing is confirmed.
+    """
+    said = f"{done} of {total} seed runs"
+    return f"{said} and {fresh_done} of {fresh} on fresh seeds" if fresh else said
+
+
 class TrialState(StrEnum):
     """What the seed runs of a trial amount to."""
 
@@ -110,11 +123,17 @@ class EnvironmentRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
-    """A pretrain stage, as given."""
+    """A pretrain stage, as given, and what it came to."""
 
     trial: Mapping[str, Any]
     seed: int
     data: Mapping[str, Any]
+    num_train: int | None = None
+    """Images that it learns from; None where no trial starts from it, or the version that ran noted none."""
+    monitor: str = "val/accuracy"
+    """By what its epoch is selected."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Value of `monitor` of the network of each depth; empty before it is trained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,6 +305,8 @@ class SeedRun:
     """Folder of the selected network, relative to `run.out`; None where none was kept."""
     tracked: bool = False
     """Whether the tracker has all of it."""
+    repeated_s: float = 0.0
+    """Seconds of its earlier tries, which ended in an error."""
     history: tuple[Epoch, ...] | None = None
     """The learning curve; None where it was not asked for."""
     compact: Mapping[str, bytes] | None = None

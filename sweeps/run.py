@@ -25,13 +25,14 @@ Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong.
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from resnet_tl.address import word_without_secrets
+from resnet_tl.address import without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError, WeightsError
@@ -45,7 +46,7 @@ from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
     from sweeps.engine.prepared_study import PreparedStudy
-    from sweeps.planning.study_state import Outcome
+    from sweeps.planning.study_state import Outcome, StudyState
 
 
 OFTEN = 0.05
@@ -77,7 +78,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _rehearse(definition)
     if definition.run.dry_run:
         return _dry_run(definition)
-    command = "python -m sweeps.run" + "".join(f" {shlex.quote(word_without_secrets(word))}" for word in words)
+    command = "python -m sweeps.run" + "".join(f" {shlex.quote(without_secrets(word))}" for word in words)
     return _run(definition, command)
 
 
@@ -119,7 +120,8 @@ def _run(definition: Definition, command: str) -> int:
         if why:
             print(f"The pictures are not on MLflow: {why}.")
     if outcome.ran == 0:
-        print(f"{name}: all {outcome.done} seed runs are done; nothing was trained.")
+        searched, fresh = outcome.done - outcome.fresh_done, outcome.fresh_done
+        print(f"{name}: all {_seed_runs(searched, fresh)} are done; nothing was trained.")
     tables = [block for block in own_blocks(results) if isinstance(block, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
@@ -188,7 +190,7 @@ def _ended_early(definition: Definition, outcome: "Outcome", error: BaseExceptio
                 write_report(from_ledger(ledger, name, out), report)
             finally:
                 ledger.close()
-            print(f"Report         {report}  ({outcome.done} of {outcome.total} seed runs are done)")
+            print(f"Report         {report}  ({outcome.told()} are done)")
         except Exception as other:  # the same full disk or lost database, say; the first error is the one to tell
             print(f"The report could not be written: {other}")
     if isinstance(error, KeyboardInterrupt):
@@ -203,6 +205,7 @@ def _relative(path: Path) -> Path:
 
 def _dry_run(definition: Definition) -> int:
     from sweeps.engine.prepared_study import prepare_study
+    from sweeps.planning.study_state import StudyState
     from sweeps.reporting.cells import count
     from sweeps.storage.database import database_of
 
@@ -238,6 +241,10 @@ def _dry_run(definition: Definition) -> int:
         print(f"warning: {data.num_leaked} images of val and test stand in train too, pixel by pixel")
     if data.num_contradicting:
         print(f"warning: {data.num_contradicting} images stand in two classes, pixel by pixel")
+    for stage in prepared.stages():
+        score = stage.score()
+        made = "to be trained first" if score is None else f"trained already: {stage.trial.monitor} {score:.4f}"
+        print("\n  ".join([f"pretrain {stage.describe()}; {made}", *stage.data.notes]))
     for trial in plan.trials:
         done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]
         lacking = prepared.known.lacks(trial, study.seeds)
@@ -263,22 +270,34 @@ def _dry_run(definition: Definition) -> int:
         seeds = study.confirm.seeds
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
-    for line in _shared(prepared):
+    so_far = StudyState(study, trials=plan.trials, runs=prepared.runs, to_ask=plan.to_ask)
+    for line in _shared(prepared, so_far):
         print(line)
-    total = (len(plan.trials) + plan.to_ask) * len(study.seeds)
-    todo = len(plan.todo) + plan.to_ask * len(study.seeds)
-    print(f"{count(total, 'seed run')} in all, {total - todo} done, {todo} to do")
+    counts = so_far.outcome(ran=0, best=None)
+    runs = _seed_runs(counts.total - counts.fresh, counts.fresh)
+    print(f"{runs} in all, {counts.done} done, {counts.total - counts.done} to do")
     if unusable:
         raise unusable
     return 0
 
 
-def _shared(prepared: "PreparedStudy") -> list[str]:
+def _seed_runs(searched: int, fresh: int) -> str:
+    """`18 seed runs and 6 on fresh seeds`."""
+    from sweeps.reporting.cells import count
+
+    return f"{count(searched, 'seed run')}{f' and {fresh} on fresh seeds' if fresh else ''}"
+
+
+def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, worker_bytes
+    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, why_nothing, worker_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
-    counts = [(trial.config, len(prepared.known.lacks(trial, study.seeds))) for trial in plan.trials]
+    confirming = Counter(item.trial.number for item in so_far.to_confirm())  # empty before the search has ended
+    counts = [
+        (trial.config, len(prepared.known.lacks(trial, study.seeds)) + confirming[trial.number])
+        for trial in plan.trials
+    ]
     todo = [(config, count) for config, count in counts if count]
     configs = [config for config, _ in todo] + (prepared.probes() if plan.to_ask else [])
     if not configs:
@@ -286,18 +305,22 @@ def _shared(prepared: "PreparedStudy") -> list[str]:
     reuse = prepared.decide_reuse(todo, plan.to_ask)
     lines = [f"shared: {decision.describe()}" for decision in reuse.decisions]
     if not lines:
-        lines = ["shared: nothing; no trial has a frozen prefix whose outputs could be foreseen"]
+        lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device
     most = max(worker_bytes(c, data, reuse.of(prepared.prefix(c)), device=device) for c in configs)
     lines.append(f"memory: at most {most / 1e9:.1f} GB a worker")
-    runs = [*todo, *((config, len(study.seeds)) for config in prepared.probes()[: plan.to_ask])]
-    if study.confirm:
-        largest = max(configs, key=lambda config: kept_bytes(config, data))
-        runs.append((largest, study.confirm.top * len(study.confirm.seeds)))
+    probes = prepared.probes() if plan.to_ask else []
+    runs: list[tuple[TrialConfig, float]] = list(todo)
+    runs += [(config, plan.to_ask * len(study.seeds) / len(probes)) for config in probes]
+    left = so_far.outcome(ran=0, best=None)
+    num_fresh = left.fresh - left.fresh_done
+    if num_fresh and not confirming:  # it is not known yet which trials are run again
+        runs.append((max(configs, key=lambda config: kept_bytes(config, data)), num_fresh))
     keep = prepared.definition.keep
     networks = sum(count * kept_bytes(config, data) for config, count in runs)
+    told = _seed_runs(left.total - left.done - num_fresh, num_fresh)
     kept = {
-        "all": f"one network for each seed run, about {size_text(networks)} in all (run.keep=best keeps one)",
+        "all": f"one network for each of {told} to do, about {size_text(networks)} in all (run.keep=best keeps one)",
         "best": "the best network alone",
         "none": "no network",
     }

@@ -10,7 +10,7 @@ from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.space import describe
-from sweeps.records import RunState, StudyRecord
+from sweeps.records import RunState, StudyRecord, TrialState
 from sweeps.storage.database import database_of
 from sweeps.storage.ledger import Ledger
 
@@ -26,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> int:
     out = expand(values.get("run.out", "."), "run.out")
     database = database_of(out)
     if not database.exists():
-        print(f"No study has run here: there is no {out / 'studies.db'}.")
+        print(f"No study has run in {out.absolute()}: it holds no studies.db. Give run.out=FOLDER of the study.")
         return 0
     ledger = database.read()
     try:
@@ -59,8 +59,10 @@ def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
     )
     if study.confirm:
         fresh = sum(run.state.is_result for run in runs if run.seed not in seeds)
-        total = study.confirm.top * len(study.confirm.seeds)
-        print(f"  confirmation: {fresh} of {total} seed runs on fresh seeds")
+        # a trial that diverged is not run again, which is known when the search has ended
+        most = planned if lacking else sum(trial.state != TrialState.DIVERGED for trial in trials)
+        total = min(study.confirm.top, most) * len(study.confirm.seeds)
+        print(f"  confirmation: {min(fresh, total)} of {total} seed runs on fresh seeds")
     for trial in trials:
         own = [states.get((trial.fingerprint, seed)) for seed in seeds]
         troubled = [run for run in own if run is not None and run.state != RunState.COMPLETE]

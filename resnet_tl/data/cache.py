@@ -7,6 +7,7 @@ recently used first. Pretrained weights cost a training and go only when told to
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ except ImportError:  # Windows, which keeps open files from being removed by its
 KINDS = ("features", "data", "pretrained", "runs")
 GOES_BY_ITSELF = ("features", "data")
 _USED = "used"
-"""File in each entry: its date says when it was last used, a lock on it that it is in use."""
+"""File in each entry: its date says when it was last used, a lock on it that it is in use. An empty one may have been
+made just now, by somebody who has yet to lock it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ def entries(cache: Path) -> list[Entry]:
                         Entry(
                             kind=kind,
                             path=folder,
-                            num_bytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()),
+                            num_bytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and f != mark),
                             used=(mark if mark.exists() else folder).stat().st_mtime,
                             in_use=_is_locked(mark),
                         )
@@ -108,12 +110,12 @@ def clear_unfinished(base: Path, *, older_than_s: float) -> None:
     Args:
         older_than_s: age after which things that nobody ever held go too.
     """
-    if fcntl is not None:
-        for folder in base.glob(".making-*"):
-            with contextlib.suppress(OSError):
-                if (folder / _USED).exists() and not _is_locked(folder / _USED):
-                    discard(folder)
-    remove_leftovers(base, ".making-*", older_than_s=older_than_s)
+    for folder in base.glob(".making-*"):
+        mark = folder / _USED
+        with contextlib.suppress(OSError), _locked(mark) as free:  # to the end, or a maker may take hold in between
+            was_held = fcntl is not None and mark.exists() and mark.stat().st_size > 0
+            if free and (was_held or time.time() - folder.stat().st_mtime > older_than_s):
+                discard(folder)
 
 
 @contextlib.contextmanager
@@ -136,6 +138,9 @@ def hold(folders: Sequence[Path]) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_SH)
                 if not (folder / _USED).exists():
                     raise DataError(f"{folder} was removed from the cache meanwhile; start again.")
+            if os.fstat(stream.fileno()).st_size == 0:
+                with contextlib.suppress(OSError):  # of a full disk: what is to be cleared then waits until it is old
+                    os.write(stream.fileno(), b"held\n")
         yield
 
 

@@ -12,6 +12,7 @@ No warnings filter is touched, and none of Pillow's process-wide settings: image
 Axes: H W pixels, C channels.
 """
 
+import errno
 import functools
 import hashlib
 import io
@@ -34,6 +35,12 @@ Resize = Literal["crop", "pad", "squash"]
 
 NO_PICTURES = frozenset(["BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"])
 """What Pillow lists among its formats though it cannot read it, or reads it by running another program."""
+
+_OF_THE_MACHINE = frozenset(
+    [errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN]
+)
+"""Errors of reading that pass: a sound image must not be left out, and remembered as broken, for a moment's want. Those
+of a damaged file have no number, or are of a place in it that cannot be."""
 
 _END_OF_JPEG = b"\xff\xd9"
 _ORIENTATION = 0x0112
@@ -101,6 +108,7 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
 
     Raises:
         BadImage: the file is empty, truncated, no image, or larger than allowed.
+        MemoryError, OSError: the machine cannot read it now, which says nothing of the file.
     """
     try:
         if path.stat().st_size == 0:
@@ -121,9 +129,11 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
             return replace(decode(image, rules, content=content), filled=filled)
     except UnidentifiedImageError:
         raise BadImage("is not an image of a known format") from None
-    except BadImage:
+    except (BadImage, MemoryError):
         raise
     except Exception as error:  # for damaged content Pillow's decoders raise anything, struct.error among them
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise BadImage(f"cannot be decoded: {error}") from None
 
 
@@ -131,7 +141,9 @@ def _ends(image: Image.Image) -> bool:
     """Whether all pixels of a file are there."""
     try:
         image.load()
-    except OSError:
+    except OSError as error:
+        if error.errno in _OF_THE_MACHINE:
+            raise
         return False
     return True
 

@@ -5,10 +5,11 @@ Two images are near copies where, under one of the eight ways to mirror and turn
 brightness and contrast: in correlation, and in the place where they differ most, so that a picture with another detail
 is none.
 
-Candidates are found without comparing all pairs: means over the cells that the eight ways exchange are the same for all
-of them, and an orthogonal projection, so two thumbnails that agree are close there.
+Candidates are found without comparing all pairs, of which alike images have too many: means over the cells that the
+eight ways exchange are the same for all of them, and an orthogonal projection, so two thumbnails that agree are close
+there.
 
-Axes: N images, P pairs, H W cells of a thumbnail, C colours, D dimensions.
+Axes: N images, P of them, M nearest ones, H W cells of a thumbnail, C colours, D dimensions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from resnet_tl.data.clusters import DisjointSets
 
 SIDE = 16
 """Cells of a thumbnail along each side."""
@@ -43,7 +46,11 @@ _REACH = 0.12
 """How far apart candidates may be there. Of resized, recompressed and turned copies of photographs, X-rays and drawings
 none of 4,000 was farther than 0.09; of the pairs of X-rays, 0.2% are as near."""
 
-_PAIRS_AT_ONCE = 20_000
+_MOST_COMPARED = 128
+"""Others that an image is compared with at most, the nearest: all frames of a fixed camera are candidates. A copy is
+nearer than they are to each other."""
+
+_POINTS_AT_ONCE = 20_000
 
 
 def thumbnail(image: Image.Image) -> NDArray[np.uint8] | None:
@@ -54,24 +61,32 @@ def thumbnail(image: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def near_copies(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int, int]]:
-    """Pairs of images that are copies of each other, exact ones among them.
+    """Connects images that are copies of each other, exact ones among them.
 
     Args:
         thumbnails: of N images, each [H, W, C]; None is a copy of nothing.
 
     Returns:
-        Pairs of their numbers, the lower one first.
+        For each image that is a copy, the lowest number of those that it is a copy of, directly or by way of others,
+        and its own. All pairs of a thousand alike images would be half a million.
     """
-    told = [(n, small) for n, small in enumerate(thumbnails) if small is not None and not _is_plain(small)]
-    if len(told) < 2:
-        return []
-    number_N = np.array([number for number, _ in told])
-    cells_NHWC = np.stack([small for _, small in told])
-    found: list[tuple[int, int]] = []
-    for first_P, second_P in _candidates(_projected(cells_NHWC)):
-        good_P = _agree(_standard(cells_NHWC[first_P]), _standard(cells_NHWC[second_P]))
-        found += zip(number_N[first_P[good_P]].tolist(), number_N[second_P[good_P]].tolist(), strict=True)
-    return sorted(found)
+    sets = DisjointSets(len(thumbnails))
+    first: dict[bytes, int] = {}
+    for number, small in enumerate(thumbnails):
+        if small is not None and not _is_plain(small):
+            sets.unite(first.setdefault(small.tobytes(), number), number)
+    if len(first) > 1:
+        number_N = list(first.values())
+        cells_NHWC = np.stack([small for number in number_N if (small := thumbnails[number]) is not None])
+        for place, others in _candidates(_projected(cells_NHWC)):
+            own = sets.first(number_N[place])
+            strange = [other for other in others if sets.first(number_N[other]) != own]
+            if strange:
+                agree_P = _agree(_standard(cells_NHWC[[place]])[0], _standard(cells_NHWC[strange]))
+                for index in np.flatnonzero(agree_P):
+                    sets.unite(own, number_N[strange[index]])
+    firsts = ((sets.first(number), number) for number in range(len(thumbnails)))
+    return [pair for pair in firsts if pair[0] != pair[1]]
 
 
 def _is_plain(cells_HWC: NDArray[np.uint8]) -> bool:
@@ -98,8 +113,8 @@ def _projected(cells_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
     rows, columns = np.triu_indices(SIDE // 2)  # one cell of each set that the ways exchange, of 4 or of 8
     share_O = np.where(rows == columns, 4, 8) / (SIDE * SIDE)
     parts = []
-    for start in range(0, len(cells_NHWC), _PAIRS_AT_ONCE):
-        standard_PHWC = _standard(cells_NHWC[start : start + _PAIRS_AT_ONCE])
+    for start in range(0, len(cells_NHWC), _POINTS_AT_ONCE):
+        standard_PHWC = _standard(cells_NHWC[start : start + _POINTS_AT_ONCE])
         mean_POC = np.mean([way[:, rows, columns] for way in _ways(standard_PHWC)], axis=0)
         weighted = mean_POC * np.sqrt(share_O / standard_PHWC.shape[3])[:, None]
         parts.append(weighted.reshape(len(standard_PHWC), -1).astype(np.float64))
@@ -110,30 +125,36 @@ def _projected(cells_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
     return projected
 
 
-def _candidates(points_ND: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of points as close as those of two copies, some at a time."""
+def _candidates(points_ND: NDArray[np.float64]) -> Iterator[tuple[int, list[int]]]:
+    """For each point, those as close as two copies may be, the nearest of them where there are many; each pair once."""
     from scipy.spatial import cKDTree
 
     tree = cKDTree(points_ND)
-    first: list[int] = []
-    second: list[int] = []
-    for number in range(len(points_ND)):
-        near = [other for other in tree.query_ball_point(points_ND[number], _REACH) if other > number]
-        first += [number] * len(near)
-        second += near
-        while len(first) >= _PAIRS_AT_ONCE:
-            yield np.array(first[:_PAIRS_AT_ONCE]), np.array(second[:_PAIRS_AT_ONCE])
-            del first[:_PAIRS_AT_ONCE], second[:_PAIRS_AT_ONCE]
-    if first:
-        yield np.array(first), np.array(second)
+    most = min(_MOST_COMPARED + 1, len(points_ND))  # a point finds itself
+    reach_N = np.full(len(points_ND), _REACH)
+    """How far each point has looked."""
+    for start in range(0, len(points_ND), _POINTS_AT_ONCE):
+        part = points_ND[start : start + _POINTS_AT_ONCE]
+        distance_PM, other_PM = tree.query(part, k=most, distance_upper_bound=_REACH)
+        is_full_P = np.isfinite(distance_PM[:, -1])
+        reach_N[start : start + len(part)][is_full_P] = distance_PM[is_full_P, -1]
+        for place in np.flatnonzero(np.isfinite(distance_PM[:, 1])):
+            number = start + int(place)
+            found = np.isfinite(distance_PM[place])
+            distance_M, other_M = distance_PM[place, found], other_PM[place, found]
+            # a lower number has been compared with all within its own reach
+            fresh_M = (other_M > number) | ((other_M < number) & (distance_M >= reach_N[other_M]))
+            if fresh_M.any():
+                yield number, other_M[fresh_M].tolist()
 
 
-def _agree(one_PHWC: NDArray[np.float32], other_PHWC: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether pairs of standardised thumbnails show the same under any of the eight ways; [P]."""
-    agree_P = np.zeros(len(one_PHWC), dtype=bool)
-    for way in _ways(other_PHWC):
-        correlation_P = np.einsum("phwc,phwc->p", one_PHWC, way) / one_PHWC[0].size
-        close = np.flatnonzero(correlation_P >= LEAST_CORRELATION)
-        apart_P = np.abs(one_PHWC[close] - way[close]).mean(3).max((1, 2))
+def _agree(one_HWC: NDArray[np.float32], others_PHWC: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether standardised thumbnails show the same as one does under any of the eight ways; [P]."""
+    agree_P = np.zeros(len(others_PHWC), dtype=bool)
+    flat_FP = others_PHWC.reshape(len(others_PHWC), -1).T
+    for way_HWC in (way[0] for way in _ways(one_HWC[None])):
+        correlation_P = way_HWC.reshape(-1) @ flat_FP / one_HWC.size
+        close = np.flatnonzero((correlation_P >= LEAST_CORRELATION) & ~agree_P)
+        apart_P = np.abs(way_HWC - others_PHWC[close]).mean(3).max((1, 2))
         agree_P[close[apart_P <= MOST_DIFFERENCE]] = True
     return agree_P

@@ -28,21 +28,28 @@ from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.cache import clear_unfinished, hold
-from resnet_tl.data.clusters import Pair, clusters_of, without_crowds
+from resnet_tl.data.clusters import (
+    clusters_of,
+    near_sets,
+    num_across_classes,
+    without_crowds,
+    without_whole_classes,
+)
 from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.folds import cut_folds, require_folds
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined
+from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
+from resnet_tl.option_text import expand, few
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 4
+SEEN_FORMAT = 6
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -271,7 +278,9 @@ def _state(path: Path) -> tuple[str, str, int, int]:
         stat = path.stat()
     except OSError:  # a link that leads nowhere
         return str(path), "missing", 0, 0
-    return str(path), "", stat.st_size, stat.st_mtime_ns
+    # rights change no date, and what could not be read once must be tried again
+    readable = "" if os.access(path, os.R_OK) else "unreadable"
+    return str(path), readable, stat.st_size, stat.st_mtime_ns
 
 
 def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
@@ -328,14 +337,16 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     if config.crop is not None and config.crop > min(shape[1:]):
         raise DataError(f"`data.crop` must be at most the image size, but got {config.crop} for {shape[1]}×{shape[2]}.")
     labels = [source.labels[index] for index in kept]
-    near = [(one, other) for one, other in near_copies(found.thumbnails) if hashes[one] != hashes[other]]
-    near, num_crowded = without_crowds(near, len(kept))
+    given = [source.given[index] for index in kept]
+    near, num_crowded = without_crowds(near_sets(hashes, near_copies(found.thumbnails)), hashes, labels)
+    free, lacking_splits = to_cut(given)
+    near, scarce = without_whole_classes(near, hashes, labels, free=free, num_parts=1 + len(lacking_splits))
     clusters = clusters_of(hashes, near)
     groups = [source.groups[index] for index in kept] if source.groups is not None else None
     if is_cut:
         splits = cut(
             labels,
-            [source.given[index] for index in kept],
+            given,
             clusters,
             val_fraction=config.val_fraction,
             test_fraction=config.test_fraction,
@@ -357,7 +368,16 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     clusters_learnt = {cluster for cluster, split in zip(clusters, splits, strict=True) if split == "train"}
     is_leaked = [h in learnt and split != "train" for h, split in zip(hashes, splits, strict=True)]
     has_copy_learnt = [c in clusters_learnt and split != "train" for c, split in zip(clusters, splits, strict=True)]
-    notes += _near_told(near, labels, num_leaked=sum(has_copy_learnt) - sum(is_leaked), num_crowded=num_crowded)
+    notes += _near_told(
+        near,
+        splits,
+        _known_as([source.names[index] for index in kept], config),
+        num_torn=num_across_classes(near, hashes, labels),
+        num_leaked=sum(has_copy_learnt) - sum(is_leaked),
+        num_crowded=num_crowded,
+        scarce=[source.classes[label] for label in scarce],
+        is_cut=not {"val", "test"} <= {source.given[index] for index in kept},
+    )
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
     shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
@@ -402,25 +422,71 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     return facts, came
 
 
-def _near_told(near: Sequence[Pair], labels: Sequence[int], *, num_leaked: int, num_crowded: int) -> list[str]:
-    """Sentences about near copies."""
+def _near_told(
+    near: Sequence[Sequence[int]],
+    splits: Sequence[str],
+    names: Sequence[str],
+    *,
+    num_torn: int,
+    num_leaked: int,
+    num_crowded: int,
+    scarce: Sequence[str],
+    is_cut: bool,
+) -> list[str]:
+    """Sentences about near copies.
+
+    Args:
+        near: sets of them.
+        names: of the images, as a reader knows them.
+        num_torn: images with a near copy in another class.
+        num_leaked: images of val and test with a copy in train that is not exact.
+        num_crowded: images that look too much alike to be told from copies.
+        scarce: classes of too few pictures for every split to get one.
+        is_cut: whether a split was cut, and not all are the data's own.
+    """
     said = []
     if num_crowded:
+        where = "kept on one side of the splits that were cut" if is_cut else "counted as copies"
         said.append(
             f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
-            "camera?), so they are not kept on one side where splits are cut; data.group_key can do that."
+            f"camera?), so they were not {where}; data.group_key can say which belong together."
         )
-    if near:
+    if scarce:
         said.append(
-            f"{len({image for pair in near for image in pair})} images are near copies of others (resized, "
-            "recompressed, mirrored or turned), which stand on one side where splits are cut."
+            f"The images of {few(scarce)} are near copies of too few pictures for every split to get one, so near "
+            "copies there are not kept on one side where splits are cut."
         )
-    torn = len({image for pair in near if labels[pair[0]] != labels[pair[1]] for image in pair})
-    if torn:
-        said.append(f"{torn} of them have a near copy in another class.")
+    pairs = [(images[0], other) for images in near for other in images[1:]]
+    if pairs:
+        across = [pair for pair in pairs if splits[pair[0]] != splits[pair[1]]]
+        shown_pairs = [*across, *(pair for pair in pairs if splits[pair[0]] == splits[pair[1]])][:MOST_PAIRS]
+        named = "; ".join(f"{names[one]} and {names[other]}" for one, other in shown_pairs)
+        if across:
+            torn = sum(len(images) for images in near if len({splits[image] for image in images}) > 1)
+            kept = f"{torn} of them have one in another split, since the data's own splits put them there."
+        elif is_cut:
+            kept = "Each was kept in one split with its copies."
+        else:
+            kept = "The data's own splits have each in one split with its copies."
+        said.append(
+            f"{sum(map(len, near))} images are near copies of others (resized, recompressed, mirrored or turned), such "
+            f"as {named}. {kept}"
+        )
+    if num_torn:
+        said.append(f"{num_torn} of them have a near copy in another class.")
     if num_leaked:
         said.append(f"{num_leaked} images of val and test are near copies of images of train.")
     return said
+
+
+MOST_PAIRS = 3
+"""Near copies that are named."""
+
+
+def _known_as(names: Sequence[str], config: DataConfig) -> list[str]:
+    """Names of images as a reader knows them: without the folder that the user named himself."""
+    root = "" if config.root is None else f"{expand(config.root, 'data.root')}{os.sep}"
+    return [name.removeprefix(root) for name in names]
 
 
 def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import Decoded, Rules
 from resnet_tl.errors import DataError
-from resnet_tl.option_text import expand
+from resnet_tl.option_text import expand, in_quotes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,5 +99,5 @@ def folder_of(config: DataConfig) -> Path:
     root = root_of(config)
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"`data.root` must be a folder, but {root} {kind}.")
+        raise DataError(f"`data.root` must be a folder, but {root} {kind}.{in_quotes(str(config.root))}")
     return root

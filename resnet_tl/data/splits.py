@@ -43,10 +43,9 @@ def cut(
     Raises:
         DataError: a class would be missing from train, or a split empty; a group stands in two stated splits.
     """
-    stated = {split for split in given if split is not None}
     splits: list[str] = [split or "train" for split in given]
-    free = [index for index, split in enumerate(given) if split in (None, "train")]
-    missing = [(s, f) for s, f in (("test", test_fraction), ("val", val_fraction)) if s not in stated]
+    free, lacking = to_cut(given)
+    missing = [(s, f) for s, f in (("test", test_fraction), ("val", val_fraction)) if s in lacking]
     if missing and groups is None:
         twins: dict[int, list[int]] = {}
         for index in free:
@@ -62,7 +61,7 @@ def cut(
                         splits[index] = split
                 start += count
     elif missing and groups is not None:
-        _cut_groups(splits, free, missing, labels, joined(groups, clusters), seed)
+        _cut_groups(splits, free, missing, labels, groups, clusters, seed)
     _check(splits, labels, classes)
     if groups is not None:
         sides: dict[str, set[str]] = {}
@@ -74,6 +73,13 @@ def cut(
                 f"A group (`data.group_key`) must stand in one split only, but these do not:\n{shown(torn)}"
             )
     return splits
+
+
+def to_cut(given: Sequence[str | None]) -> tuple[list[int], list[str]]:
+    """The images that splits are cut out of, and the splits that the data does not state."""
+    stated = set(given)
+    free = [index for index, split in enumerate(given) if split in (None, "train")]
+    return free, [split for split in SPLITS if split != "train" and split not in stated]
 
 
 def joined(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
@@ -95,33 +101,46 @@ def _cut_groups(
     missing: list[tuple[str, float]],
     labels: Sequence[int],
     groups: Sequence[str],
+    clusters: Sequence[int],
     seed: int,
 ) -> None:
     from sklearn.model_selection import StratifiedGroupKFold
 
+    one_of = joined(groups, clusters)
     left = np.array(free)
     whole = len(free)
     for split, fraction in missing:
         labels_left = np.array([labels[index] for index in left])
-        groups_left = np.array([groups[index] for index in left])
+        groups_left = np.array([one_of[index] for index in left])
         num_folds = max(2, round(len(left) / (fraction * whole)))
         if len(set(groups_left)) < num_folds:
             raise DataError(
                 f"`data.group_key` must find at least {num_folds} groups to cut {fraction:.0%} off as {split}, "
-                f"but found {len(set(groups_left))}."
+                f"but found {len(set(groups_left))}.{_said_of_joined(groups, clusters)}"
             )
         folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=derive(seed, "split") % 2**32)
         rest, taken = next(iter(folds.split(left, labels_left, groups_left)))
         if not 0.5 <= len(taken) / (fraction * whole) <= 2:
-            sizes = Counter(groups_left.tolist()).most_common(1)
+            ((largest, size),) = Counter(groups_left.tolist()).most_common(1)
+            members = [index for index in left if one_of[index] == largest]
+            said = _said_of_joined([groups[index] for index in members], [clusters[index] for index in members])
             raise DataError(
                 f"Whole groups (`data.group_key`) cannot be cut into about {fraction:.0%} for {split}: the nearest is "
-                f"{len(taken)} of {whole} images, and the largest group has {sizes[0][1]}. "
-                "Groups that share an image count as one."
+                f"{len(taken)} of {whole} images, and the largest group has {size}.{said}"
             )
         for position in taken:
             splits[left[position]] = split
         left = left[rest]
+
+
+def _said_of_joined(groups: Sequence[str], clusters: Sequence[int]) -> str:
+    """Names two groups that were merged; nothing where none were."""
+    owner: dict[int, str] = {}
+    for group, cluster in zip(groups, clusters, strict=True):
+        other = owner.setdefault(cluster, group)
+        if other != group:
+            return f" Groups that share an image or near copies of one count as one, such as {other} and {group}."
+    return ""
 
 
 def _check(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:

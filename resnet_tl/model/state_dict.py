@@ -167,20 +167,32 @@ def check_backbone(state: State, backbone: str, where: str) -> State:
     for name in counters:  # files from before this counter existed have none; it decides nothing here
         count = state.get(name)
         whole[name] = torch.zeros((), dtype=torch.int64)
-        if count is not None and count.numel() == 1 and not count.is_complex() and bool(torch.isfinite(count).all()):
-            whole[name] = count.reshape(()).to(torch.int64)
+        number = None if count is None or count.numel() != 1 or count.is_complex() else _as(torch.float64, count)
+        if number is not None and bool(abs(number) < 2**53):  # neither infinite nor NaN
+            whole[name] = number.reshape(()).to(torch.int64)
     return whole
+
+
+def _as(dtype: torch.dtype, tensor: Tensor) -> Tensor | None:
+    """A tensor's numbers in a type that has arithmetic, as those of eight bits have not; None where it holds none."""
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+        return None
+    try:
+        return tensor.to(dtype)
+    except RuntimeError:  # types of less than eight bits can be stored, and not even converted
+        return None
 
 
 def _unusable(name: str, tensor: Tensor) -> str | None:
     """Why no network can be made of a tensor."""
-    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
-        return "is stored without its values, sparse, or quantised"
-    if not tensor.is_floating_point():
+    if not tensor.is_floating_point() and not tensor.is_quantized:
         return f"is {str(tensor.dtype).removeprefix('torch.')}"
-    bad = int((~torch.isfinite(tensor.float())).sum())
+    numbers = _as(torch.float32, tensor)
+    if numbers is None:
+        return "is stored without its values, sparse, or quantised"
+    bad = int((~torch.isfinite(numbers)).sum())
     if bad:
         return f"{bad} of {tensor.numel()} numbers are NaN or infinite"
-    if name.endswith("running_var") and bool((tensor < 0).any()):
+    if name.endswith("running_var") and bool((numbers < 0).any()):
         return "a variance is negative"
     return None

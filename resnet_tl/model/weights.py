@@ -1,5 +1,6 @@
 """Where a backbone's starting weights come from. Weights that cannot be had are an error, never a fallback."""
 
+import http.client
 import json
 import urllib.request
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".json")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Source: torchvision.transforms._presets.ImageClassification, the transforms of all ResNet weights."""
+
+UNREACHABLE = (OSError, http.client.HTTPException)
+"""What a connection raises. URLError is an OSError; HTTPException, which a wrong proxy makes, is none."""
 
 PATIENCE_S = 10.0
 """To wait for an answer of the server that has torchvision's weights."""
@@ -113,7 +117,7 @@ def check(spec: str, backbone: str) -> tuple[str, ...]:
     try:
         with urllib.request.urlopen(urllib.request.Request(published.url, method="HEAD"), timeout=PATIENCE_S) as answer:
             size = int(answer.headers.get("Content-Length") or 0)
-    except (OSError, ValueError) as error:  # URLError is an OSError
+    except (*UNREACHABLE, ValueError) as error:
         raise _unreachable(published, backbone, version, error) from None
     return (f"The weights {version} of {backbone} will be downloaded once ({size / 1e6:.0f} MB) to {published.path}.",)
 
@@ -192,8 +196,11 @@ def _published(backbone: str, version: str) -> _Published:
 
 
 def _unreachable(published: _Published, backbone: str, version: str, error: Exception) -> WeightsError:
+    why = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, http.client.InvalidURL):  # which cites a part of the address, perhaps of its password
+        why = "an address is malformed (look at the proxy that the environment's HTTPS_PROXY or HTTP_PROXY names)"
     return WeightsError(
-        f"The weights {version} of {backbone} must be downloaded once, but that failed: {error}. On a machine "
+        f"The weights {version} of {backbone} must be downloaded once, but that failed: {why}. On a machine "
         f'with a connection, run  python -c "import torchvision.models as m; '
         f"m.get_model_weights('{backbone}')['{version}'].get_state_dict()\"  and put {published.path.name} into "
         f"{published.path.parent}. Without a connection, trial.weights=none starts from nothing, and a `pretrain` "
@@ -210,7 +217,7 @@ def _load_torchvision(backbone: str, version: str) -> Weights:
     if not path.exists():
         try:
             torchvision.models.get_model_weights(backbone)[version].get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash a RuntimeError
+        except (*UNREACHABLE, RuntimeError, ValueError) as error:  # a wrong hash is a RuntimeError
             path.unlink(missing_ok=True)
             raise _unreachable(published, backbone, version, error) from None
     sha256 = sha256_of(path)

@@ -316,7 +316,13 @@ class Loop:
                 "best_epoch": history.best_epoch,
                 "wall_s": self._wall_s[n],
             }
-            checkpoint.write_torch(member.folder / "state.pt", content)
+            try:
+                checkpoint.write_torch(member.folder / "state.pt", content)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                # it serves a restart alone, and the scores need no room
+                warnings.warn(f"the training state is not saved, since the disk is full: {error}", stacklevel=2)
 
     def _restore(self, n: int) -> None:
         member, history = self._members[n], self._histories[n]

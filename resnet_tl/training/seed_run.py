@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import TrialConfig, check_scored
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.features.store import Stored
 from resnet_tl.freezing import is_head_only
@@ -54,6 +54,7 @@ def fit(
         The result; `state` is `diverged` when a loss stopped being finite.
 
     Raises:
+        ConfigError: val has no such score as epochs are selected by.
         WeightsError: the starting weights cannot be had.
     """
     member = Member(trial=trial, seed=seed, folder=folder)
@@ -74,6 +75,7 @@ def fit(
             save_every_s=save_every_s,
         )
         return result
+    check_scored(trial.monitor, data.num_classes_in("val"))
     where = device or environment.device
 
     def train(
@@ -120,8 +122,11 @@ def fit_heads(
         One result for each member; its `wall_s` is its share of the time.
 
     Raises:
+        ConfigError: val has no such score as epochs are selected by.
         WeightsError: the starting weights cannot be had.
     """
+    for member in members:
+        check_scored(member.trial.monitor, data.num_classes_in("val"))
     where = device or environment.device
     with computing(device=where, threads=environment.threads):
         start = start or starting_point(members[0].trial, data)

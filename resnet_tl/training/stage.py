@@ -1,10 +1,11 @@
 """Names and places of pretrained networks, known without training or torch."""
 
+import json
 from pathlib import Path
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import CheckpointError, ConfigError
 from resnet_tl.identity import Environment, digest, fingerprint
 
 
@@ -30,3 +31,21 @@ def stage_fingerprint(trial: TrialConfig, data: Prepared, seed: int, environment
 def place(name: str, cache: Path) -> Path:
     """The checkpoint folder of a stage, by its fingerprint."""
     return cache / "pretrained" / name / "checkpoint"
+
+
+def is_made(checkpoint: Path) -> bool:
+    """Whether a stage has been trained."""
+    return (checkpoint / "model.json").exists()
+
+
+def score_of(checkpoint: Path, metric: str) -> float:
+    """A score of the selected epoch of a stage that has been trained; without torch, which reading all of it needs.
+
+    Raises:
+        CheckpointError: its description is damaged.
+    """
+    path = checkpoint / "model.json"
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["metrics"][metric])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({type(error).__name__} {error}); remove {path.parent}.") from None

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from resnet_tl.address import Address, parse
 from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.metrics import METRICS, metric_of
+from resnet_tl.metrics import MACRO, METRICS, metric_of
 from resnet_tl.option_text import NOT_BUILT, validate
 from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
@@ -89,8 +89,12 @@ class StudyConfig(Options):
     every image is tested once. No network is kept."""
     trials: int | None = Field(None, ge=1, le=MOST_LISTED)
     """For random and bayes: how many different trials, in total."""
-    metric: str = "val/accuracy"
-    """What is optimised, as the mean over seeds at the selected epoch."""
+    metric: str = Field(
+        "val/accuracy",
+        description="What is optimised, as the mean over seeds at the selected epoch: "
+        + "; ".join(f"val/{metric.name}, {metric.means}" for metric in METRICS.values())
+        + f". {MACRO}",
+    )
     direction: Literal["maximize", "minimize"] = "maximize"
     """Follows from the metric; one that is given must agree with it."""
     tables: tuple[Any, ...] = Field(

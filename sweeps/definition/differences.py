@@ -14,14 +14,31 @@ def differences(one: StudyRecord, other: StudyRecord, *, called: tuple[str, str]
         called: how a line names the two sides, `in the ledger` and `now` say.
     """
     before, after = _fields(one), _fields(other)
-    lines = []
-    for name in [*before, *(name for name in after if name not in before)]:
-        was, is_now = before.get(name, _ABSENT), after.get(name, _ABSENT)
-        if was != is_now:
-            lines.append(f"{name}: {_shown(was)} {called[0]}, {_shown(is_now)} {called[1]}")
-    return lines
+    names = [*before, *(name for name in after if name not in before)]
+    differ = [name for name in names if before.get(name, _ABSENT) != after.get(name, _ABSENT)]
+    plain = [name for name in differ if name not in _EXPLAINED_BY]
+    # what only names content by its hash comes last, and not at all where an option says why it is another
+    hashes = [name for name in differ if name in _EXPLAINED_BY and not {*differ} & {*_EXPLAINED_BY[name]}]
+    return [
+        f"{name}: {_shown(before.get(name, _ABSENT))} {called[0]}, {_shown(after.get(name, _ABSENT))} {called[1]}"
+        for name in [*plain, *hashes]
+    ]
 
 
+_WHICH_IMAGES = ("data.source", "data.labels", "data.classes")
+_SPLITS = ("data.split_seed", "data.val_fraction", "data.test_fraction", "data.group_key", "data.group_missing")
+_PRESENTATION = ("size", "resize", "crop", "channels", "bits", "balanced", "truncated")
+_EXPLAINED_BY = {
+    "images.of test": (*_WHICH_IMAGES, *_SPLITS),
+    "images.with their splits": (*_WHICH_IMAGES, *_SPLITS),
+    "images.as presented": (
+        "images.with their splits",
+        *_WHICH_IMAGES,
+        *(f"data.{name}" for name in _PRESENTATION),
+    ),
+    "weights": ("trial.weights", "trial.backbone"),
+}
+"""Fields that are hashes of content, with what else differs where that is another."""
 _ABSENT = object()
 
 
@@ -55,7 +72,10 @@ def _fields(study: StudyRecord) -> dict[str, Any]:
             "with their splits": data.images_name,
             "as presented": data.presentation_name,
         },
-        "pretrain": {name: asdict(stage) for name, stage in study.pretrain.items()},
+        "pretrain": {
+            name: {"trial": stage.trial, "seed": stage.seed, "data": stage.data}
+            for name, stage in study.pretrain.items()
+        },
         "environment": asdict(study.environment),
     }
     return dict(_flat(content, ""))

@@ -14,6 +14,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS
 from resnet_tl.option_text import brief, few, nearest
+from sweeps.definition.names import instead
 
 KEYS = ("says", "compare", "expect", "margin", "metric", "where")
 NO_DIFFERENCE, DIFFERENCE = "no_difference", "difference"
@@ -83,8 +84,7 @@ def parse_hypothesis(written: Any) -> Hypothesis:
         )
     parameter, values = next(iter(cast(dict[str, Any], compare).items()))
     if parameter not in TrialConfig.model_fields:
-        known = nearest(str(parameter), TrialConfig.model_fields)
-        problems.append(f"{where}: compare speaks of `{parameter}`, no parameter; {known}")
+        problems.append(f"{where}: compare speaks of `{parameter}`, no parameter; {instead(parameter)}")
     if not isinstance(values, list) or len(values) < 2:
         raise ConfigError(
             *problems, f"{where}: compare.{parameter} must list two values or more, but got {brief(values)}."
@@ -111,8 +111,10 @@ def parse_hypothesis(written: Any) -> Hypothesis:
     if metric is not None and metric not in scores:
         problems.append(f"{where}: `metric` must be a score, but got {brief(metric)}; {nearest(str(metric), scores)}")
     only = written.get("where") or {}
-    if not isinstance(only, dict) or any(name not in TrialConfig.model_fields for name in only):
+    if not isinstance(only, dict):
         problems.append(f"{where}: `where` must map parameters to values, but got {brief(only)}.")
+    elif unknown := [name for name in only if name not in TrialConfig.model_fields]:
+        problems += [f"{where}: `where` speaks of `{name}`, no parameter; {instead(name)}" for name in unknown]
     elif parameter in only:
         problems.append(f"{where}: `where` must leave {parameter} open, which is compared.")
     says = written.get("says")

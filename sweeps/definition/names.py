@@ -113,3 +113,21 @@ def hint(name: object, valid: Iterable[str], *, group: str = "trial") -> str:
         return nearest(str(name), valid)
     owner, _, short = option.partition(".")
     return f"did you mean `{short if owner == group else option}`?"
+
+
+SIDE_BY_SIDE = ("balanced", "size", "crop", "channels", "resize", "bits")
+"""Options of the data that leave the test images the ones they are, so that studies may be compared over them."""
+
+
+def instead(name: object) -> str:
+    """What to write in place of a name that is no parameter of a trial, as the end of an error message."""
+    option = meant(name)
+    if option is None or not option.startswith("data."):
+        return hint(name, TrialConfig.model_fields)
+    said = f"`{option}` is the same for all trials of a study. Run one study for each value"
+    if option.removeprefix("data.") not in SIDE_BY_SIDE:
+        return f"{said}; their test images are not the same, so no table compares them."
+    return (
+        f"{said}, and put them side by side with  python -m sweeps.report study=[one,other] table=ablation  "
+        "(the first one is the base)."
+    )

@@ -17,9 +17,9 @@ from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import brief, nearest
+from resnet_tl.option_text import brief
 from sweeps.definition.dimension import Dimension, parse_dimension, same_value
-from sweeps.definition.names import hint, meant
+from sweeps.definition.names import instead
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""
@@ -36,17 +36,6 @@ def describe(params: Mapping[str, Any]) -> str:
     """A point in one line: `lr=0.001 head=linear`."""
     values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
     return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
-
-
-def _instead(name: object) -> str:
-    """What to write in place of a name that is no parameter of a trial."""
-    option = meant(name)
-    if option is None or not option.startswith("data."):
-        return hint(name, TrialConfig.model_fields)
-    return (
-        f"`{option}` is the same for all trials of a study. Run one study for each value, and put them side by side "
-        "with  python -m sweeps.report study=[one,other]"
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +60,7 @@ class Space:
         for name, content in written.items():
             where = f"`study.space.{name}`"
             if name not in TrialConfig.model_fields:
-                problems.append(f"{where} is not a parameter; {_instead(name)}")
+                problems.append(f"{where} is not a parameter; {instead(name)}")
                 continue
             if name in base:
                 problems.append(f"{where} and `trial.{name}` must not both be given.")
@@ -87,7 +76,7 @@ class Space:
         names = set(TrialConfig.model_fields)
         for dimension in dimensions:
             problems += [
-                f"`study.space.{dimension.name}.when` speaks of `{other}`, no parameter; {nearest(str(other), names)}"
+                f"`study.space.{dimension.name}.when` speaks of `{other}`, no parameter; {instead(other)}"
                 for other in dimension.when
                 if other not in names
             ]
@@ -98,7 +87,7 @@ class Space:
                     if other in written
                 ]
                 problems += [
-                    f"`study.space.{dimension.name}.set` sets `{other}`, no parameter; {nearest(str(other), names)}"
+                    f"`study.space.{dimension.name}.set` sets `{other}`, no parameter; {instead(other)}"
                     for other in others
                     if other not in names
                 ]

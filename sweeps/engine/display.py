@@ -49,11 +49,12 @@ class Display:
             self._progress.start()
             self._bar = self._progress.add_task(f"[bold]{study}", total=total, completed=done, left=None, note="")
 
-    def grow(self, total: int) -> None:
-        """The study turned out to have another number of seed runs."""
-        self._total = total
+    def recount(self, *, total: int, done: int) -> None:
+        """The study turned out to have another number of seed runs, or to have more of them done already."""
+        self._before += done - self._done  # which took no time now
+        self._total, self._done = total, done
         if self._progress:
-            self._progress.update(self._bar, total=total)
+            self._progress.update(self._bar, total=total, completed=done)
 
     def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str) -> None:
         """A job is in progress."""

@@ -297,11 +297,11 @@ class _Driver:
             executor.submit(WarmUp(), slot)  # loading torch takes seconds, in which there is other work to do
         verify(prepared.data)
         self._say(describe_data(prepared.data))
-        seeds = len(self._study.seeds)
+        so_far = self._state.outcome(ran=0, best=None)
         self._display = Display(
             self._study.name,
-            total=(len(self._state.trials) + self._state.to_ask) * seeds,
-            done=self.outcome().done,
+            total=so_far.total,
+            done=so_far.done,
             workers=len(executor.slots),
             console=self._console,
         )
@@ -309,11 +309,12 @@ class _Driver:
         if self._state.to_ask:
             configs += prepared.probes()
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
+        self._note_stages()
         self._warn(configs)
         runs = [item.trial.config for item in self._todo]
         if self._state.to_ask:
             smallest = min(prepared.probes(), key=lambda config: kept_bytes(config, prepared.data))
-            runs += [smallest] * (self._state.to_ask * seeds)
+            runs += [smallest] * (self._state.to_ask * len(self._study.seeds))
         self._room.require(runs, whole_study=True)
         if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
@@ -424,9 +425,14 @@ class _Driver:
         if waiting:
             numbers = ", ".join(str(number) for number in dict.fromkeys(item.trial.number for item in waiting))
             self._say(f"Confirming trials {numbers} on {len(confirm.seeds)} fresh seeds.")
-            self._display.grow(self.outcome().total)
+            self._recount()
             self._todo.extend(waiting)
             self._take_over_known()
+
+    def _recount(self) -> None:
+        assert self._display
+        counts = self._state.outcome(ran=0, best=None)
+        self._display.recount(total=counts.total, done=counts.done)
 
     # -- asking and telling -------------------------------------------------------------------------------------------
 
@@ -483,6 +489,13 @@ class _Driver:
         self._about = replace(self._about, invalid={**self._about.invalid, number: proposal.num_invalid})
         self._ledger.put_study(self._about)
 
+    def _note_stages(self) -> None:
+        """What pretrain stages came to stands in reports."""
+        about = replace(self._about, pretrain=self._prepared.stage_records())
+        if about != self._about:
+            self._about = about
+            self._ledger.put_study(about)
+
     def _end_search(self, proposal: Proposal) -> None:
         """The space holds no other trial."""
         assert self._display
@@ -494,4 +507,4 @@ class _Driver:
         self._state.to_ask = 0
         self._about = replace(self._about, num_trials=count)
         self._ledger.put_study(self._about)
-        self._display.grow(count * len(self._study.seeds))
+        self._recount()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from resnet_tl.freezing import num_frozen
 from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand
-from resnet_tl.training.stage import place, stage_fingerprint
+from resnet_tl.training.stage import is_made, place, score_of, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import allot, cuda_devices, hardware, memory_bytes
 from sweeps.execution.executor import Slot
@@ -46,10 +46,23 @@ class Stage:
 
     name: str
     trial: TrialConfig
+    source: str
+    """`data.source` of its images."""
     data: Prepared
     seed: int
     checkpoint: Path
     """Where its network is, or will be."""
+
+    def describe(self) -> str:
+        """What it learns from, in one line."""
+        return (
+            f"{self.name} ({self.trial.backbone}) on {self.source}: {self.data.num_images['train']:,} train images of "
+            f"{len(self.data.classes)} classes, {self.trial.epochs} epoch{'s' if self.trial.epochs > 1 else ''}"
+        )
+
+    def score(self) -> float | None:
+        """Of its network, by its own monitor; None before it is trained."""
+        return score_of(self.checkpoint, self.trial.monitor) if is_made(self.checkpoint) else None
 
 
 class PreparedStudy:
@@ -140,11 +153,38 @@ class PreparedStudy:
             self._stages[key] = Stage(
                 name=trial.weights,
                 trial=staged,
+                source=config.data.source,
                 data=data,
                 seed=config.seed,
                 checkpoint=place(name, self.cache),
             )
         return self._stages[key]
+
+    def stages(self) -> list[Stage]:
+        """The pretrain stages that trials start from, one for each depth."""
+        if not self.definition.pretrain:
+            return []
+        starts = {(trial.weights, trial.backbone): trial for trial in self.probes()}
+        return [self.stage(trial) for trial in starts.values() if trial.weights in self.definition.pretrain]
+
+    def stage_records(self) -> dict[str, StageRecord]:
+        """What the study notes of its pretrain stages, with their scores as far as they are trained."""
+        used: dict[str, list[Stage]] = {}
+        for stage in self.stages():
+            used.setdefault(stage.name, []).append(stage)
+        found = {}
+        for name, given in self.definition.pretrain.items():
+            record = StageRecord(trial=given.trial, seed=given.seed, data=_options(given.data))
+            if of_depths := used.get(name):
+                scores = {stage.trial.backbone: stage.score() for stage in of_depths}
+                record = replace(
+                    record,
+                    num_train=of_depths[0].data.num_images["train"],
+                    monitor=of_depths[0].trial.monitor,
+                    scores={backbone: score for backbone, score in scores.items() if score is not None},
+                )
+            found[name] = record
+        return found
 
     def start_from(self, trial: TrialConfig) -> TrialConfig:
         """The configuration as a worker needs it: stage names and MLflow runs become paths."""
@@ -173,7 +213,7 @@ class PreparedStudy:
         starts: dict[tuple[str, str], None] = {}
         for trial in self.probes() if self.plan.todo or self.plan.to_ask else ():
             staged = trial.weights in self.definition.pretrain
-            if staged and (self.stage(trial).checkpoint / "model.json").exists():
+            if staged and is_made(self.stage(trial).checkpoint):
                 continue
             own = self.stage(trial).trial if staged else self.start_from(trial)
             starts[own.weights, own.backbone] = None
@@ -309,10 +349,7 @@ class PreparedStudy:
             space=study.space,
             base=definition.base,
             base_weights=self._base_weights(),
-            pretrain={
-                name: StageRecord(trial=stage.trial, seed=stage.seed, data=_options(stage.data))
-                for name, stage in definition.pretrain.items()
-            },
+            pretrain=self.stage_records(),
             data=DataRecord(
                 source=definition.data.source,
                 options=_options(definition.data),
@@ -377,6 +414,13 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
         check_together(trial, definition.data, len(prepared.data.classes))
         for metric in (definition.study.metric, trial.monitor):
             check_scored(metric, num_classes_in_val)
+        if trial.weights in definition.pretrain:
+            stage = prepared.stage(trial)
+            try:
+                check_together(stage.trial, definition.pretrain[stage.name].data, len(stage.data.classes))
+                check_scored(stage.trial.monitor, stage.data.num_classes_in("val"))
+            except ConfigError as error:
+                raise ConfigError(*(f"`pretrain.{stage.name}`: {problem}" for problem in error.problems)) from None
     reason = None
     try:
         prepared.plan = plan(definition, prepared.known, prepared.name_of)

@@ -11,6 +11,7 @@ from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError, WeightsError
 from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
+from resnet_tl.training.stage import is_made, score_of
 from sweeps.engine.disk_room import disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.interrupt import Interrupt
@@ -26,6 +27,8 @@ class _Source:
     name: str
     epochs: int
     """Of a pretrain stage; 0 for weights that are there."""
+    monitor: str = ""
+    """By what the epoch of a stage is selected."""
 
 
 def provide_weights(
@@ -60,7 +63,7 @@ class _Sources:
                 self._waiting.append(Job(item=_Source(name=f"weights {spec}", epochs=0), task=fetch))
                 continue
             stage = study.stage(config)
-            if (stage.checkpoint / "model.json").exists():
+            if is_made(stage.checkpoint):
                 shutil.rmtree(stage.checkpoint.parent / "work", ignore_errors=True)  # a kill came before its removal
                 continue
             verify(stage.data)
@@ -71,8 +74,8 @@ class _Sources:
                 environment=study.environment,
                 cache=study.cache,
             )
-            display.say(f"pretraining {stage.name} ({backbone}) …")
-            source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.epochs)
+            display.say(f"pretraining {stage.describe()} …")
+            source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.epochs, monitor=stage.trial.monitor)
             self._waiting.append(Job(item=source, task=pretrain))
 
     def next_job(self) -> Job[_Source] | None:
@@ -81,7 +84,8 @@ class _Sources:
     def done(self, running: Running[_Source], result: Any) -> None:
         source = running.job.item
         if source.epochs:
-            self._display.finished(source.name, f"{source.name}: done", running.spent_s, counts=False)
+            score = f"{source.monitor} {score_of(result, source.monitor):.4f}"
+            self._display.finished(source.name, f"{source.name}: {score}", running.spent_s, counts=False)
             return
         for sentence in result:  # of weights that were loaded
             self._display.say(sentence)
@@ -103,5 +107,5 @@ class _Sources:
         source = running.job.item
         if source.epochs and news:
             _, last = news[-1]
-            note = f"val/accuracy {last.metrics['val/accuracy']:.4f}"
+            note = f"{source.monitor} {last.metrics[source.monitor]:.4f}"
             self._display.running(source.name, source.name, last.epoch, source.epochs, note)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from resnet_tl.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
 from resnet_tl.batching import EVAL_BATCH, SCORED_AT_ONCE
-from resnet_tl.config import TrialConfig
+from resnet_tl.config import FINITE_AUGMENTATIONS, TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.features.key import FrozenPrefix
@@ -50,12 +50,16 @@ class Decision:
 
     def describe(self) -> str:
         """One line for a dry run."""
-        what = f"{self.prefix.describe()}: {self.seed_runs:.3g} seed runs need {self.passes:,} passes through it"
+        runs = f"{self.seed_runs:,.0f} seed run{'s' if round(self.seed_runs) != 1 else ''}"
+        what = f"{self.prefix.describe()}: {runs} would send {self.passes:,} images through it"
         if not self.reuse:
-            return f"{what}; computed each time, since {self.why}"
+            return f"{what}, and will, since {self.why}"
         if not self.missing:
-            return f"{what}; all outputs are in the cache"
-        return f"{what}; stored after {self.passes_once:,}, {size_text(self.num_bytes)}: {self.why}"
+            return f"{what}; what it makes of them is in the cache already"
+        stored = (
+            f"{self.passes_once:,} go through once and what it makes of them is stored ({size_text(self.num_bytes)})"
+        )
+        return f"{what}; instead {stored}, {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +166,25 @@ def _decide(prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], c
         return replace(decision, reuse=False, why=f"storing them would take {once:,} passes")
     if read_s > compute_s:
         return replace(decision, reuse=False, why="reading them back would take longer")
-    return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer passes")
+    return replace(decision, why=f"{passes / max(once, 1):,.0f} times fewer")
+
+
+def why_nothing(trials: Iterable[TrialConfig], channels: int) -> str:
+    """Why trials without a prefix to share have none, as the end of a sentence; each reason once."""
+    return "; ".join(dict.fromkeys(_why_nothing(trial, channels) for trial in trials))
+
+
+def _why_nothing(trial: TrialConfig, channels: int) -> str:
+    if not num_frozen(trial, channels):
+        return "nothing is frozen"
+    if trial.weights == "none":
+        return "the frozen part has random weights, which each seed draws anew"
+    if trial.bn != "frozen_eval":
+        return f"what the frozen part makes of an image changes with training (bn: {trial.bn})"
+    if trial.endless_views:
+        endless = ", ".join(name for name in trial.augment if name not in FINITE_AUGMENTATIONS)
+        return f"no image is seen twice in the same way (augment: {endless})"
+    return "the frozen part ends within the first layer"
 
 
 MOST_OF_MEMORY = 0.5

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.grouping import Todo
-from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
 from sweeps.statistics.ranking import rank_key
 
 Key = tuple[str, int]
@@ -20,8 +20,12 @@ class Outcome:
     """What a run of the driver came to."""
 
     done: int
-    """Seed runs of the study with a result, diverged ones included."""
+    """Seed runs of the study with a result, diverged ones included; of the search and on fresh seeds."""
     total: int
+    fresh_done: int
+    """Those among `done` that are on fresh seeds."""
+    fresh: int
+    """Those among `total` that are on fresh seeds."""
     failed: int
     ran: int
     """Seed runs trained by this very run."""
@@ -33,6 +37,12 @@ class Outcome:
     """Seed runs that the tracker lacks still."""
     ended_by: BaseException | None = None
     """What ended it before all was done; None when it came to its end."""
+
+    def told(self) -> str:
+        """How many of how many are done, in words."""
+        return progress_told(
+            self.done - self.fresh_done, self.total - self.fresh, fresh_done=self.fresh_done, fresh=self.fresh
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,16 +169,27 @@ class StudyState:
             return []
         return [scored.trial for scored in self.ranked()[: confirm.top]]
 
+    def _num_to_confirm(self) -> int:
+        """How many trials are run again; as many as may be, before it is known which have a value."""
+        if self._study.confirm is None:
+            return 0
+        is_settled = not self.to_ask and all(self.has_results(trial) for trial in self.trials)
+        return len(self._leading()) if is_settled else min(self._study.confirm.top, len(self.trials) + self.to_ask)
+
     def outcome(self, *, ran: int, best: Path | None) -> Outcome:
-        """Counts over the search, and over the confirmation once it is known what is confirmed."""
-        wanted = {(trial.fingerprint, seed) for trial in self.trials for seed in self._study.seeds}
-        if self._study.confirm:
-            wanted |= {(trial.fingerprint, seed) for trial in self._leading() for seed in self._study.confirm.seeds}
-        states = [self.states[key] for key in wanted if key in self.states]
+        """Counts over the search and the confirmation, also of what the sampler is still to propose."""
+        confirm = self._study.confirm
+        searched = [(trial, seed) for trial in self.trials for seed in self._study.seeds]
+        fresh = [(trial, seed) for trial in self._leading() for seed in confirm.seeds] if confirm else []
+        ended = [self.states.get((trial.fingerprint, seed)) for trial, seed in [*searched, *fresh]]
+        fresh_done = sum(self._is_done(trial, seed) for trial, seed in fresh)
+        num_fresh = self._num_to_confirm() * len(confirm.seeds) if confirm else 0
         return Outcome(
-            done=sum(state.is_result for state in states),
-            total=len(wanted),
-            failed=sum(state == RunState.FAILED for state in states),
+            done=sum(self._is_done(trial, seed) for trial, seed in searched) + fresh_done,
+            total=(len(self.trials) + self.to_ask) * len(self._study.seeds) + num_fresh,
+            fresh_done=fresh_done,
+            fresh=num_fresh,
+            failed=sum(state == RunState.FAILED for state in ended),
             ran=ran,
             best=best,
         )

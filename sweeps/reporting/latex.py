@@ -16,8 +16,8 @@ SPECIAL = {
 
 
 def latex(blocks: Sequence[Block]) -> str:
-    """A fragment for \\input; needs the packages booktabs and graphicx."""
-    parts = ["% needs \\usepackage{booktabs}" + (", graphicx" if any(isinstance(b, Picture) for b in blocks) else "")]
+    """A fragment for \\input; needs the package booktabs, and fontenc with T1."""
+    parts = ["% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}"]
     return "\n\n".join([*parts, *(_block(block) for block in blocks)]) + "\n"
 
 

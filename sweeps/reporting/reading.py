@@ -67,6 +67,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         commits=tuple(sorted({run.commit for run in runs if run.commit})),
         reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
         reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
+        repeated_s=math.fsum(run.repeated_s for run in runs),
     )
     details = Details(ledger, NetworkStore(out, name), name)
     plain = Results(
@@ -330,7 +331,8 @@ def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
             f"`python -m sweeps.report study={about.name}`, or remove {place.name}."
         )
     lists = {name: tuple(origin[name]) for name in ("dates", "commits", "reused_from")}
-    return about, Origin(**lists, reasons=origin["reasons"]), waiting
+    known = Origin(**lists, reasons=origin["reasons"], repeated_s=float(origin.get("repeated_s", 0.0)))
+    return about, known, waiting
 
 
 def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:

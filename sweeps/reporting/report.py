@@ -12,13 +12,13 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.definition.space import describe
-from sweeps.records import StudyRecord
+from sweeps.records import StudyRecord, progress_told
 from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.cells import count
 from sweeps.reporting.cross_validation import cut_told
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
-from sweeps.reporting.results import NONE_HERE, Results, distinct
+from sweeps.reporting.results import NONE_HERE, Results, Trial, distinct
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
 from sweeps.reporting.verdict import verdict
@@ -146,15 +146,25 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     if data.num_contradicting:
         facts.append(f"{data.num_contradicting} images stand in two classes, pixel by pixel.")
     planned = about.num_trials
+    done = _num_done(results.trials)
+    fresh_done = _num_done([trial.fresh for trial in results.trials if trial.fresh])
     total = planned * len(about.seeds)
-    done = sum(state in ("complete", "diverged") for trial in results.trials for state in trial.states)
+    # a trial that diverged is not run again, which is known when the search has ended
+    most = planned if done < total else sum(trial.state == "complete" for trial in results.trials)
+    fresh = min(about.confirm.top, most) * len(about.confirm.seeds) if about.confirm else 0
+    # trials that led before seeds were added have runs on fresh seeds too
+    progress = progress_told(done, total, fresh_done=min(fresh_done, fresh), fresh=fresh)
     facts.append(
         f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}"
         f"{f' × {about.folds} folds' if about.folds else ''}; "
-        f"{done} of {total} seed runs done. {_selection(results)}; test is scored once per seed run."
+        f"{progress} done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(about.command), "."))
     return [*blocks, Paragraph(lines=tuple(facts))]
+
+
+def _num_done(trials: Iterable[Trial]) -> int:
+    return sum(state in ("complete", "diverged") for trial in trials for state in trial.states)
 
 
 _OF_IMAGES = ("size", "crop", "channels", "balanced")
@@ -174,7 +184,14 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
         if name not in used:
             continue
         inside = ", ".join(f"{key} {canonical(value)}" for key, value in stage.trial.items())
-        told.append((code(name), f" pretrained on {stage.data['source']} ({inside})"))
+        images = "" if stage.num_train is None else f"{stage.num_train} training images; "
+        scores = ", ".join(
+            f"{stage.monitor} {score:.4f}{f' ({backbone})' if len(stage.scores) > 1 else ''}"
+            for backbone, score in stage.scores.items()
+        )
+        told.append(
+            (code(name), f" pretrained on {stage.data['source']} ({images}{inside}{f'; {scores}' if scores else ''})")
+        )
     return told
 
 

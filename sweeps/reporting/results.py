@@ -79,6 +79,8 @@ class Origin:
     """Other studies whose seed runs were taken over."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why a seed run failed or diverged, by `trial/seed`."""
+    repeated_s: float = 0.0
+    """Seconds of tries that ended in an error and were made again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # known by itself, so that what is derived from it can be kept

@@ -83,7 +83,10 @@ class SqliteDatabase:
     def read(self) -> Ledger:
         """See `Database`."""
         if not self.exists():
-            raise LedgerError(f"There is no ledger {self._path}; `python -m sweeps.run` makes one.")
+            raise LedgerError(
+                f"There must be a ledger studies.db in {self._path.parent.absolute()}, but there is none; give "
+                "run.out=FOLDER, the folder that the study was run in."
+            )
         if self._may_write():  # as readers must, too: SQLite keeps an index of what is new beside the file
             engine = sqlite_engine(self._path)
             if self._revision(engine) == schema.HEAD:

@@ -280,9 +280,12 @@ class Ledger:
         if not values:
             return
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
-        again = sa.delete(_seed_runs).where(_key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN)))
+        replaced = _key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN))
+        spent = sa.select(_seed_runs.c.wall_s + _seed_runs.c.repeated_s).where(*replaced)
         with self._change() as connection:
-            connection.execute(again, keys)
+            for value, key in zip(values, keys, strict=True):
+                value["repeated_s"] += connection.execute(spent, key).scalar() or 0.0
+            connection.execute(sa.delete(_seed_runs).where(*replaced), keys)
             connection.execute(sa.insert(_seed_runs), values)
 
     def untracked(self, study: str) -> set[tuple[str, int]]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from resnet_tl.metrics import METRICS, by_class, evaluate_many, log_softmax
+from resnet_tl.metrics import MACRO, METRICS, by_class, evaluate_many, log_softmax
 from resnet_tl.predictions import confusion_KK
 
 
@@ -93,3 +95,11 @@ def test_ranking_classes_in_parts_changes_no_bit(monkeypatch: pytest.MonkeyPatch
     whole = evaluate_many(logits, labels)["auroc"]
     monkeypatch.setattr("resnet_tl.metrics.AT_ONCE", 3 * 60 * 2)
     assert evaluate_many(logits, labels)["auroc"].tolist() == whole.tolist()
+
+
+def test_what_a_score_is_stands_in_the_documentation() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    for metric in METRICS.values():
+        assert f"| {metric.name} | {metric.means} |" in told
+    assert MACRO in told
+    assert all(("macro average" in metric.means) == (metric.of_class is not None) for metric in METRICS.values())

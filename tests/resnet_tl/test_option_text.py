@@ -1,7 +1,8 @@
 import pytest
 
+from resnet_tl.config import DataConfig
 from resnet_tl.errors import ConfigError
-from resnet_tl.option_text import load_yaml, nearest, parse_words, scalar
+from resnet_tl.option_text import load_yaml, nearest, parse_words, scalar, validate
 
 
 def test_words_stay_words_and_numbers_become_numbers() -> None:
@@ -86,3 +87,21 @@ def test_a_cell_is_a_number_a_word_or_nothing() -> None:
 def test_names_are_near_whatever_their_case_and_long_lists_are_cut() -> None:
     assert nearest("Batch-Size", ["batch_size", "lr"]) == "did you mean `batch_size`?"
     assert nearest("zzz", map(str, range(100))).endswith(" and 88 more.")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "end"),
+    [
+        ("bits", "12", "but got '12'; write it without quotes"),
+        ("bits", "twelve", "but got 'twelve'"),
+        ("bits", "atuo", "did you mean `auto`?"),
+        ("channels", "1", "but got '1'; write it without quotes"),
+        ("channels", "RGB", "but got 'RGB'"),
+        ("balanced", "oversampel", "did you mean `oversample`?"),
+        ("resize", "zoom", "valid: crop, pad, squash."),
+    ],
+)
+def test_the_choices_listed_are_all_choices(option: str, value: str, end: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(DataConfig, {"source": "digits", "size": 32, option: value}, "data")
+    assert str(caught.value).endswith(end)

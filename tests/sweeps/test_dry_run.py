@@ -23,6 +23,12 @@ data: {source: digits, size: 16}
 """
 
 
+PRETRAINED = [
+    "trial.weights=stage",
+    "pretrain.stage={trial: {optimizer: sgd, lr: 0.1, epochs: 1, batch_size: 8}, data: {source: digits, size: 16}}",
+]
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -91,3 +97,48 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(named) > 60
     for number in named:
         assert lines[number + 1].startswith("      "), f"no words for {lines[number]}"
+
+
+def test_balancing_says_what_it_does(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_images(home / "images", count=20)
+    for path in sorted((home / "images" / "rings").iterdir())[8:]:
+        path.unlink()
+    words = ("data.source=image_folder", "data.root=images", "data.size=32", "trial.epochs=1")
+    plain = told(capsys, "lr: {values: [0.1]}", *words)
+    drawn = told(capsys, "lr: {values: [0.1]}", *words, "data.balanced=oversample")
+    assert (
+        "Balanced by drawing (data.balanced=oversample): an epoch has 42 draws in place of 34 images, 14 of each class."
+    ) in drawn
+    weighed = told(capsys, "lr: {values: [0.1]}", *words, "data.balanced=class_weights")
+    assert (
+        "Balanced in the loss (data.balanced=class_weights): an image of a class weighs rings 1.89, bars 0.81, dots "
+        "0.81."
+    ) in weighed
+    assert "Balanced" not in plain
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "nothing is frozen"),
+        (["trial.freeze=all"], "the frozen part has random weights, which each seed draws anew"),
+        (["trial.freeze=0.5", "trial.bn=batch_stats", *PRETRAINED],
+         "what the frozen part makes of an image changes with training (bn: batch_stats)"),
+        (["trial.freeze=0.5", "trial.augment=[hflip,rotation]", *PRETRAINED],
+         "no image is seen twice in the same way (augment: rotation)"),
+        (["trial.freeze=0.00001", *PRETRAINED], "the frozen part ends within the first layer"),
+    ],
+)  # fmt: skip
+def test_it_is_said_why_nothing_can_be_shared(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], why: str
+) -> None:
+    assert f"shared: nothing, since {why}\n" in told(capsys, "lr: {values: [0.1]}", "trial.epochs=1", *words)
+
+
+def test_the_disk_of_trials_that_are_still_to_be_proposed_is_counted(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = told(capsys, "lr: {min: 0.01, max: 0.1}", "study.trials=10", "study.seeds=[0,1]", "trial.epochs=1",
+               "study.confirm={top: 3, seeds: 2}")  # fmt: skip
+    assert "disk: one network for each of 20 seed runs and 6 on fresh seeds to do, about 1.16 GB in all" in out
+    assert "20 seed runs and 6 on fresh seeds in all, 0 done, 26 to do" in out

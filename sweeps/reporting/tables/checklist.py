@@ -30,7 +30,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         ("What was searched, and in which ranges?", _space(about)),
         ("How were trials chosen?", _method(results, about)),
         ("How many runs?", _runs(results, about, runs)),
-        ("How much compute, runs without a result included?", _compute(runs)),
+        ("How much compute, runs without a result included?", _compute(results, runs)),
         ("On what hardware?", _hardware(about)),
         ("What decides epoch, trial and network?", _selection(results)),
         ("What do ± and the intervals mean?", _bars(results)),
@@ -87,7 +87,9 @@ def _range(name: str, written: Any) -> str:
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.3g}")
+    """Three digits of an end, which a range in logarithms of other numbers gives with many."""
+    rounded = float(f"{value:.3g}")
+    return int(value) if value == int(value) and abs(value) >= 1 else rounded
 
 
 def _method(results: Results, about: StudyRecord) -> Inline:
@@ -117,14 +119,17 @@ def _runs(results: Results, about: StudyRecord, runs: Sequence[Trial]) -> Inline
     return told
 
 
-def _compute(runs: Sequence[Trial]) -> Inline:
+def _compute(results: Results, runs: Sequence[Trial]) -> Inline:
     seconds = [value for trial in runs for value in trial.columns.get("wall_s", ()) if value is not None]
     if not seconds:
         return "Not known."
     middle = sorted(seconds)[len(seconds) // 2]
+    again = results.origin.repeated_s
     return (
-        f"{duration(math.fsum(seconds))} of training and scoring, all runs one after the other; the median run "
-        f"{duration(middle)}, the longest {duration(max(seconds))}."
+        f"{duration(math.fsum(seconds) + again)} of training and scoring, all runs one after the other"
+        + (f", {duration(again)} of it in tries that were made again" if again else "")
+        + f"; the median run {duration(middle)}, the longest {duration(max(seconds))}. Pretraining, and what a killed "
+        "worker had begun, are not in it."
     )
 
 

@@ -1,3 +1,5 @@
+import fcntl
+import os
 import subprocess
 import sys
 import time
@@ -15,8 +17,6 @@ def fill(cache: Path, kind: str, name: str, megabytes: float, age_s: float) -> P
     folder.mkdir(parents=True)
     (folder / "content").write_bytes(bytes(int(megabytes * 1e6)))
     (folder / "used").touch()
-    import os
-
     os.utime(folder / "used", (time.time() - age_s,) * 2)
     return folder
 
@@ -93,3 +93,32 @@ def test_what_a_killed_process_had_begun_goes_and_what_is_being_made_stays(tmp_p
         assert sorted(tmp_path.iterdir()) == [held, unmarked]
     clear_unfinished(tmp_path, older_than_s=-1)
     assert not list(tmp_path.iterdir())
+
+
+def test_nobody_can_take_hold_of_what_is_being_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ".making-it"
+    folder.mkdir()
+    with hold([folder]):
+        pass
+    seen = []
+
+    def removed(path: Path) -> None:
+        with (path / "used").open() as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        seen.append(path)
+
+    monkeypatch.setattr("resnet_tl.data.cache.discard", removed)
+    clear_unfinished(tmp_path, older_than_s=60)
+    assert seen == [folder]
+
+
+def test_what_is_about_to_be_held_stays_and_so_does_what_is_held_for_long(tmp_path: Path) -> None:
+    about, held = tmp_path / ".making-about", tmp_path / ".making-held"
+    for folder in (about, held):
+        folder.mkdir()
+    (about / "used").touch()  # opened, and not locked yet
+    with hold([held]):
+        os.utime(held, (1, 1))
+        clear_unfinished(tmp_path, older_than_s=60)
+        with hold([about]):
+            assert sorted(tmp_path.iterdir()) == [about, held]

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import struct
 import warnings
 import zlib
@@ -234,3 +235,28 @@ def test_pixels_of_16_bits_are_not_colours_of_16_bits(tmp_path: Path) -> None:
         decoded = decode_file(path, rules(bits=bits))
         assert decoded.largest is None
         assert decoded.pixels[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "raised", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "Input/output error")]
+)
+def test_what_the_machine_lacks_for_a_moment_is_no_fault_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (30, 30)).save(path)
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_tl.data.decode.sha256_of", fail)
+        with pytest.raises(type(raised)) as caught:
+            decode_file(path, rules())
+    assert isinstance(raised, MemoryError) or str(path) in str(caught.value)
+    raised = OSError(errno.EINVAL, "Invalid argument")  # of a place before the file's beginning, say
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_tl.data.decode.sha256_of", fail)
+        with pytest.raises(BadImage, match="Invalid argument"):
+            decode_file(path, rules())
+    decode_file(path, rules())

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data.decode import BadImage, Decoded, Rules, decode_file
 from resnet_tl.data.prepare import prepare, verify
 from resnet_tl.errors import DataError
 from tests.conftest import write_images
@@ -279,12 +280,14 @@ def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> No
             path.rename(path.with_name(f"{path.parent.name[0]}{number // 2}_{number}.png"))
     (root / "bars" / "b0_0.png").rename(root / "dots" / "b0_0.png")
     asked = config(root, group_key=r"/([a-z]\d+)_")
-    with pytest.raises(DataError, match=r"is not in 24 of 72. Give data.group_missing=own"):
+    with pytest.raises(DataError, match=r"is not in 24 of 72\.(.|\n)*data.group_missing=own makes each"):
         prepare(asked, tmp_path / "cache")
     data = prepare(asked.model_copy(update={"group_missing": "own"}), tmp_path / "cache")
     assert data.notes == (
         "data.group_key is not found in the paths of 24 of 72 images; each is a group of its own.",
-        "1 of 48 groups stand in two classes or more: b0 (bars, dots).",
+        "1 of 48 groups have images in two classes or more; each of these groups stands on one side of the splits all "
+        "the same. Check that data.group_key names one patient or object in each, and that both labels are meant: b0 "
+        "(bars, dots).",
     )
     images = data.load()
     sides: dict[str, set[str]] = {}
@@ -295,7 +298,7 @@ def test_images_without_a_group_may_be_groups_of_their_own(tmp_path: Path) -> No
     assert len(sides) == 24
     assert all(len(found) == 1 for found in sides.values())
     assert min(data.table[split]["rings"] for split in ("train", "val", "test")) > 0
-    with pytest.raises(DataError, match=r"is not in 72 of 72\.\n"):  # a pattern that finds nothing is a mistake
+    with pytest.raises(DataError, match=r"is in none of 72\.\n"):  # a pattern that finds nothing is a mistake
         prepare(config(root, group_key="(nobody)", group_missing="own"), tmp_path / "cache")
 
 
@@ -608,3 +611,22 @@ def test_truncated_jpegs_are_used_on_request_as_far_as_they_go(tmp_path: Path, p
     assert pixels_CHW[:, :16].std() > 40
     if not progressive:
         assert pixels_CHW[:, -4:, 32:].std() < 1
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_when_its_rights_have_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = config(folder, skip_bad=True)
+    closed = folder / "bars" / "00.png"
+
+    def refused(path: Path, rules: Rules) -> Decoded:
+        if path == closed:
+            raise BadImage("cannot be decoded: Permission denied")
+        return decode_file(path, rules)
+
+    # root may read everything, so that rights alone would show nothing
+    with monkeypatch.context() as patch:
+        patch.setattr("resnet_tl.data.sources.image_folder.decode_file", refused)
+        patch.setattr("os.access", lambda path, mode: Path(path) != closed)
+        assert list(prepare(asked, tmp_path / "cache").skipped) == [str(closed)]
+    assert prepare(asked, tmp_path / "cache").skipped == {}

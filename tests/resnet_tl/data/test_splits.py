@@ -25,9 +25,9 @@ def test_stated_splits_are_never_touched() -> None:
 
 
 def test_copies_stand_on_one_side_and_join_the_groups_that_share_them() -> None:
-    clusters = clusters_of(["a", "b", "a", "c", "d", "e"], [(1, 3), (3, 4)])
+    clusters = clusters_of(["a", "b", "a", "c", "d", "e"], [[1, 3, 4]])
     assert clusters == [0, 1, 0, 1, 1, 5]
-    many = clusters_of([str(index) for index in range(200)], [(index, index + 100) for index in range(100)])
+    many = clusters_of([str(index) for index in range(200)], [[index, index + 100] for index in range(100)])
     for groups in (None, [f"patient {index}" for index in range(200)]):
         splits = cut(
             [index % 2 for index in range(200)], [None] * 200, many,
@@ -35,3 +35,28 @@ def test_copies_stand_on_one_side_and_join_the_groups_that_share_them() -> None:
         )  # fmt: skip
         assert splits[:100] == splits[100:]
         assert 20 <= splits.count("test") <= 40
+
+
+def test_groups_that_cannot_be_cut_are_named_where_copies_made_them_one() -> None:
+    clusters = [0 if index % 10 == 0 else index for index in range(100)]  # each group has a copy of one image
+    groups = [f"patient {index // 10}" for index in range(100)]
+    with pytest.raises(
+        DataError, match=r"at least 7 groups .* found 1\. .*near copies of one .* patient 0 and patient 1"
+    ):
+        cut(
+            [0, 1] * 50, [None] * 100, clusters,
+            val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"], groups=groups,
+        )  # fmt: skip
+    clusters = [1 if index in (11, 21, 31, 41, 51, 61, 71) else index for index in range(100)]
+    groups = [f"patient {index // 10}" if index < 80 else f"alone {index}" for index in range(100)]
+    with pytest.raises(DataError, match=r"largest group has 80\. Groups that share .* such as patient 0 and patient 1"):
+        cut(
+            [0, 1] * 50, [None] * 100, clusters,
+            val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"], groups=groups,
+        )  # fmt: skip
+    with pytest.raises(DataError, match=r"largest group has 80\.$"):
+        cut(
+            [0, 1] * 50, [None] * 100, range(100),
+            val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"],
+            groups=["large"] * 80 + [f"small {index}" for index in range(20)],
+        )  # fmt: skip

@@ -1,5 +1,6 @@
 import contextlib
 import hashlib
+import http.client
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,8 @@ def nan(tensor: torch.Tensor) -> torch.Tensor:
         ("bn1.weight", lambda t: t.long(), "bn1.weight: is int64"),
         ("bn1.weight", lambda t: t.to(torch.complex64), "bn1.weight: is complex64"),
         ("bn1.weight", lambda t: t.to_sparse(), "without its values, sparse, or quantised"),
+        ("bn1.running_var", lambda t: (-t).to(torch.float8_e4m3fn), "a variance is negative"),
+        ("bn1.weight", lambda t: torch.empty(64, dtype=torch.float4_e2m1fn_x2), "without its values"),
     ],
 )
 def test_tensors_that_no_network_can_be_made_of_are_refused(
@@ -189,9 +192,20 @@ def test_tensors_that_no_network_can_be_made_of_are_refused(
         weights.check(str(tmp_path / "w.pth"), "resnet18")
 
 
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions")
 def test_a_counter_of_batches_decides_nothing(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
-    for odd in (torch.tensor([3.0]), torch.ones(2), torch.tensor(float("nan"))):
-        torch.save(state | {"bn1.num_batches_tracked": odd}, tmp_path / "w.pth")
+    scalars = (3, 3.0, float("nan"), float("inf"), 1e300, True)
+    odd = [torch.tensor(value) for value in scalars] + [
+        torch.tensor([3.0]),
+        torch.ones(2),
+        torch.empty((), device="meta"),
+        torch.ones(1).to_sparse(),
+        torch.quantize_per_tensor(torch.tensor(3.0), 0.1, 0, torch.qint8),
+        torch.tensor(3.0).to(torch.float8_e5m2),
+        torch.tensor(3 + 1j),
+    ]
+    for count in odd:
+        torch.save(state | {"bn1.num_batches_tracked": count}, tmp_path / "w.pth")
         loaded = weights.load(str(tmp_path / "w.pth"), "resnet18").state["bn1.num_batches_tracked"]
         assert (loaded.shape, loaded.dtype) == ((), torch.int64)
 
@@ -224,6 +238,24 @@ def test_whether_published_weights_can_be_had_is_known_without_downloading_them(
     )
     assert weights.check("none", "resnet18") == ()
     assert not list(tmp_path.rglob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    "raised", [http.client.BadStatusLine("x"), http.client.InvalidURL("nonnumeric port: 'geheim'")]
+)
+def test_an_answer_that_is_none_and_a_wrong_proxy_say_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    monkeypatch.setattr("torch.hub.urlopen", fail)
+    for ask in (weights.check, weights.load):
+        with pytest.raises(WeightsError, match="must be downloaded once, but that failed: ") as caught:
+            ask("imagenet", "resnet18")
+        assert "geheim" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

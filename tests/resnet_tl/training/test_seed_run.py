@@ -17,7 +17,7 @@ from PIL import Image
 from resnet_tl import predictions
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.errors import CheckpointError, DataError, WeightsError
+from resnet_tl.errors import CheckpointError, ConfigError, DataError, WeightsError
 from resnet_tl.freezing import num_frozen
 from resnet_tl.heartbeat import heard
 from resnet_tl.inference import export, predict
@@ -358,6 +358,23 @@ def test_a_full_disk_costs_the_files_of_a_run_and_not_its_scores(
         pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path / "cache")
 
 
+def test_a_disk_that_is_full_for_a_while_costs_the_training_state_alone(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path / "whole")
+    fsync = os.fsync
+
+    def full(number: int) -> None:
+        if "state.pt" in str(Path(f"/proc/self/fd/{number}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="the training state is not saved, since the disk is full"):
+        short = fit(trial(epochs=3), prepared, seed=0, environment=CPU, folder=tmp_path / "short", save_every_s=0)
+    assert numbers(short) == numbers(whole)
+
+
 @pytest.mark.parametrize("changes", [{}, {"freeze": "all"}, {"freeze": "layer2"}])
 def test_every_batch_is_a_sign_of_life(prepared: Prepared, changes: dict[str, object]) -> None:
     beats: list[int] = []
@@ -380,3 +397,12 @@ def test_who_waits_for_another_stage_gives_signs_of_life(prepared: Prepared, tmp
     with heard(listen):
         assert pretrain(trial(), prepared, seed=0, environment=CPU, cache=tmp_path) == made
     assert len(beats) == 2
+
+
+@pytest.mark.parametrize("freeze", ["none", "all"])
+def test_a_score_that_val_cannot_give_is_refused_before_training(tmp_path: Path, freeze: str) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "val", classes=("bars",))
+    data = prepare(DataConfig(source="image_folder", root=str(tmp_path / "images"), size=32), tmp_path / "cache")
+    with pytest.raises(ConfigError, match="`val/auroc` needs images of two classes in val"):
+        fit(trial(monitor="val/auroc", freeze=freeze), data, seed=0, environment=CPU)

@@ -142,3 +142,28 @@ def test_studies_on_the_same_images_make_one_table_and_others_are_refused(home: 
     assert refused.returncode == 2
     assert "scored on the same test images" in refused.stderr
     assert "data.split_seed" in refused.stderr
+
+
+def test_runs_on_fresh_seeds_are_counted_from_the_dry_run_to_the_report(home: Path, run: Run) -> None:
+    dry = run("sweeps.run", "study=small.yaml", "run.dry_run=true").stdout
+    assert "disk: one network for each of 6 seed runs and 6 on fresh seeds to do, about" in dry
+    assert "6 seed runs and 6 on fresh seeds in all, 0 done, 12 to do" in dry
+    stage = "pretrain pre (resnet18) on image_folder: 24 train images of 3 classes, 1 epoch"
+    assert f"{stage}; to be trained first" in dry
+    done = run("sweeps.run", "study=small.yaml")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [f"[{number}/12]" in done.stdout for number in range(1, 13)] == [True] * 12
+    assert "/6]" not in done.stdout
+    (score,) = re.findall(r"pretrain pre: val/accuracy (0\.\d{4})\n", done.stdout)
+    report = (home / "reports" / "small.md").read_text()
+    assert "3 trials (grid) × 2 seeds; 6 of 6 seed runs and 6 of 6 on fresh seeds done." in report
+    assert "`pre` pretrained on image_folder (24 training images; optimizer sgd, " in report
+    assert f"; val/accuracy {score})" in report
+    dry = run("sweeps.run", "study=small.yaml", "run.dry_run=true").stdout
+    assert f"{stage}; trained already: val/accuracy {score}" in dry
+    assert "6 seed runs and 6 on fresh seeds in all, 12 done, 0 to do" in dry
+    more = run("sweeps.run", "study=small.yaml", "study.confirm={top: 2, seeds: 4}").stdout
+    assert re.findall(r"\[\d+/\d+\]", more) == ["[13/14]", "[14/14]"]
+    again = run("sweeps.run", "study=small.yaml", "study.confirm={top: 2, seeds: 4}").stdout
+    assert "all 6 seed runs and 8 on fresh seeds are done; nothing was trained" in again
+    assert "confirmation: 8 of 8 seed runs on fresh seeds" in run("sweeps.status").stdout

@@ -224,7 +224,7 @@ THREE_RATES = "study.space={lr: {values: [1e-3, 1e38, 1e-2]}}"
 
 def test_what_is_computed_once_changes_no_number_and_damage_is_found(home: Path, run: Run) -> None:
     dry = run("sweeps.run", *FROZEN, THREE_RATES, "run.dry_run=true")
-    assert "times fewer passes" in dry.stdout, dry.stdout + dry.stderr
+    assert "times fewer" in dry.stdout, dry.stdout + dry.stderr
     assert "GB a worker" in dry.stdout
     once = run("sweeps.run", *FROZEN, THREE_RATES, "run.out=once")
     assert once.returncode == 0, once.stdout + once.stderr
@@ -444,3 +444,21 @@ def test_a_moved_and_a_copied_folder_go_on_on_their_own_files(home: Path, run: R
         for (uri,) in query(home / name, "select artifact_uri from runs"):
             assert str(uri).startswith((home / name).as_uri())
     assert not (home / "first").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("pretrain.pre.trial.monitor=val/auroc", "`val/auroc` needs images of two classes in val"),
+        ("pretrain.pre.trial.criterion=bce", "needs two classes, but the data has 3"),
+    ],
+)
+def test_a_stage_whose_own_images_do_not_suit_it_is_refused_by_the_dry_run(
+    home: Path, run: Run, option: str, message: str
+) -> None:
+    write_images(home / "staged" / "train")
+    write_images(home / "staged" / "val", classes=("bars",))
+    told = run("sweeps.run", "study=small.yaml", "pretrain.pre.data.root=staged", option, "run.dry_run=true")
+    assert told.returncode == 2
+    assert f"`pretrain.pre`: `{'trial.criterion: bce' if 'bce' in option else 'val/auroc'}`" in told.stderr
+    assert message in told.stderr

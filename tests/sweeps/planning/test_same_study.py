@@ -50,10 +50,53 @@ def test_a_refusal_names_the_fields_that_differ_and_no_others() -> None:
     assert lines == [
         "study.space.lr.values: [0.001, 0.01] in the ledger, [0.001, 0.01, 0.1] now",
         "trial.epochs: 2 in the ledger, 3 now",
-        "images.with their splits: d in the ledger, other now",
         "study.space.lr.set.0.001.epochs: not set in the ledger, 5 now",
         "data.size: not set in the ledger, 16 now",
+        "images.with their splits: d in the ledger, other now",
     ]
+
+
+def with_data(**fields: Any) -> StudyRecord:
+    return changed(data=dataclasses.replace(STUDY.data, **fields))
+
+
+@pytest.mark.parametrize(
+    ("now", "lines"),
+    [
+        (
+            with_data(presentation_name="h", options={"source": "digits", "balanced": "oversample"}),
+            ["data.balanced: not set in the ledger, oversample now"],
+        ),
+        (
+            with_data(test_name="h", images_name="h", options={"source": "digits", "split_seed": 3}),
+            ["data.split_seed: not set in the ledger, 3 now"],
+        ),
+        (
+            with_data(test_name="h", images_name="h", presentation_name="h", classes=("a", "b", "c")),
+            ["data.classes: [a, b] in the ledger, [a, b, c] now"],
+        ),
+        (
+            with_data(test_name="h", presentation_name="h", options={"source": "digits", "size": 16}),
+            ["data.size: not set in the ledger, 16 now", "images.of test: d in the ledger, h now"],
+        ),
+        (with_data(presentation_name="h"), ["images.as presented: d in the ledger, h now"]),
+        (
+            with_data(images_name="h", presentation_name="h"),
+            ["images.with their splits: d in the ledger, h now"],
+        ),
+        (
+            changed(base=STUDY.base | {"weights": "none"}, base_weights="h"),
+            ["trial.weights: not set in the ledger, none now"],
+        ),
+    ],
+)
+def test_a_hash_stands_last_and_only_where_nothing_explains_it(now: StudyRecord, lines: list[str]) -> None:
+    assert differences(STUDY, now, called=CALLED) == lines
+
+
+def test_what_a_stage_came_to_is_no_difference() -> None:
+    trained = dataclasses.replace(STUDY.pretrain["p"], num_train=7, scores={"resnet18": 0.5})
+    assert differences(STUDY, changed(pretrain={"p": trained}), called=CALLED) == []
 
 
 def test_a_key_that_is_a_number_is_one_with_its_text() -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from sweeps.definition.outputs.registry import TABLES
-from sweeps.records import StageRecord
+from sweeps.records import ConfirmRecord, StageRecord
 from sweeps.reporting.markdown import markdown
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
@@ -15,9 +15,11 @@ BASE = {"head": "linear", "head_width": 256, "dropout": 0.5, "epochs": 3, "monit
 STAGE = {"stage": StageRecord(trial={"lr": 1}, seed=0, data={"source": "x"})}
 
 
-def said(*trials: dict[str, Any], base: dict[str, Any], seeds: tuple[int, ...] = (0, 1), about: str = "") -> str:
+def said(
+    *trials: dict[str, Any], base: dict[str, Any], seeds: tuple[int, ...] = (0, 1), about: str = "", **changes: Any
+) -> str:
     """The report of a study with these trials, none of which has run."""
-    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials), pretrain=STAGE)
+    record = study(base=base, seeds=seeds, about=about, num_trials=len(trials), **{"pretrain": STAGE} | changes)
     return markdown(
         report(
             Results(
@@ -41,6 +43,23 @@ def test_what_has_no_effect_is_not_said() -> None:
     assert "All trials" not in said({"head": "linear"}, {"head": "mlp_relu"}, base=base)
     assert "All trials: head_width 256.  \n" in said({"head": "mlp_relu"}, base=base)
     assert "All trials: dropout 0.5, head_width 256.  \n" in said({"head": "mlp_leaky_dropout"}, base=base)
+
+
+def test_a_pretrained_network_is_told_with_its_images_and_scores() -> None:
+    known = dataclasses.replace(STAGE["stage"], num_train=631, monitor="val/f1", scores={"resnet18": 0.98125})
+    text = said({"weights": "stage"}, base={}, pretrain={"stage": known})
+    assert "`stage` pretrained on x (631 training images; lr 1; val/f1 0.9812)" in text
+    both = dataclasses.replace(known, scores={"resnet18": 0.98, "resnet34": 0.99})
+    text = said({"weights": "stage"}, base={}, pretrain={"stage": both})
+    assert "; val/f1 0.9800 (resnet18), val/f1 0.9900 (resnet34))" in text
+    assert "`stage` pretrained on x (lr 1)" in said({"weights": "stage"}, base={}), "of a version that noted neither"
+
+
+def test_what_is_left_of_the_confirmation_is_said() -> None:
+    confirm = ConfirmRecord(top=3, seeds=(7, 8))
+    assert "2 trials (grid) × 2 seeds; 0 of 4 seed runs and 0 of 4 on fresh seeds done." in said(
+        {}, {}, base={}, confirm=confirm
+    )
 
 
 def test_what_selects_the_epochs_is_said_where_it_is_something_else() -> None:

@@ -63,7 +63,8 @@ def results_of(
         )  # fmt: skip
     return Results(
         study="s", trials=tuple(trials), metric="val/accuracy", columns=(), seeds=tuple(range(seeds)),
-        about=study(seeds=tuple(range(seeds)), space={"lr": {}}), images=Known(tables, clusters) if known else None,
+        about=study(seeds=tuple(range(seeds)), space={"lr": {"values": [0.1]}}),
+        images=Known(tables, clusters) if known else None,
     )  # fmt: skip
 
 
