@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from resnet_tl.address import Address, parse
 from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
+from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import MACRO, METRICS, metric_of
 from resnet_tl.option_text import NOT_BUILT, validate
@@ -84,7 +85,7 @@ class StudyConfig(Options):
     """Parameter name to values or a distribution, in the vocabulary of W&B sweeps."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Every trial is run once with each."""
-    folds: int | None = Field(None, ge=3, le=MOST_FOLDS)
+    folds: int | None = Field(None, le=MOST_FOLDS)
     """Cross-validation: each seed cuts all images into so many folds, and its run is a fit for each of them, so that
     every image is tested once. No network is kept."""
     trials: int | None = Field(None, ge=1, le=MOST_LISTED)
@@ -163,6 +164,13 @@ class StudyConfig(Options):
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return _different(value)
+
+    @field_validator("folds")
+    @classmethod
+    def _folds(cls, value: int | None) -> int | None:
+        if value is not None and value < FEWEST:
+            raise ValueError(f"must be at least {FEWEST}: one fold is test, one val, and the others train")
+        return value
 
     @field_validator("metric")
     @classmethod

@@ -116,7 +116,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
     facts: list[Inline] = [
-        ("Images: ", code(data.source), f", {images['train']} of {len(data.classes)} classes. {cut_told(about)}")
+        ("Images: ", code(data.source), f", {images['train']} of {len(data.classes)} classes. {cut_told(about.folds)}")
         if about.folds
         else (
             "Images: ",
@@ -199,7 +199,7 @@ def _selection(results: Results) -> str:
     """By what epochs and trials are chosen."""
     monitors = distinct(trial.values.get("monitor", results.metric) for trial in results.trials)
     # of the fits of folds no network is kept
-    chosen = "trials" if results.about and results.about.folds else "trials and networks"
+    chosen = "trials" if results.folds else "trials and networks"
     if all(monitor == results.metric for monitor in monitors):
         return f"Epochs{',' if ' ' in chosen else ' and'} {chosen} are selected by mean {results.metric}"
     return f"{chosen.capitalize()} are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"

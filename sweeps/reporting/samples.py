@@ -55,7 +55,7 @@ def knows_images(results: Results, column: str) -> bool:
 def chance(results: Results, trials: Sequence[Trial], column: str, *, what: str = "Intervals and p-values") -> str:
     """Which chance the intervals and tests of a table take account of, for its notes."""
     told = _chance(results, trials, column, what)
-    return f"{told} {chance_told(results.about)}" if results.about and results.about.folds else told
+    return f"{told} {chance_told(results.folds)}" if results.folds else told
 
 
 def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -> str:

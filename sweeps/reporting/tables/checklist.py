@@ -161,7 +161,7 @@ def _bars(results: Results) -> Inline:
 
 def _not_covered(about: StudyRecord) -> Inline:
     if about.folds:
-        return not_covered(about)
+        return not_covered(about.folds)
     return (
         "Other training images, and another cut into train, val and test: all runs have the same. Nor the choice among "
         "trials, but where p is said to allow for it."
@@ -184,7 +184,7 @@ def _images(about: StudyRecord) -> Inline:
     if about.folds:  # every split holds all images in turn
         told = [told[0].removeprefix("train ")]
     said: list[Inline] = [f"{data.source}: ", "; ".join(told), "."]
-    said += [" ", cut_told(about)] if about.folds else []
+    said += [" ", cut_told(about.folds)] if about.folds else []
     said += [f" Options: {options}."] if options else []
     said += [" ", joined(" ", data.notes)] if data.notes else []
     return tuple(said)
