@@ -145,10 +145,11 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
 def describe_data(data: Prepared) -> str:
     """The classes with their images in each split, and what was decided while reading them."""
     most = 30  # a set of 1,000 classes would push everything else off the screen
-    splits = list(data.table)
+    splits = ["train"] if data.folds else list(data.table)  # before a seed cuts folds, all images stand in each
+    header = ["images"] if data.folds else splits
     rows = [(name, [data.table[split][name] for split in splits]) for name in data.classes]
     width = max(len(name) for name, _ in [*rows[:most], ("images", [])])
-    lines = ["  ".join([" " * width, *(f"{split:>7}" for split in splits)])]
+    lines = ["  ".join([" " * width, *(f"{name:>7}" for name in header)])]
     for name, counts in [*rows[:most], ("images", [data.num_images[split] for split in splits])]:
         if name == "images" and len(rows) > most:
             lines.append(f"… and {len(rows) - most} more classes")

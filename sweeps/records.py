@@ -190,6 +190,8 @@ class StudyRecord:
     """What it ran on: a sentence for each machine."""
     invalid: Mapping[int, int] = field(default_factory=dict)
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
+    folds: int = 0
+    """Into which each seed cut all images, for a fit with each; 0: the splits were the same for all seeds."""
 
 
 _STUDY = TypeAdapter(StudyRecord)

@@ -224,12 +224,17 @@ def _dry_run(definition: Definition) -> int:
     plan, study, data = prepared.plan, definition.study, prepared.data
     images = data.num_images
     print(f"{study.name}: {study.question}")
+    parts = f"{images['train']} train, {images['val']} val, {images['test']} test images"
     print(
-        f"{images['train']} train, {images['val']} val, {images['test']} test images of "
-        f"{len(data.classes)} classes, {data.channels} channel(s), "
-        f"{data.input_size[0]}×{data.input_size[1]} pixels"
+        f"{f'{data.num_stored} images' if data.folds else parts} of {len(data.classes)} classes, "
+        f"{data.channels} channel(s), {data.input_size[0]}×{data.input_size[1]} pixels"
     )
-    print("\n".join([describe_data(data), *said]))
+    print("\n".join([describe_data(data), *prepared.warnings(), *said]))
+    if data.folds:
+        print(
+            f"{data.folds} fits for each seed run: each seed cuts all images into {data.folds} folds; no network is "
+            "kept (to get one, run the best configuration without study.folds)"
+        )
     if data.skipped:
         print(f"left out: {', '.join(sorted(data.skipped))}")
     if data.num_leaked:
@@ -311,7 +316,7 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     num_fresh = left.fresh - left.fresh_done
     if num_fresh and not confirming:  # it is not known yet which trials are run again
         runs.append((max(configs, key=lambda config: kept_bytes(config, data)), num_fresh))
-    keep = prepared.definition.run.keep
+    keep = prepared.definition.keep
     networks = sum(count * kept_bytes(config, data) for config, count in runs)
     told = _seed_runs(left.total - left.done - num_fresh, num_fresh)
     kept = {

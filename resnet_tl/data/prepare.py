@@ -1,7 +1,7 @@
 """Checks, splits and decodes a data set once, into a folder that every run maps into memory.
 
     CACHE/data/FINGERPRINT/images.npy   [N, C, H, W], uint8 or float32
-    CACHE/data/FINGERPRINT/data.json    labels, splits
+    CACHE/data/FINGERPRINT/data.json    labels, splits (none where each seed cuts folds)
     CACHE/data/seen/SIGNATURE.json      for files of these paths, sizes and dates: their fingerprint, the names of the
                                         images as they came, what was left out, what is to be said
     CACHE/data/seen/SIGNATURE.names     names of their images, and which belong together, as JSON
@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from resnet_tl.data.clusters import (
 )
 from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
+from resnet_tl.data.folds import cut_folds, require_folds
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
@@ -90,12 +91,22 @@ class Prepared:
     """Broken images left out under `skip_bad`, with the reason."""
     notes: tuple[str, ...]
     """What was decided while reading the images that the user may not expect: one sentence each."""
-    cut: str
+    how_cut: str
     """How val and test were cut off train; empty where the data states both."""
     num_contradicting: int
     """Images whose very pixels stand in another class too."""
     num_leaked: int
     """Images of val and test whose very pixels stand in train too."""
+    folds: int = 0
+    """Folds into which each seed cuts all images anew, so that every split holds all of them in turn; 0: the splits are
+    cut once for all seeds."""
+    split_seed: int = 0
+    """Decides the cut, together with the seed of the run where there are folds."""
+
+    @property
+    def num_stored(self) -> int:
+        """Images in all."""
+        return self.num_images["train"] if self.folds else sum(self.num_images.values())
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -106,15 +117,29 @@ class Prepared:
         """Classes that have an image in a split."""
         return sum(count > 0 for count in self.table[split].values())
 
+    def cut(self, images: "Images", seed: int) -> NDArray[np.int64]:
+        """The fold of each image for a seed, [N]; see `folds.cut_folds`."""
+        return cut_folds(
+            images.labels_N,
+            images.clusters_N,
+            folds=self.folds,
+            split_seed=self.split_seed,
+            seed=seed,
+            classes=self.classes,
+        )
+
     def load(self) -> "Images":
         """Maps the images into memory."""
         folder = Path(self.folder)
         table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
         came = json.loads(Path(self.names_file).read_text(encoding="utf-8"))
+        every = np.arange(len(table["labels"]))
+        splits = dict.fromkeys(SPLITS, every) if table["splits"] is None else by_split(table["splits"])
         return Images(
             pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
             labels_N=np.array(table["labels"], dtype=np.int64),
-            splits=by_split(table["splits"]),
+            splits=splits,
+            learnable=splits["train"],
             names=came["names"],
             clusters_N=np.array(came["clusters"], dtype=np.int64),
         )
@@ -127,34 +152,49 @@ class Images:
     pixels_NCHW: Pixels
     labels_N: NDArray[np.int64]
     splits: dict[str, NDArray[np.int64]]
-    """Image numbers of `train`, `val` and `test`."""
+    """Image numbers of `train`, `val` and `test`; before a seed has cut folds, all images in each."""
+    learnable: NDArray[np.int64]
+    """Images that some fit trains on: those of train, or all where there are folds."""
     names: list[str]
     clusters_N: NDArray[np.int64]
     """Images of one number depend on each other: copies, exact and near, and images of one group."""
 
+    def with_splits(self, splits: dict[str, NDArray[np.int64]]) -> "Images":
+        """The same images, cut another way."""
+        return replace(self, splits=splits)
 
-def prepare(config: DataConfig, cache: Path) -> Prepared:
+
+def prepare(config: DataConfig, cache: Path, *, folds: int = 0) -> Prepared:
     """Makes a data set ready, or finds it ready.
 
     Args:
         cache: folder shared by studies; see the module's docstring.
+        folds: into which each seed is to cut all images; 0 cuts the splits here, once for all seeds.
 
     Raises:
         DataError: the images or labels cannot be used; names every offending file.
     """
+    data = _prepare(config, cache, folds)
+    if folds:
+        images = data.load()
+        require_folds(images.labels_N, images.clusters_N, folds=folds, classes=data.classes)
+    return data
+
+
+def _prepare(config: DataConfig, cache: Path, folds: int) -> Prepared:
     base = cache / "data"
-    seen = base / "seen" / f"{_signature(config)}.json"
+    seen = base / "seen" / f"{_signature(config, is_cut=not folds)}.json"
     names_file = seen.with_suffix(".names")
     if seen.exists() and names_file.exists():
         facts = json.loads(seen.read_text(encoding="utf-8"))
         folder = base / facts["fingerprint"]
         if (folder / "data.json").exists():
-            return _open(folder, names_file, facts, config)
+            return _open(folder, names_file, facts, config, folds)
     source = source_of(config).list(config)
     base.mkdir(parents=True, exist_ok=True)
     clear_unfinished(base, older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making, hold([Path(making)]):
-        facts, came = _make(config, source, Path(making))
+        facts, came = _make(config, source, Path(making), is_cut=not folds)
         folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
@@ -167,7 +207,7 @@ def prepare(config: DataConfig, cache: Path) -> Prepared:
                 Path(making).mkdir()  # for the context manager to remove
     write_text(names_file, json.dumps(came))
     write_text(seen, json.dumps(facts))
-    return _open(folder, names_file, facts, config)
+    return _open(folder, names_file, facts, config, folds)
 
 
 def verify(data: Prepared) -> None:
@@ -187,12 +227,17 @@ def verify(data: Prepared) -> None:
         )
 
 
-def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataConfig) -> Prepared:
+def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataConfig, folds: int) -> Prepared:
     # what belongs to the request stands apart from the content: other files may have equal pixels
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     stored = table["prepared"]
     classes = tuple(stored["classes"])
-    counts = Counter(zip(table["splits"], table["labels"], strict=True))
+    if folds:  # the folder holds the images alone, which all numbers of folds share
+        of_class = Counter(table["labels"])
+        counts = Counter({(split, label): number for split in SPLITS for label, number in of_class.items()})
+        stored["fingerprint"] = digest([stored["fingerprint"], {"folds": folds, "split_seed": config.split_seed}])
+    else:
+        counts = Counter(zip(table["splits"], table["labels"], strict=True))
     return Prepared(
         **stored
         | {
@@ -209,18 +254,22 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
             "max_pixels": config.max_pixels,
             "skipped": facts["skipped"],
             "notes": tuple(facts["notes"]),
-            "cut": facts["cut"],
+            "how_cut": facts["cut"],
+            "folds": folds,
+            "split_seed": config.split_seed,
             "table": {split: {name: counts[split, label] for label, name in enumerate(classes)} for split in SPLITS},
         }
     )
 
 
-def _signature(config: DataConfig) -> str:
+def _signature(config: DataConfig, *, is_cut: bool) -> str:
     """Names the request and the state of the files it reads, without reading them."""
     source = source_of(config)
     state = sorted(_state(path) for path in source.files(config))
     libraries = [version(library) for library in source.libraries]
-    return digest([FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries])
+    return digest(
+        [FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries, *([] if is_cut else ["folds"])]
+    )
 
 
 def _state(path: Path) -> tuple[str, str, int, int]:
@@ -236,8 +285,18 @@ def _state(path: Path) -> tuple[str, str, int, int]:
     return str(path), readable, stat.st_size, stat.st_mtime_ns
 
 
-def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Decodes, checks and stores; returns what belongs to the request alone, and the names and clusters of images."""
+def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Decodes, checks and stores; returns what belongs to the request alone, and the names and clusters of images.
+
+    Args:
+        is_cut: whether splits are cut here; else each seed cuts folds.
+    """
+    own = [split for split in ("val", "test") if split in source.given]
+    if own and not is_cut:
+        raise DataError(
+            f"The data brings its own {' and '.join(own)}, but folds cut all images: put them into class folders "
+            "without splits, or leave `study.folds` out."
+        )
     found = _decode(source, folder / "raw")
     bits = settled_bits(config.bits, found.largest)
     if config.bits == "auto" and bits is not None and bits < 16:
@@ -276,19 +335,22 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     near, scarce = without_whole_classes(near, hashes, labels, free=free, num_parts=1 + len(lacking_splits))
     clusters = clusters_of(hashes, near)
     groups = [source.groups[index] for index in kept] if source.groups is not None else None
-    splits = cut(
-        labels,
-        given,
-        clusters,
-        val_fraction=config.val_fraction,
-        test_fraction=config.test_fraction,
-        seed=config.split_seed,
-        classes=source.classes,
-        groups=groups,
-    )
+    if is_cut:
+        splits = cut(
+            labels,
+            given,
+            clusters,
+            val_fraction=config.val_fraction,
+            test_fraction=config.test_fraction,
+            seed=config.split_seed,
+            classes=source.classes,
+            groups=groups,
+        )
+    else:
+        splits = ["all"] * len(kept)
     together = list(map(str, clusters)) if groups is None else joined(groups, clusters)
     number = {cluster: index for index, cluster in enumerate(dict.fromkeys(together))}
-    for split, lacking in absent(splits, labels, source.classes).items():
+    for split, lacking in (absent(splits, labels, source.classes) if is_cut else {}).items():
         notes.append(notes_on.of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
@@ -315,7 +377,10 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
     )
     if bits is not None and bits < 16:
         shown_as["bits"] = bits
-    sides = {"labels": labels, "splits": splits, "classes": list(source.classes)}
+    sides: dict[str, Any] = {"labels": labels, "splits": splits, "classes": list(source.classes)}
+    clusters_told = [number[cluster] for cluster in together]
+    if not is_cut:
+        sides |= {"splits": None, "clusters": clusters_told}
     name = digest({"format": FORMAT} | shown_as | sides)
     contents = list(zip(found.contents, labels, splits, strict=True))
     stored = {
@@ -326,7 +391,7 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         "size": [shape[1], shape[2]],
         "crop": config.crop,
         "balanced": config.balanced,
-        "num_images": {split: splits.count(split) for split in SPLITS},
+        "num_images": {split: splits.count(split if is_cut else "all") for split in SPLITS},
         "num_contradicting": sum(len(classes_of[h]) > 1 for h in hashes),
         "num_leaked": sum(is_leaked),
     }
@@ -334,19 +399,19 @@ def _make(config: DataConfig, source: Listing, folder: Path) -> tuple[dict[str, 
         "prepared": stored,
         "pixels_sha256": pixels_sha256,
         "labels": labels,
-        "splits": splits,
+        "splits": sides["splits"],
     }
     (folder / "data.json").write_text(json.dumps(table), encoding="utf-8")
     facts = {
         "fingerprint": name,
-        "test_name": digest([sorted(image for image in contents if image[2] == "test"), source.classes]),
+        "test_name": digest([sorted(image for image in contents if image[2] in ("test", "all")), source.classes]),
         "images_name": digest([sorted(contents), source.classes]),
         "skipped": bad,
         "notes": notes,
-        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}),
+        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}) if is_cut else "",
         "bits": bits,
     }
-    came = {"names": [source.names[index] for index in kept], "clusters": [number[cluster] for cluster in together]}
+    came = {"names": [source.names[index] for index in kept], "clusters": clusters_told}
     return facts, came
 
 

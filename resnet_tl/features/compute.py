@@ -59,7 +59,7 @@ def compute(
     """
     device = next(network.parameters()).device
     network.eval()
-    index = np.arange(making.rows) if making.view == PLAIN else images.splits["train"]
+    index = np.arange(making.rows) if making.view == PLAIN else images.learnable
     arrays = {
         prefix.cut: np.memmap(
             Path(folder) / "outputs.bin", dtype=dtype_of(prefix), mode="r+", shape=shape_of(prefix, making.rows)

@@ -58,7 +58,7 @@ class Table:
         views = finite_views(trial.augment)
         assert views is not None
         images = start.images
-        train = images.splits["train"]
+        train = images.learnable
         everything = np.arange(len(images.labels_N))
         self._table = torch.empty(0)
         end = 0
@@ -73,7 +73,7 @@ class Table:
                 self._table[end : end + len(part)] = rows.to(device)
                 end += len(part)
         self._labels = torch.from_numpy(images.labels_N).to(device)
-        # row of (view, image): the plain view first, then the others of train only
+        # row of (view, image): the plain view first, then the others of images that are trained on
         self._row_VN = np.full((len(views), len(everything)), -1)
         self._row_VN[0] = everything
         for number in range(1, len(views)):

@@ -38,9 +38,8 @@ class Features:
     def __init__(self, place: Stored, images: Images) -> None:
         self._prefix = place.prefix
         self._arrays: dict[View, NDArray[np.generic]] = {}
-        train = images.splits["train"]
-        self._row_in_train = np.full(len(images.labels_N), -1)
-        self._row_in_train[train] = np.arange(len(train))
+        self._row_of_view = np.full(len(images.labels_N), -1)
+        self._row_of_view[images.learnable] = np.arange(len(images.learnable))
         for view, folder in place.folders.items():
             table = json.loads((Path(folder) / "features.json").read_text(encoding="utf-8"))
             self._arrays[view] = np.memmap(
@@ -62,7 +61,7 @@ class Features:
         return _tensor(self._arrays[view][self._rows(index_B, view)], self._prefix)
 
     def _rows(self, index_B: NDArray[np.int64], view: View) -> NDArray[np.int64]:
-        return index_B if view == PLAIN else self._row_in_train[index_B]
+        return index_B if view == PLAIN else self._row_of_view[index_B]
 
 
 def _tensor(rows: NDArray[Any], prefix: FrozenPrefix) -> Tensor:

@@ -1,6 +1,6 @@
 """Where outputs of frozen prefixes are kept: their names, how they come to be, and whether they are whole.
 
-    CACHE/features/KEY/outputs.bin      one array of outputs: every image for the plain view, else those of train
+    CACHE/features/KEY/outputs.bin      one array of outputs: every image for the plain view, else those that train
     CACHE/features/KEY/features.json    what they are of, their shape, sha256
 
 KEY names all that decides them (see `key.FrozenPrefix`), one view of the images (`data.views.View`) and the cut, so
@@ -12,11 +12,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnet_tl.data.cache import clear_unfinished
+from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
 from resnet_tl.features.key import FrozenPrefix
@@ -46,9 +47,9 @@ def stored(prefix: FrozenPrefix, views: Sequence[View], cache: Path) -> Stored:
     return Stored(prefix=prefix, views=tuple(views), places=tuple(str(prefix.folder(view, cache)) for view in views))
 
 
-def num_rows(view: View, num_images: Mapping[str, int]) -> int:
+def num_rows(view: View, data: Prepared) -> int:
     """Outputs for one view of the images: evaluation sees the plain one only."""
-    return sum(num_images.values()) if view == PLAIN else num_images["train"]
+    return data.num_stored if view == PLAIN else data.num_images["train"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

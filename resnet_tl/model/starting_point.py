@@ -1,7 +1,7 @@
 """Where a fit starts: its images, its weights, and the numbers that follow from both."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,11 @@ class StartingPoint:
         if self.state is None and network.num_frozen:
             warnings.warn("the frozen part of the backbone has random weights (trial.weights: none)", stacklevel=3)
         return network.to(device)
+
+    def on(self, images: Images) -> "StartingPoint":
+        """The same start on images that are cut another way."""
+        normalisation = measured(images) if self.state is None else self.normalisation
+        return replace(self, images=images, normalisation=normalisation)
 
     def class_weights_K(self) -> Tensor | None:
         """Weight of each class in the loss, where the data asks for it."""

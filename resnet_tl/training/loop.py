@@ -38,6 +38,9 @@ SAVE_EVERY_S = 30.0
 OnEpoch = Callable[[int, Epoch], None]
 """Told the number of a member and its new epoch."""
 
+OnLogits = Callable[[int, Mapping[str, NDArray[np.float64]]], None]
+"""Told the number of a member, and what its selected network said of val and test, [N, K] each."""
+
 State = dict[str, Any]
 """What a learner needs to go on with a member; only what `torch.load(weights_only=True)` reads."""
 
@@ -120,6 +123,7 @@ class Loop:
         learner: holds a network for each member, by its place in `members`.
         start: images and weights that all members start from.
         on_epoch: called after every epoch of every member, restored ones included.
+        on_logits: called for every member that ends complete.
         save_every_s: the least seconds between two saved states.
     """
 
@@ -131,10 +135,12 @@ class Loop:
         *,
         environment: Environment,
         on_epoch: OnEpoch,
+        on_logits: OnLogits | None = None,
         save_every_s: float = SAVE_EVERY_S,
     ) -> None:
         self._members, self._learner, self._start = list(members), learner, start
-        self._environment, self._on_epoch, self._save_every_s = environment, on_epoch, save_every_s
+        self._environment, self._save_every_s = environment, save_every_s
+        self._on_epoch, self._on_logits = on_epoch, on_logits
         self._labels = {split: start.images.labels_N[index] for split, index in start.images.splits.items()}
         self._histories = [History(trial=member.trial) for member in members]
         self._wall_s = [0.0 for _ in members]
@@ -210,13 +216,8 @@ class Loop:
     def _scores(self, split: str, logits_MNK: NDArray[np.float64]) -> list[dict[str, float] | None]:
         """Every metric that each member has on a split; None where an output is not finite."""
         finite_M = np.array([bool(np.isfinite(logits_NK).all()) for logits_NK in logits_MNK])
-        values = evaluate_many(np.where(finite_M[:, None, None], logits_MNK, 0.0), self._labels[split])
-        return [
-            {f"{split}/{name}": float(v_M[place]) for name, v_M in values.items() if not np.isnan(v_M[place])}
-            if finite
-            else None
-            for place, finite in enumerate(finite_M)
-        ]
+        scores = scores_of(split, np.where(finite_M[:, None, None], logits_MNK, 0.0), self._labels[split])
+        return [own if finite else None for own, finite in zip(scores, finite_M, strict=True)]
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -256,6 +257,8 @@ class Loop:
                 self._reasons[n] = f"the network's output on {split} became non-finite in epoch {history.best_epoch}"
                 return self._diverged(n)
             metrics |= values
+        if self._on_logits is not None:
+            self._on_logits(n, logits)
         labels = self._labels
         unsaved = None
         try:
@@ -344,6 +347,15 @@ class Loop:
             weights_channels=start.weights_channels,
         )
         return digest([name, member.seed])
+
+
+def scores_of(split: str, logits_MNK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> list[dict[str, float]]:
+    """Every metric that each of several networks has on a split."""
+    values = evaluate_many(logits_MNK, labels_N)
+    return [
+        {f"{split}/{name}": float(v_M[place]) for name, v_M in values.items() if not np.isnan(v_M[place])}
+        for place in range(len(logits_MNK))
+    ]
 
 
 def read_state(path: Path, identity: str) -> State | None:

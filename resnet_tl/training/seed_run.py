@@ -13,8 +13,9 @@ from resnet_tl.identity import Environment
 from resnet_tl.model.runtime import computing
 from resnet_tl.model.starting_point import StartingPoint, starting_point
 from resnet_tl.result import Epoch, FitResult
+from resnet_tl.training.cross_validation import Train, cross_validate
 from resnet_tl.training.heads_learner import HeadsLearner
-from resnet_tl.training.loop import SAVE_EVERY_S, Loop, OnEpoch
+from resnet_tl.training.loop import SAVE_EVERY_S, Loop, OnEpoch, OnLogits
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
 
@@ -32,7 +33,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> FitResult:
-    """Trains, selects the best epoch on `val`, and scores it once on `test`.
+    """Trains, selects the best epoch on `val`, and scores it once on `test`; with folds once for each of them.
 
     On a GPU the same bits need `CUBLAS_WORKSPACE_CONFIG=:4096:8` in the environment before torch is loaded, which is
     the program's to set; the command lines do.
@@ -45,7 +46,7 @@ def fit(
         features: stored outputs of the frozen prefix, which change no number; None computes them as they are needed.
         start: images and weights, where they are loaded already.
         folder: where to keep the training state (from which a killed run goes on) and the selected network, in
-            `folder/checkpoint`; None keeps nothing.
+            `folder/checkpoint`; None keeps nothing. With folds only the predictions are kept.
         on_epoch: called after every epoch, restored ones included.
         save_every_s: the least seconds between two saved states.
 
@@ -76,11 +77,25 @@ def fit(
         return result
     check_scored(trial.monitor, data.num_classes_in("val"))
     where = device or environment.device
+
+    def train(
+        members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch, on_logits: OnLogits | None
+    ) -> list[FitResult]:
+        (one,) = members
+        learner = NetworkLearner(one, start, environment=environment, device=torch.device(where), features=features)
+        loop = Loop(
+            members,
+            learner,
+            start,
+            environment=environment,
+            on_epoch=on_epoch,
+            on_logits=on_logits,
+            save_every_s=save_every_s,
+        )
+        return loop.run()
+
     with computing(device=where, threads=environment.threads):
-        start = start or starting_point(trial, data)
-        learner = NetworkLearner(member, start, environment=environment, device=torch.device(where), features=features)
-        loop = Loop([member], learner, start, environment=environment, on_epoch=of_one, save_every_s=save_every_s)
-        (result,) = loop.run()
+        (result,) = _run(train, [member], start or starting_point(trial, data), of_one)
     return result
 
 
@@ -115,18 +130,32 @@ def fit_heads(
     where = device or environment.device
     with computing(device=where, threads=environment.threads):
         start = start or starting_point(members[0].trial, data)
-    # batched products are the same bits in any company with one thread only
-    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
+
+    def train(
+        members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch, on_logits: OnLogits | None
+    ) -> list[FitResult]:
         learner = HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)
         loop = Loop(
             members,
             learner,
             start,
             environment=environment,
-            on_epoch=on_epoch or _ignore,
+            on_epoch=on_epoch,
+            on_logits=on_logits,
             save_every_s=save_every_s,
         )
         return loop.run()
+
+    # batched products are the same bits in any company with one thread only
+    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
+        return _run(train, members, start, on_epoch or _ignore)
+
+
+def _run(train: Train, members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch) -> list[FitResult]:
+    """Trains members once, or once for each fold."""
+    if start.data.folds:
+        return cross_validate(train, members, start, on_epoch)
+    return train(members, start, on_epoch, None)
 
 
 def _ignore(_: int, __: Epoch) -> None:

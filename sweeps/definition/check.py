@@ -118,6 +118,7 @@ def _check_whole(definition: Definition, narrowed: bool) -> None:
         except ConfigError as error:
             problems += error.problems
     problems += _idle_options(definition, trials)
+    problems += _idle_fractions(definition)
     if not narrowed:
         problems += _unknown_values(definition)
     if problems:
@@ -133,6 +134,18 @@ def _idle_options(definition: Definition, trials: list[TrialConfig]) -> list[str
     idle = [option for option in HEAD_OPTIONS if option in given]
     idle = [option for option in idle if not any(option in options_of(trial.head) for trial in trials)]
     return idle_head_options(trials[0], idle)
+
+
+def _idle_fractions(definition: Definition) -> list[str]:
+    """Folds leave no share of the images to be given."""
+    folds, fields = definition.study.folds, DataConfig.model_fields
+    given = {name: getattr(definition.data, name) for name in ("val_fraction", "test_fraction")}
+    return [
+        f"`data.{name}` must not be given with `study.folds`, which make val and test of a fold each, but got {share}; "
+        f"leave it out, or give its default: data.{name}={fields[name].default}."
+        for name, share in given.items()
+        if folds and share != fields[name].default
+    ]
 
 
 def _unknown_values(definition: Definition) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from resnet_tl.address import Address, parse
 from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
+from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import MACRO, METRICS, metric_of
 from resnet_tl.option_text import NOT_BUILT, validate
@@ -20,6 +21,8 @@ FIRST_FRESH_SEED = 1000
 """Of a confirmation that gives a number of seeds."""
 MOST_SEEDS = 10_000
 """Of one trial; a slip of the keyboard in their number would fill the memory."""
+MOST_FOLDS = 1000
+"""Each of them is a fit."""
 NUM_DRAWS = 1000
 """Random points by which it is judged how often a space breaks a rule between parameters."""
 
@@ -64,7 +67,7 @@ def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
 class StudyConfig(Options):
     """One question and how it is put."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("folds", "stop")
+    reserved: ClassVar[tuple[str, ...]] = ("stop",)
 
     name: str
     """Names the study in the ledger, in MLflow and in `reports/`."""
@@ -82,6 +85,9 @@ class StudyConfig(Options):
     """Parameter name to values or a distribution, in the vocabulary of W&B sweeps."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """Every trial is run once with each."""
+    folds: int | None = Field(None, le=MOST_FOLDS)
+    """Cross-validation: each seed cuts all images into so many folds, and its run is a fit for each of them, so that
+    every image is tested once. No network is kept."""
     trials: int | None = Field(None, ge=1, le=MOST_LISTED)
     """For random and bayes: how many different trials, in total."""
     metric: str = Field(
@@ -158,6 +164,13 @@ class StudyConfig(Options):
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return _different(value)
+
+    @field_validator("folds")
+    @classmethod
+    def _folds(cls, value: int | None) -> int | None:
+        if value is not None and value < FEWEST:
+            raise ValueError(f"must be at least {FEWEST}: one fold is test, one val, and the others train")
+        return value
 
     @field_validator("metric")
     @classmethod
@@ -283,6 +296,11 @@ class Definition:
     pretrain: dict[str, PretrainConfig]
     notes: tuple[str, ...] = ()
     """How the request was read where that is not plain: a file of another program."""
+
+    @property
+    def keep(self) -> Literal["all", "best", "none"]:
+        """Which networks outlive the study: those that `run.keep` says, or none where a seed run has one a fold."""
+        return "none" if self.study.folds else self.run.keep
 
     def points(self) -> Iterator[Params]:
         """The trials of a study that lists them."""

@@ -61,6 +61,7 @@ def _fields(study: StudyRecord) -> dict[str, Any]:
     data = study.data
     content = {
         "study": {"method": study.method, "metric": study.metric, "direction": study.direction, "seeds": study.seeds}
+        | ({"folds": study.folds} if study.folds else {})
         | {"space": study.space},
         "trial": study.base,
         "weights": study.base_weights,

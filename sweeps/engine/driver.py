@@ -101,7 +101,7 @@ class _Driver:
         self._work = study.out / "mlruns" / ".work" / "studies" / self._study.name
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
-        self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.run.keep)
+        self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.keep)
         self._commit = git_commit()
         self._others = ledger.has_others(self._study.name)
         self._reuse = Reuse(decisions=())
@@ -360,6 +360,8 @@ class _Driver:
                 self._ran += scheduler.ran
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
+        for sentence in self._prepared.warnings():
+            self._say(sentence)
         for left_out, kept in self._prepared.plan.coinciding:
             self._say(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice.")
         if self._study.trials is not None and self._about.num_trials < self._study.trials:

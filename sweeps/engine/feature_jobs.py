@@ -59,7 +59,7 @@ def provide_features(
             size = sum(entry.num_bytes for entry in gone) / 1e9
             say(f"{len(gone)} entries ({size:.1f} GB) that were not used lately made room in the cache")
     for one in _passes(checked):
-        rows = num_rows(one.view, study.data.num_images)
+        rows = num_rows(one.view, study.data)
         names = "; ".join(decision.prefix.describe() for decision in one.decisions)
         say(f"computing once, for {rows:,} images ({one.view.name}): {names}")
         try:
@@ -96,7 +96,7 @@ def _without_damaged(study: PreparedStudy, decision: Decision, say: Callable[[st
             except DataError as error:
                 say(f"{error} They are computed anew.")
                 missing.append(view)
-    rows = sum(num_rows(view, study.data.num_images) for view in missing)
+    rows = sum(num_rows(view, study.data) for view in missing)
     return replace(decision, missing=tuple(missing), num_bytes=rows * decision.prefix.num_bytes)
 
 

@@ -21,7 +21,7 @@ class KeptNetworks:
 
     def __init__(self, prepared: PreparedStudy, state: StudyState, ledger: Ledger, store: NetworkStore) -> None:
         self._prepared, self._state, self._ledger, self._store = prepared, state, ledger, store
-        self._keep = prepared.definition.run.keep
+        self._keep = prepared.definition.keep
         self._name = prepared.study.name
         self._leader: TrialRecord | None = None
         self._best = BestNetwork(prepared.out / "mlruns" / "best" / self._name)

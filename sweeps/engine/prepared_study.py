@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache, hold, room
+from resnet_tl.data.overlap import share_images
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.errors import ConfigError, WeightsError
@@ -216,6 +219,35 @@ class PreparedStudy:
             starts[own.weights, own.backbone] = None
         return list(dict.fromkeys(said for spec, backbone in starts for said in weights.check(spec, backbone)))
 
+    def num_classes_in_val(self) -> int:
+        """Classes that have an image in val; with folds, the fewest of any fit.
+
+        Raises:
+            DataError: the images cannot be cut with one of the seeds.
+        """
+        data, confirm = self.data, self.study.confirm
+        if not data.folds:
+            return data.num_classes_in("val")
+        images = data.load()
+        pairs = np.unique(np.stack([images.clusters_N, images.labels_N]), axis=1)
+        if len(pairs[0]) == len(np.unique(images.clusters_N)):  # a class is dealt for itself, and is in every fold
+            return len(data.classes)
+        return min(
+            len(set(images.labels_N[fold_N == fold]))
+            for seed in (*self.study.seeds, *(confirm.seeds if confirm else ()))
+            for fold_N in [data.cut(images, seed)]
+            for fold in range(data.folds)
+        )
+
+    def warnings(self) -> list[str]:
+        """What makes scores look better than they are, one sentence each."""
+        return [
+            f"warning: the pretrain stage {name} learns from images of this study, each of which is a test image of "
+            "some fold; scores of trials that start from it may be too good"
+            for name, stage in self.definition.pretrain.items()
+            if self.data.folds and share_images(stage.data, self.definition.data)
+        ]
+
     def slots(self) -> list[Slot]:
         """The slots of this machine.
 
@@ -272,8 +304,7 @@ class PreparedStudy:
         with hold([Path(self.data.folder), *self.present(prefixes)]):
             free_bytes = room(self.cache, run.cache_gb)
         return Conditions(
-            num_images=self.data.num_images,
-            channels=self.data.channels,
+            data=self.data,
             device=self.environment.device,
             num_workers=len(self.slots()),
             memory_bytes=memory_bytes(),
@@ -314,6 +345,7 @@ class PreparedStudy:
             metric=study.metric,
             direction=study.direction,
             seeds=study.seeds,
+            folds=study.folds or 0,
             space=study.space,
             base=definition.base,
             base_weights=self._base_weights(),
@@ -330,7 +362,7 @@ class PreparedStudy:
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
                 notes=data.notes,
-                cut=data.cut,
+                cut=data.how_cut,
                 counts=data.table,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),
@@ -377,11 +409,12 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     """
     require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
-    prepared.data = prepare(definition.data, prepared.cache)
+    prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
+    num_classes_in_val = prepared.num_classes_in_val()
     for trial in prepared.probes():
         check_together(trial, definition.data, len(prepared.data.classes))
         for metric in (definition.study.metric, trial.monitor):
-            check_scored(metric, prepared.data.num_classes_in("val"))
+            check_scored(metric, num_classes_in_val)
         if trial.weights in definition.pretrain:
             stage = prepared.stage(trial)
             try:

@@ -5,7 +5,7 @@ computing, and room on the disk. The answer changes no number, only the time.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from resnet_tl.architecture import BACKBONES, MAX_PRODUCT_PX, backbone_parameters, piece_costs, pieces
@@ -82,9 +82,7 @@ class Reuse:
 class Conditions:
     """What the decisions depend on beside the trials."""
 
-    num_images: Mapping[str, int]
-    """Images in each split."""
-    channels: int
+    data: Prepared
     device: str
     """`cpu` or `cuda`."""
     num_workers: int
@@ -128,17 +126,19 @@ def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], condi
 
 
 def _decide(prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
-    images = conditions.num_images
+    data, images = conditions.data, conditions.data.num_images
+    # with folds each image trains all fits but two, and is val in one and test in another
+    met = data.folds * images["train"] - images["test"] if data.folds else images["train"] + images["val"]
     seen: dict[View, None] = {}
     expected = 0.0
     for config, seed_runs in trials:
         seen |= dict.fromkeys(finite_views(config.augment) or ())
         final = images["val"] + images["test"]
-        expected += seed_runs * (config.epochs * (images["train"] + images["val"]) + final)
+        expected += seed_runs * (config.epochs * met + final)
     passes = round(expected)
     views = tuple(seen)
     missing = tuple(view for view in views if not conditions.is_stored(prefix, view))
-    once = sum(num_rows(view, images) for view in missing)
+    once = sum(num_rows(view, data) for view in missing)
     num_bytes = once * prefix.num_bytes
     compute_s = (passes - once) * prefix.macs / MACS_PER_S[conditions.device]
     read_s = passes * prefix.num_bytes / READ_PER_S
@@ -158,8 +158,8 @@ def _decide(prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], c
         return replace(decision, reuse=False, why="the cache cannot be written")
     if conditions.off:
         return replace(decision, reuse=False, why="run.reuse is off")
-    if is_head_only(trials[0][0], conditions.channels):
-        held = conditions.num_workers * sum(num_rows(view, images) for view in views) * prefix.num_bytes
+    if is_head_only(trials[0][0], data.channels):
+        held = conditions.num_workers * sum(num_rows(view, data) for view in views) * prefix.num_bytes
         if held > MOST_OF_MEMORY * conditions.memory_bytes:
             return replace(decision, reuse=False, why=f"{size_text(held)} of them would not fit into memory")
     if passes <= once:
@@ -208,16 +208,16 @@ WORKER_BYTES = 900_000_000
 
 def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *, device: str) -> int:
     """The most memory that a worker takes for a trial, mapped files included; an upper bound."""
-    pixels = sum(data.num_images.values()) * data.channels * data.size[0] * data.size[1]
+    pixels = data.num_stored * data.channels * data.size[0] * data.size[1]
     total = WORKER_BYTES + 4 * pixels
     parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
     moving = num_trained(trial, channels=data.channels, num_classes=len(data.classes))
     # weights as loaded and as trained; gradient, two optimiser states, the best epoch, and one being saved
     total += 4 * (3 * parameters + 6 * moving)
-    rows = sum(data.num_images.values())
+    rows = data.num_stored
     if decision is not None and decision.reuse:
         # mapped, and for heads in memory once more
-        stored = sum(num_rows(view, data.num_images) for view in decision.views) * decision.prefix.num_bytes
+        stored = sum(num_rows(view, data) for view in decision.views) * decision.prefix.num_bytes
         total += 2 * stored if is_head_only(trial, data.channels) else stored
     if is_head_only(trial, data.channels):
         features = BACKBONES[trial.backbone].num_features

@@ -27,6 +27,8 @@ def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> N
     for key in ("method", "metric", "direction"):
         if getattr(stored, key) != getattr(now, key):
             reasons.append(f"`study.{key}` was {getattr(stored, key)}, but is {getattr(now, key)} now.")
+    if stored.folds != now.folds:
+        reasons.append(f"`study.folds` was {stored.folds or 'none'}, but is {now.folds or 'none'} now.")
     gone = [seed for seed in stored.seeds if seed not in now.seeds]
     if gone:
         reasons.append(f"`study.seeds` lacks {gone}, which the ledger's means include; seeds can only be added.")

@@ -69,6 +69,10 @@ def combine(several: Sequence[Results]) -> Results:
     if len(set(metrics.values())) > 1:
         told = ", ".join(f"{study} by {metric}" for study, metric in metrics.items())
         problems.append(f"Studies to compare must select by the same metric, but: {told}.")
+    folds = {results.study: results.folds for results in several}
+    if len(set(folds.values())) > 1:
+        told = ", ".join(f"{study} with {number or 'none'}" for study, number in folds.items())
+        problems.append(f"Studies to compare must have as many folds, or they learn from fewer images, but: {told}.")
     if problems:
         raise ConfigError(*problems)
     trials: list[Trial] = []

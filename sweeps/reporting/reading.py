@@ -146,6 +146,7 @@ def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:
         tables=parse_tables(about.tables),
         figures=parse_figures(about.figures),
         hypotheses=tuple(parse_hypothesis(item) for item in about.hypotheses),
+        folds=about.folds,
         about=about,
         origin=origin,
     )

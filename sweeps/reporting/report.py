@@ -15,6 +15,7 @@ from sweeps.definition.space import describe
 from sweeps.records import StudyRecord, progress_told
 from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
 from sweeps.reporting.cells import count
+from sweeps.reporting.cross_validation import cut_told
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import NONE_HERE, Results, Trial, distinct
@@ -115,7 +116,9 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     if said:
         blocks.append(Points(items=tuple(f"Expected: {sentence}" for sentence in said)))
     facts: list[Inline] = [
-        (
+        ("Images: ", code(data.source), f", {images['train']} of {len(data.classes)} classes. {cut_told(about.folds)}")
+        if about.folds
+        else (
             "Images: ",
             code(data.source),
             f", {images['train']} for training, {images['val']} for selection (val), "
@@ -153,7 +156,8 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     # trials that led before seeds were added have runs on fresh seeds too
     progress = progress_told(done, total, fresh_done=min(fresh_done, fresh), fresh=fresh)
     facts.append(
-        f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}; "
+        f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}"
+        f"{f' × {about.folds} folds' if about.folds else ''}; "
         f"{progress} done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(about.command), "."))
@@ -195,9 +199,11 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
 def _selection(results: Results) -> str:
     """By what epochs and trials are chosen."""
     monitors = distinct(trial.values.get("monitor", results.metric) for trial in results.trials)
+    # of the fits of folds no network is kept
+    chosen = "trials" if results.folds else "trials and networks"
     if all(monitor == results.metric for monitor in monitors):
-        return f"Epochs, trials and networks are selected by mean {results.metric}"
-    return f"Trials and networks are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"
+        return f"Epochs{',' if ' ' in chosen else ' and'} {chosen} are selected by mean {results.metric}"
+    return f"{chosen.capitalize()} are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"
 
 
 def footer(results: Results) -> list[Inline]:

@@ -98,6 +98,8 @@ class Results:
     tables: tuple[Spec, ...] = ()
     figures: tuple[Spec, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    folds: int = 0
+    """Into which each seed cut the images, so that val and test are the same ones; 0 where they are others."""
     about: StudyRecord | None = None
     """None for a CSV file that nothing is known about."""
     origin: Origin = field(default_factory=Origin)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sweeps.reporting.cells import count
+from sweeps.reporting.cross_validation import chance_told
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.images import parts_of
 from sweeps.statistics.planned import OnImages, Sample, describe
@@ -52,7 +53,12 @@ def knows_images(results: Results, column: str) -> bool:
 
 
 def chance(results: Results, trials: Sequence[Trial], column: str, *, what: str = "Intervals and p-values") -> str:
-    """Which chance the intervals and tests of a table take account of: a sentence for its notes."""
+    """Which chance the intervals and tests of a table take account of, for its notes."""
+    told = _chance(results, trials, column, what)
+    return f"{told} {chance_told(results.folds)}" if results.folds else told
+
+
+def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -> str:
     if not knows_images(results, column):
         return (
             f"{what} are for other seeds on these very test images, and say nothing of new images: "

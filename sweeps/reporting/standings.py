@@ -91,6 +91,7 @@ def _on_images(results: Results, whole: Sequence[Trial], metric: str) -> Against
         choice[0].clusters_N,
         score[0].clusters_N,
         best=0,
+        same_images=results.folds > 0,
     )
 
 

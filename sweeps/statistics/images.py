@@ -249,6 +249,7 @@ def against_best_on_images(
     score_clusters_N: Clusters | None = None,
     *,
     best: int,
+    same_images: bool = False,
     num_draws: int = NUM_DRAWS,
 ) -> AgainstBest:
     """Tests whether the trial that `choice` prefers scores higher than each of the others, on fresh seeds and images.
@@ -264,6 +265,8 @@ def against_best_on_images(
         choice: for each trial what the best is chosen by, [S, N of val]; the higher mean is better.
         score: for each trial what is compared, [S, N of test]; higher is better.
         best: the place of the trial that tables call the best.
+        same_images: whether both are of the same images in the same order, as with folds, so that the luck which an
+            image brings has a part in choosing as well.
 
     Source: multipliers on both ways of a two-way layout, as in Davezies, D'Haultfœuille and Guyonvarch 2021, section 3.
     """
@@ -271,17 +274,21 @@ def against_best_on_images(
     S = score[0].shape[0]
     tails_P = np.sqrt((S - 1) / draws.chisquare(S - 1, num_draws))
     seeds_PS = (draws.standard_normal((num_draws, S)) * tails_P[:, None]).astype(np.float32)
-    means_T, score_TP = _moved(score, score_clusters_N, seeds_PS, draws)
-    _, choice_TP = _moved(choice, choice_clusters_N, seeds_PS, draws)
+    means_T, score_TS, score_GT = _spread(score, score_clusters_N)
+    _, choice_TS, choice_GT = _spread(choice, choice_clusters_N)
+    if same_images:
+        both_TP = _drawn(np.concatenate([score_GT, choice_GT], axis=1), num_draws, draws)
+        by_images = both_TP[: len(score)], both_TP[len(score) :]
+    else:
+        by_images = _drawn(score_GT, num_draws, draws), _drawn(choice_GT, num_draws, draws)
+    score_TP, choice_TP = score_TS @ seeds_PS.T + by_images[0], choice_TS @ seeds_PS.T + by_images[1]
     counts_T = step_down(choice_TP, score_TP, means_T[best] - means_T, best=best)
     p = tuple(None if trial == best else (float(count) + 1) / (num_draws + 1) for trial, count in enumerate(counts_T))
     return AgainstBest(best=best, p=p, attainable=1 / (num_draws + 1))
 
 
-def _moved(
-    tables: Sequence[Table], clusters_N: Clusters | None, seeds_PS: NDArray[np.float32], draws: np.random.Generator
-) -> tuple[Array, NDArray[np.float32]]:
-    """The mean of each trial [T], and how far each draw moves it [T, P]."""
+def _spread(tables: Sequence[Table], clusters_N: Clusters | None) -> tuple[Array, NDArray[np.float32], Array]:
+    """The mean of each trial [T]; how far a multiplier of a seed moves it, [T, S], and one of a cluster, [G, T]."""
     T, (S, _) = len(tables), tables[0].shape
     means_T = np.array([float(table.mean(dtype=np.float64)) for table in tables])
     first_SG = _cells(tables[0] - means_T[0], clusters_N)
@@ -300,14 +307,20 @@ def _moved(
     rest = max(squares - of_seeds - of_images, 0.0) / (G - 1)  # all over S - 1 and the trials
     kept = max(of_seeds - share_of_rest(S) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
     by_seeds_TS = (rows_TS * math.sqrt(kept / (S * (S - 1)))).astype(np.float32)
+    return means_T, by_seeds_TS, columns_TG.T / math.sqrt(G * (G - 1))
+
+
+def _drawn(by_images_GT: Array, num_draws: int, draws: np.random.Generator) -> NDArray[np.float32]:
+    """How far normal multipliers of clusters move the mean of each trial, [T, P]."""
+    by_images_RT = by_images_GT
+    G, T = by_images_GT.shape
     # a multiplier for each cluster gives normal numbers with this covariance; where trials are fewer, T of them do
-    by_images_RT = columns_TG.T / math.sqrt(G * (G - 1))
     if T < G:
-        variances_R, directions_TR = np.linalg.eigh(by_images_RT.T @ by_images_RT)
+        variances_R, directions_TR = np.linalg.eigh(by_images_GT.T @ by_images_GT)
         by_images_RT = np.sqrt(np.maximum(variances_R, 0.0))[:, None] * directions_TR.T
-    images_PR = draws.standard_normal((len(seeds_PS), len(by_images_RT)), dtype=np.float32)
+    images_PR = draws.standard_normal((num_draws, len(by_images_RT)), dtype=np.float32)
     by_images_TR = np.ascontiguousarray(by_images_RT.T, dtype=np.float32)
-    return means_T, by_seeds_TS @ seeds_PS.T + by_images_TR @ images_PR.T
+    return by_images_TR @ images_PR.T
 
 
 def _effective(clusters_N: Clusters | None, num_images: int) -> float:

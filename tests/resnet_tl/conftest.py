@@ -51,7 +51,7 @@ def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: 
     start = starting_point(config, data)
     network = start.network(config, 0, torch.device("cpu"))
     for view in views:
-        making = begin([prefix], view, num_rows(view, data.num_images), cache)
+        making = begin([prefix], view, num_rows(view, data), cache)
         half = making.rows // 64 * 32
         passes = [
             compute(making, start.images, network, start.normalisation, crop=data.crop, first=first, end=end)

@@ -11,6 +11,7 @@ from sweeps.definition.dimension import Dimension, parse_dimension
 from sweeps.definition.outputs.tables.checklist import Options
 from sweeps.records import StudyRecord
 from sweeps.reporting.cells import count, label, name_of, show
+from sweeps.reporting.cross_validation import cut_told, not_covered
 from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import chance
@@ -108,6 +109,8 @@ def _runs(results: Results, about: StudyRecord, runs: Sequence[Trial]) -> Inline
     states = Counter(state for trial in results.trials for state in trial.states)
     ended = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none yet"
     told = f"{planned:,} planned, {count(len(about.seeds), 'seed')} for each trial: {ended}."
+    if about.folds:
+        told += f" Each is {about.folds} fits, one for each fold."
     fresh = sum(len(trial.fresh.states) for trial in results.trials if trial.fresh)
     if fresh:
         told += f" {fresh:,} more on fresh seeds, to confirm the best."
@@ -157,6 +160,8 @@ def _bars(results: Results) -> Inline:
 
 
 def _not_covered(about: StudyRecord) -> Inline:
+    if about.folds:
+        return not_covered(about.folds)
     return (
         "Other training images, and another cut into train, val and test: all runs have the same. Nor the choice among "
         "trials, but where p is said to allow for it."
@@ -176,7 +181,10 @@ def _images(about: StudyRecord) -> Inline:
     data = about.data
     told = [f"{split} {number:,}{_by_class(data.counts.get(split, {}))}" for split, number in data.num_images.items()]
     options = ", ".join(f"{name} {value}" for name, value in data.options.items() if name != "source")
+    if about.folds:  # every split holds all images in turn
+        told = [told[0].removeprefix("train ")]
     said: list[Inline] = [f"{data.source}: ", "; ".join(told), "."]
+    said += [" ", cut_told(about.folds)] if about.folds else []
     said += [f" Options: {options}."] if options else []
     said += [" ", data.cut] if data.cut else []
     said += [" ", joined(" ", data.notes)] if data.notes else []

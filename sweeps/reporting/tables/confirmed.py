@@ -6,6 +6,7 @@ from dataclasses import replace
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.confirmed import Options
 from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, unit
+from sweeps.reporting.cross_validation import NOT_FRESH
 from sweeps.reporting.results import Results, Trial, comparable
 from sweeps.reporting.samples import chance, sample
 from sweeps.reporting.table import Column, Table, assemble, interval_column, mean_column, notes, parameters
@@ -33,13 +34,13 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         columns.append(mean_column(fresh, own, spread=True, header=f"{label(own)}, fresh seeds"))
     columns.append(interval_column(results, fresh, own))
     columns.append(Column(header="n, fresh", cells=[str(len(trial.states)) for trial in fresh]))
-    told = ["Fresh seeds had no part in the search, whose winner is biased upward."]
+    told = [NOT_FRESH if results.folds else "Fresh seeds had no part in the search, whose winner is biased upward."]
     leads = min(results.trials, key=results.sort_key)
     leader = leads.fresh
     others = [trial for trial in fresh if trial is not leader]
     if leader is None:
         told.append(f"Trial {leads.number}, which leads the search now, has not been run on them.")
-    elif others and leader in comparable(fresh, own) and len(leader.seeds) >= LEAST_PAIRS:
+    elif not results.folds and others and leader in comparable(fresh, own) and len(leader.seeds) >= LEAST_PAIRS:
         tests = {
             trial.number: paired(sample(results, trial, own), sample(results, leader, own))
             for trial in comparable(fresh, own)

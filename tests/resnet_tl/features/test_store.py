@@ -90,7 +90,7 @@ class TestStore:
         prefixes = [frozen_prefix_of(config, images, "sha256:test", CPU) for config in configs]
         start = starting_point(configs[-1], images)
         network = start.network(configs[-1], 0, torch.device("cpu"))
-        rows = num_rows(PLAIN, images.num_images)
+        rows = num_rows(PLAIN, images)
         making = begin([f for f in prefixes if f], PLAIN, rows, tmp_path / "together")
         args = {"crop": images.crop, "first": 0, "end": rows}
         assert compute(making, start.images, network, start.normalisation, **args) == rows  # type: ignore[arg-type]

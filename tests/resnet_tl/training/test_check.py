@@ -35,7 +35,7 @@ def test_the_check_on_the_machine_at_hand_finds_a_wrong_row_of_any_split_and_vie
         assert found() is None
         for view, split in ((PLAIN, "train"), (PLAIN, "val"), (PLAIN, "test"), (View(hflip=True), "train")):
             path = Path(place.folders[view]) / "outputs.bin"
-            rows = np.memmap(path, dtype="<f4", mode="r+").reshape(num_rows(view, images.num_images), -1)
+            rows = np.memmap(path, dtype="<f4", mode="r+").reshape(num_rows(view, images), -1)
             row = images.load().splits[split][0] if view == PLAIN else 0
             before = rows[row, 5]
             rows[row, 5] += 1

@@ -160,7 +160,7 @@ def test_off_is_a_word(study: str) -> None:
         ("trial.augment=5", "must be `none` or any of"),
         ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
-        ("study.folds=3", "`study.folds` is not built yet"),
+        ("study.stop=3", "`study.stop` is not built yet"),
         ("run.max_trials=3", "`run.max_trials` is not built yet"),
         ("run.executor=ray", "`run.executor` is not built yet; leave it out$"),
         ("data.url=x", "`data.url` is not built yet"),

@@ -63,7 +63,13 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     ).fetchall()
     assert [value for (value,) in values] == pytest.approx(list(search.groupby("trial")["val/accuracy"].mean()))
     report = (home / "reports" / "small.md").read_text()
-    for part in ("## Hypotheses", "## Confirmed on fresh seeds", "## Trials by rank", "## Pictures", "(small.curves.svg)"):
+    for part in (
+        "## Hypotheses",
+        "## Confirmed on fresh seeds",
+        "## Trials by rank",
+        "## Pictures",
+        "(small.curves.svg)",
+    ):
         assert part in report
     assert {p.name for p in (home / "reports").iterdir()} == {
         "small.md", "small.csv", "small.about.json", "small.images.safetensors",
@@ -103,10 +109,11 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     page = run("sweeps.report", "study=small", "format=html", "figures=all")
     assert page.returncode == 0, page.stderr
     html = (home / "reports" / "small.html").read_text()
-    assert html.count("Plotly.newPlot(") == 5, "all but two, which need more trials and parameters"
+    assert html.count("Plotly.newPlot(") == 6, "all but two, which need more trials and parameters"
     assert "No picture <code>heatmap</code>" in html
-    outside = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
-    assert not re.search(r"<(script|link|img)\b[^>]*(src|href)=", outside), "the page needs no other file"
+    (needed,) = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"([^\"]*)", html)
+    assert (home / "reports" / needed).stat().st_size > 1_000_000, "plotly's script stands beside the page"
+    assert len(html) < 1_500_000
     numbers = run("sweeps.report", "study=small", "format=json")
     content = json.loads(numbers.stdout)
     assert content["trials"][0]["scores"]["test/accuracy"]["n"] == 2

@@ -179,6 +179,23 @@ def test_signs_of_seeds_would_not_do() -> None:
     assert images / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
+def test_where_val_and_test_are_the_same_images_their_luck_chooses_too() -> None:
+    """With folds every image is val once and test once, so what makes a trial look good on one does so on the other."""
+    draws = np.random.default_rng(8)
+    apart = together = 0
+    for _ in range(200):
+        easy_TSN = draws.normal(1.0, 1.5, 100) + draws.normal(0, 2.5, (16, 1, 100)) + draws.normal(0, 0.15, (16, 10, 1))
+        val, test = (list(draws.random(easy_TSN.shape) < 1 / (1 + np.exp(-easy_TSN))) for _ in range(2))
+        best = int(np.argmax([table.mean() for table in val]))
+        one, two = (
+            against_best_on_images(val, test, best=best, same_images=same, num_draws=499) for same in (False, True)
+        )
+        apart += any(p is not None and p <= LEVEL for p in one.p)
+        together += any(p is not None and p <= LEVEL for p in two.p)
+    assert apart / 200 > 0.2
+    assert together / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
 def test_more_trials_than_clusters_are_drawn_as_well() -> None:
     draws = np.random.default_rng(7)
     tables = list(draws.random((30, 4, 12)) < 0.7)
