@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.statistics.stats import LEVEL, AgainstBest, step_down, t_above, t_quantile
+from sweeps.statistics.stats import LEVEL, AgainstBest, step_down, t_quantile
 
 Array = NDArray[np.float64]
 Table = NDArray[Any]
@@ -48,12 +48,12 @@ class Parts:
     """Of the table with its pseudo-images."""
     raw_mean: float
     """Of the table as it is."""
-    seeds: float
-    """Variance of the mean that comes from the seeds; 0 where the estimate is negative."""
+    rows: float
+    """Variance of the mean as the means of single seeds show it: from the seeds, and from images and seeds together."""
     images: float
     """Variance of the mean that comes from the images, and from images and seeds together."""
     together: float
-    """Of `images`, what would shrink with more seeds too."""
+    """Of both, what comes from images and seeds together."""
     sd_of_seeds: float
     """Standard deviation of the means of single seeds (ddof = 1)."""
 
@@ -61,9 +61,15 @@ class Parts:
         """Half of the interval of the mean."""
         return math.sqrt(self._squared(level / 2))
 
+    def seeds(self, level: float = LEVEL) -> float:
+        """Variance of the mean that comes from the seeds, as a test of a level takes it; see `share_of_rest`."""
+        return max(self.rows - share_of_rest(self.num_seeds, level) * self.together, 0.0)
+
     def _squared(self, tail: float) -> float:
-        of_seeds = t_quantile(self.num_seeds - 1, 1 - tail) ** 2 * self.seeds if self.seeds > 0 else 0.0
-        return of_seeds + t_quantile(self.df_of_images, 1 - tail) ** 2 * self.images
+        return (
+            t_quantile(self.num_seeds - 1, 1 - tail) ** 2 * self.seeds(2 * tail)
+            + t_quantile(self.df_of_images, 1 - tail) ** 2 * self.images
+        )
 
     def p(self, against: float = 0.0, side: str = "both") -> float:
         """P-value of the mean: the level at which the interval's bound stands at `against`.
@@ -82,9 +88,8 @@ class Parts:
 
     def _tail(self, gap: float) -> float:
         """The probability on one side at which half the interval is as long as a distance."""
-        if self.seeds <= 0 or self.images <= 0:
-            variance, df = (self.images, self.df_of_images) if self.seeds <= 0 else (self.seeds, self.num_seeds - 1)
-            return 0.5 if gap == 0 else 0.0 if variance <= 0 else t_above(df, gap / math.sqrt(variance))
+        if gap == 0 or self.rows + self.images <= 0:
+            return 0.5 if gap == 0 else 0.0
         low, high = 0.0, 0.5  # the half-width falls from infinity to 0 between them
         for _ in range(60):
             middle = (low + high) / 2
@@ -94,7 +99,6 @@ class Parts:
     def with_more(self, *, seeds: float = 1.0, images: float = 1.0) -> "Parts":
         """The same with so many times the seeds and the images, were they to go on like these."""
         num_seeds = round(self.num_seeds * seeds)
-        alone = self.images - self.together
         together = self.together / (seeds * images)
         return Parts(
             num_seeds=num_seeds,
@@ -102,8 +106,8 @@ class Parts:
             df_of_images=(self.df_of_images + 1) * images - 1,
             mean=self.mean,
             raw_mean=self.raw_mean,
-            seeds=self.seeds / seeds,
-            images=alone / images + together,
+            rows=max((self.rows - self.together) / seeds + together, 0.0),
+            images=(self.images - self.together) / images + together,
             together=together,
             sd_of_seeds=self.sd_of_seeds,
         )
@@ -156,13 +160,17 @@ def _of_cells(cells_SG: Array) -> tuple[float, float, float, int]:
     return ms_seeds, ms_images, ms_rest, G
 
 
-def share_of_rest(num_seeds: int) -> float:
-    """How much of `MS_e` is taken off `MS_s`.
+def share_of_rest(num_seeds: int, level: float = LEVEL) -> float:
+    """How much of `MS_e` is taken off `MS_s` by a test of a level.
 
-    All of it would leave the seeds' part unbiased, and make it 0 too often where seeds are few: with three seeds and a
-    spread of a few points one planned test in fifteen would then claim a difference that is not there.
+    All of it would leave the seeds' part unbiased, and make it 0 too often where seeds are few, the more so the
+    stricter the level, since a small part is what a test then rests on. With this share a comparison of two equal trials keeps
+    its level for three seeds and more, from 5% down to 0.2%, whatever the sizes of the parts (within a few percent of the
+    level, by simulation with known `MS_i` and `MS_e`).
     """
-    return (num_seeds - 1) / (num_seeds + 1)
+    if num_seeds < 3:
+        return 0.0
+    return (num_seeds - 1) / (num_seeds + 1) * float(min(1.0, (level / LEVEL) ** (1 / (num_seeds - 2))))
 
 
 def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Sequence[float] = ()) -> Parts:
@@ -195,7 +203,7 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
         df_of_images=_effective(clusters_N, N) - 1,
         mean=mean,
         raw_mean=raw_mean,
-        seeds=max(ms_seeds - share_of_rest(S) * ms_rest, 0.0) / scale,
+        rows=ms_seeds / scale,
         images=images,
         together=min(ms_rest / scale, images),
         sd_of_seeds=float(values_SN.mean(1).std(ddof=1)),
@@ -300,12 +308,13 @@ def _spread(tables: Sequence[Table], clusters_N: Clusters | None) -> tuple[Array
         rows_TS[trial], columns_TG[trial] = cells_SG.mean(1), cells_SG.mean(0)
         squares += float(np.einsum("sg,sg->", cells_SG, cells_SG))
         common_SG += cells_SG / T
-    # what all trials share moves none of them past another, so the parts are of what is a trial's own
+    # what all trials share moves none of them past another, so the parts are of what is a trial's own; the choice on
+    # val leans on the same seeds, for which the share of a stricter level allows
     own_TS, own_TG = rows_TS - common_SG.mean(1), columns_TG - common_SG.mean(0)
     squares -= T * float(np.einsum("sg,sg->", common_SG, common_SG))
     of_seeds, of_images = G * float((own_TS**2).sum()), S * float((own_TG**2).sum())
     rest = max(squares - of_seeds - of_images, 0.0) / (G - 1)  # all over S - 1 and the trials
-    kept = max(of_seeds - share_of_rest(S) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
+    kept = max(of_seeds - share_of_rest(S, LEVEL / 4) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
     by_seeds_TS = (rows_TS * math.sqrt(kept / (S * (S - 1)))).astype(np.float32)
     return means_T, by_seeds_TS, columns_TG.T / math.sqrt(G * (G - 1))
 
