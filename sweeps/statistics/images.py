@@ -164,9 +164,9 @@ def share_of_rest(num_seeds: int, level: float = LEVEL) -> float:
     """How much of `MS_e` is taken off `MS_s` by a test of a level.
 
     All of it would leave the seeds' part unbiased, and make it 0 too often where seeds are few, the more so the
-    stricter the level, since a small part is what a test then rests on. With this share a comparison of two equal trials keeps
-    its level for three seeds and more, from 5% down to 0.2%, whatever the sizes of the parts (within a few percent of the
-    level, by simulation with known `MS_i` and `MS_e`).
+    stricter the level, since a small part is what a test then rests on. With this share a comparison of two equal
+    trials keeps its level for three seeds and more, from 5% down to 0.2%, whatever the sizes of the parts (within a few
+    percent of the level, by simulation with known `MS_i` and `MS_e`).
     """
     if num_seeds < 3:
         return 0.0
