@@ -6,6 +6,7 @@ val once.
 Axes: F folds, K classes, N images.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,19 +45,19 @@ def cut_folds(
     """
     K = len(classes)
     _, cluster_N, size_G = np.unique(clusters_N, return_inverse=True, return_counts=True)
-    counts_GK = np.zeros((len(size_G), K), dtype=np.int64)
-    np.add.at(counts_GK, (cluster_N, labels_N), 1)
+    of_cluster = np.split(labels_N[np.argsort(cluster_N, kind="stable")], np.cumsum(size_G)[:-1])
     weight_K = _WHOLE // np.maximum(np.bincount(labels_N, minlength=K), 1)
-    counts_FK = np.zeros((folds, K), dtype=np.int64)
+    counts_FK, sizes_F = np.zeros((folds, K), dtype=np.int64), np.zeros(folds, dtype=np.int64)
     fold_G = np.zeros(len(size_G), dtype=np.int64)
     order = shuffled(derive(split_seed, "folds", seed, folds), len(size_G))
     for cluster in order[np.argsort(-size_G[order], kind="stable")]:
-        of_cluster_K = counts_GK[cluster]
-        present = np.flatnonzero(of_cluster_K)
-        crowded_F = counts_FK[:, present] @ (of_cluster_K[present] * weight_K[present])
-        fold = np.lexsort((counts_FK.sum(1), crowded_F))[0]
+        own = Counter(of_cluster[cluster].tolist())
+        present, numbers = list(own), np.array(list(own.values()))
+        crowded_F = counts_FK[:, present] @ (numbers * weight_K[present])
+        fold = np.lexsort((sizes_F, crowded_F))[0]
         fold_G[cluster] = fold
-        counts_FK[fold] += of_cluster_K
+        counts_FK[fold, present] += numbers
+        sizes_F[fold] += size_G[cluster]
     learnt_FK = counts_FK.sum(0) - counts_FK - np.roll(counts_FK, -1, axis=0)
     lacking = [f"{classes[label]}: fit {fit + 1}" for fit, label in np.argwhere(learnt_FK == 0)]
     if lacking:
