@@ -32,8 +32,9 @@ def cut_folds(
 ) -> NDArray[np.int64]:
     """The fold of each image, [N]: a pure function of its arguments.
 
-    Clusters are dealt in random order, the large ones first, each to the fold that has the least of its classes. Where
-    clusters are single images, the numbers of a class in any two folds differ by one at most.
+    Clusters are dealt in random order, those of the rarest classes first and of them the large ones, each to a fold
+    that lacks its classes, or else has the least of them. Where clusters are single images, the numbers of a class in
+    any two folds differ by one at most.
 
     Args:
         clusters_N: images of one number depend on each other, and are put into one fold.
@@ -45,16 +46,19 @@ def cut_folds(
     """
     K = len(classes)
     _, cluster_N, size_G = np.unique(clusters_N, return_inverse=True, return_counts=True)
-    of_cluster = np.split(labels_N[np.argsort(cluster_N, kind="stable")], np.cumsum(size_G)[:-1])
+    sorted_N, first_G = labels_N[np.argsort(cluster_N, kind="stable")], np.cumsum(size_G) - size_G
+    of_cluster = np.split(sorted_N, first_G[1:])
     weight_K = _WHOLE // np.maximum(np.bincount(labels_N, minlength=K), 1)
     counts_FK, sizes_F = np.zeros((folds, K), dtype=np.int64), np.zeros(folds, dtype=np.int64)
     fold_G = np.zeros(len(size_G), dtype=np.int64)
+    rarest_G = np.minimum.reduceat(_clusters_K(labels_N, cluster_N, K)[sorted_N], first_G)
     order = shuffled(derive(split_seed, "folds", seed, folds), len(size_G))
-    for cluster in order[np.argsort(-size_G[order], kind="stable")]:
+    for cluster in order[np.lexsort((-size_G[order], rarest_G[order]))]:
         own = Counter(of_cluster[cluster].tolist())
         present, numbers = list(own), np.array(list(own.values()))
+        there_F = (counts_FK[:, present] > 0).sum(1)
         crowded_F = counts_FK[:, present] @ (numbers * weight_K[present])
-        fold = np.lexsort((sizes_F, crowded_F))[0]
+        fold = np.lexsort((sizes_F, crowded_F, there_F))[0]
         fold_G[cluster] = fold
         counts_FK[fold, present] += numbers
         sizes_F[fold] += size_G[cluster]
@@ -86,8 +90,7 @@ def require_folds(
     Raises:
         DataError: there can not.
     """
-    pairs = np.unique(np.stack([labels_N, clusters_N]), axis=1)
-    clusters_K = np.bincount(pairs[0], minlength=len(classes))
+    clusters_K = _clusters_K(labels_N, clusters_N, len(classes))
     smallest = int(np.argmin(clusters_K))
     if not FEWEST <= folds <= clusters_K[smallest]:
         images = int((labels_N == smallest).sum())
@@ -100,3 +103,9 @@ def require_folds(
             f"`folds` must be at least {FEWEST} and at most the number of images of the smallest class, so that each "
             f"fold has one, but got {folds}: {classes[smallest]} has {clusters_K[smallest]} images{together}."
         )
+
+
+def _clusters_K(labels_N: NDArray[np.int64], clusters_N: NDArray[np.int64], K: int) -> NDArray[np.int64]:
+    """In how many clusters each class has an image."""
+    pairs = np.unique(np.stack([labels_N, clusters_N]), axis=1)
+    return np.bincount(pairs[0], minlength=K)
