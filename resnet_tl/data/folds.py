@@ -67,7 +67,8 @@ def cut_folds(
     if lacking:
         raise DataError(
             f"Every class must have an image to learn from in each of the {folds} fits of a seed, but with seed {seed} "
-            f"these have none, since images that belong together are many (take other folds):\n{shown(lacking)}"
+            "some have none, since so many of their images belong together (one group, or copies). Take another number "
+            f"of folds, or another seed:\n{shown(lacking)}"
         )
     return fold_G[cluster_N]
 
