@@ -16,7 +16,6 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data import notes as notes_on
 from resnet_tl.data.cache import clear_unfinished, hold
 from resnet_tl.data.clusters import (
     clusters_of,
@@ -45,7 +45,6 @@ from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
 from resnet_tl.errors import DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
-from resnet_tl.option_text import expand, few
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
@@ -92,6 +91,8 @@ class Prepared:
     """Broken images left out under `skip_bad`, with the reason."""
     notes: tuple[str, ...]
     """What was decided while reading the images that the user may not expect: one sentence each."""
+    how_cut: str
+    """How val and test were cut off train; empty where the data states both."""
     num_contradicting: int
     """Images whose very pixels stand in another class too."""
     num_leaked: int
@@ -253,6 +254,7 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
             "max_pixels": config.max_pixels,
             "skipped": facts["skipped"],
             "notes": tuple(facts["notes"]),
+            "how_cut": facts["cut"],
             "folds": folds,
             "split_seed": config.split_seed,
             "table": {split: {name: counts[split, label] for label, name in enumerate(classes)} for split in SPLITS},
@@ -283,16 +285,6 @@ def _state(path: Path) -> tuple[str, str, int, int]:
     return str(path), readable, stat.st_size, stat.st_mtime_ns
 
 
-def _idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:
-    """A sentence for each share that is to be cut off as a split which the data states itself."""
-    fields = DataConfig.model_fields
-    return [
-        f"data.{name} has no effect: the data brings its own {split}."
-        for split, name in (("val", "val_fraction"), ("test", "test_fraction"))
-        if split in stated and getattr(config, name) != fields[name].default
-    ]
-
-
 def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Decodes, checks and stores; returns what belongs to the request alone, and the names and clusters of images.
 
@@ -315,7 +307,7 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
         *source.said,
         *([f"{found.num_filled} JPEG files end too early and are used as far as they go."] if found.num_filled else []),
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
-        *_idle_fractions(config, {source.given[index] for index in kept}),
+        *notes_on.idle_fractions(config, {source.given[index] for index in kept}),
     ]
     problems = list(source.problems)
     if bad and not config.skip_bad and source.names:  # where nothing stands in its place, one sentence says so
@@ -359,7 +351,7 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     together = list(map(str, clusters)) if groups is None else joined(groups, clusters)
     number = {cluster: index for index, cluster in enumerate(dict.fromkeys(together))}
     for split, lacking in (absent(splits, labels, source.classes) if is_cut else {}).items():
-        notes.append(_said_of_absent(split, lacking, source.classes))
+        notes.append(notes_on.of_absent(split, lacking, source.classes))
     pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
@@ -368,10 +360,10 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     clusters_learnt = {cluster for cluster, split in zip(clusters, splits, strict=True) if split == "train"}
     is_leaked = [h in learnt and split != "train" for h, split in zip(hashes, splits, strict=True)]
     has_copy_learnt = [c in clusters_learnt and split != "train" for c, split in zip(clusters, splits, strict=True)]
-    notes += _near_told(
+    notes += notes_on.of_near_copies(
         near,
         splits,
-        _known_as([source.names[index] for index in kept], config),
+        notes_on.known_as([source.names[index] for index in kept], config),
         num_torn=num_across_classes(near, hashes, labels),
         num_leaked=sum(has_copy_learnt) - sum(is_leaked),
         num_crowded=num_crowded,
@@ -416,88 +408,11 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
         "images_name": digest([sorted(contents), source.classes]),
         "skipped": bad,
         "notes": notes,
+        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}) if is_cut else "",
         "bits": bits,
     }
     came = {"names": [source.names[index] for index in kept], "clusters": clusters_told}
     return facts, came
-
-
-def _near_told(
-    near: Sequence[Sequence[int]],
-    splits: Sequence[str],
-    names: Sequence[str],
-    *,
-    num_torn: int,
-    num_leaked: int,
-    num_crowded: int,
-    scarce: Sequence[str],
-    is_cut: bool,
-) -> list[str]:
-    """Sentences about near copies.
-
-    Args:
-        near: sets of them.
-        names: of the images, as a reader knows them.
-        num_torn: images with a near copy in another class.
-        num_leaked: images of val and test with a copy in train that is not exact.
-        num_crowded: images that look too much alike to be told from copies.
-        scarce: classes of too few pictures for every split to get one.
-        is_cut: whether a split was cut, and not all are the data's own.
-    """
-    said = []
-    if num_crowded:
-        where = "kept on one side of the splits that were cut" if is_cut else "counted as copies"
-        said.append(
-            f"{num_crowded} images look too much alike to tell a copy from another picture (of one scene, by a fixed "
-            f"camera?), so they were not {where}; data.group_key can say which belong together."
-        )
-    if scarce:
-        said.append(
-            f"The images of {few(scarce)} are near copies of too few pictures for every split to get one, so near "
-            "copies there are not kept on one side where splits are cut."
-        )
-    pairs = [(images[0], other) for images in near for other in images[1:]]
-    if pairs:
-        across = [pair for pair in pairs if splits[pair[0]] != splits[pair[1]]]
-        shown_pairs = [*across, *(pair for pair in pairs if splits[pair[0]] == splits[pair[1]])][:MOST_PAIRS]
-        named = "; ".join(f"{names[one]} and {names[other]}" for one, other in shown_pairs)
-        if across:
-            torn = sum(len(images) for images in near if len({splits[image] for image in images}) > 1)
-            kept = f"{torn} of them have one in another split, since the data's own splits put them there."
-        elif is_cut:
-            kept = "Each was kept in one split with its copies."
-        else:
-            kept = "The data's own splits have each in one split with its copies."
-        said.append(
-            f"{sum(map(len, near))} images are near copies of others (resized, recompressed, mirrored or turned), such "
-            f"as {named}. {kept}"
-        )
-    if num_torn:
-        said.append(f"{num_torn} of them have a near copy in another class.")
-    if num_leaked:
-        said.append(f"{num_leaked} images of val and test are near copies of images of train.")
-    return said
-
-
-MOST_PAIRS = 3
-"""Near copies that are named."""
-
-
-def _known_as(names: Sequence[str], config: DataConfig) -> list[str]:
-    """Names of images as a reader knows them: without the folder that the user named himself."""
-    root = "" if config.root is None else f"{expand(config.root, 'data.root')}{os.sep}"
-    return [name.removeprefix(root) for name in names]
-
-
-def _said_of_absent(split: str, lacking: Sequence[str], classes: Sequence[str]) -> str:
-    """What the scores of a split are of that has no image of some classes."""
-    names = f"{', '.join(lacking[:5])}{' …' if len(lacking) > 5 else ''}"
-    present = len(classes) - len(lacking)
-    if present == 1:
-        scores = "Precision, recall and F1 there are those of the one other class, and there is no AUROC."
-    else:
-        scores = f"Averages over classes there are over the {present} others."
-    return f"{len(lacking)} of {len(classes)} classes have no image in {split}: {names}. {scores}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -362,6 +362,7 @@ class PreparedStudy:
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
                 notes=data.notes,
+                cut=data.how_cut,
                 counts=data.table,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),

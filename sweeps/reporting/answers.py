@@ -77,11 +77,13 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     if p < LEVEL:
         evidence.verdict = "supported" if evidence.for_p <= evidence.against_p else "contradicted"
         return evidence
+    on_images = evidence.difference is not None and evidence.difference.parts is not None
+    few = "so few seeds and images" if on_images else "so few seeds"
     if evidence.hypothesis.margin is not None:
-        evidence.note = "so few seeds show neither that the difference lies within the margin nor that it is larger"
+        evidence.note = f"{few} show neither that the difference lies within the margin nor that it is larger"
         return evidence
     if _is_value(evidence.hypothesis) and evidence.against_p < evidence.for_p:
-        evidence.note = "the difference goes the other way, which so few seeds do not show either"
+        evidence.note = f"the difference goes the other way, which {few} do not show either"
         return evidence
     assert evidence.difference is not None
     enough = what_would_show(evidence.difference.needed(evidence.num_pairs * num_hypotheses), evidence.metric)

@@ -153,9 +153,13 @@ def number(value: float | None) -> str:
 def what_would_show(needed: Needed, metric: str) -> str | None:
     """More seeds or more images in words, where nobody has reason to know their number exactly; None for neither."""
     split = metric.partition("/")[0]
-    seeds = None if needed.seeds is None else f"about {roughly(needed.seeds)} seeds"
-    images = None if needed.images is None else f"about {roughly(needed.images, most=100_000)} {split} images"
+    seeds = None if needed.seeds is None else f"{_about(needed.seeds, most=100)} seeds"
+    images = None if needed.images is None else f"{_about(needed.images, most=100_000)} {split} images"
     return " or ".join(word for word in (seeds, images) if word) or None
+
+
+def _about(needed: int, *, most: int) -> str:
+    return ("" if needed > most else "about ") + roughly(needed, most=most)
 
 
 def roughly(needed: int, *, most: int = 100) -> str:

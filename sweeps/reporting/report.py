@@ -76,7 +76,7 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
             else _about(results, asked=True)
         )
     headings = [block for block in (*parts, *about) if isinstance(block, Heading)]
-    if len(headings) >= WITH_CONTENTS:
+    if specs is None and len(headings) >= WITH_CONTENTS:
         blocks.append(Contents(entries=(Heading(text=results.study, level=1), *headings)))
     blocks += [*parts, *about] if said else [*about, *parts]
     if results.about:
@@ -128,6 +128,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     settings = _settings(results, about)
     if settings:
         facts.append(("All trials: ", joined(", ", settings), "."))
+    facts += [data.cut] if data.cut else []
     facts += data.notes
     facts += [
         f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."

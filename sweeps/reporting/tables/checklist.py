@@ -186,6 +186,7 @@ def _images(about: StudyRecord) -> Inline:
     said: list[Inline] = [f"{data.source}: ", "; ".join(told), "."]
     said += [" ", cut_told(about.folds)] if about.folds else []
     said += [f" Options: {options}."] if options else []
+    said += [" ", data.cut] if data.cut else []
     said += [" ", joined(" ", data.notes)] if data.notes else []
     return tuple(said)
 

@@ -63,10 +63,16 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     ).fetchall()
     assert [value for (value,) in values] == pytest.approx(list(search.groupby("trial")["val/accuracy"].mean()))
     report = (home / "reports" / "small.md").read_text()
-    for part in ("## Answers", "## Confirmation", "## Results", "## Pictures", "(small.curves.svg)"):
+    for part in (
+        "## Hypotheses",
+        "## Confirmed on fresh seeds",
+        "## Trials by rank",
+        "## Pictures",
+        "(small.curves.svg)",
+    ):
         assert part in report
     assert {p.name for p in (home / "reports").iterdir()} == {
-        "small.md", "small.csv", "small.about.json",
+        "small.md", "small.csv", "small.about.json", "small.images.safetensors",
         *(f"small.{kind}.svg" for kind in ("curves", "seeds", "cost", "confusion", "reliability")),
     }  # fmt: skip
 
@@ -80,8 +86,8 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     assert "nothing was trained" in again.stdout
     assert (home / "reports" / "small.md").read_text() == report
     (home / "elsewhere" / "reports").mkdir(parents=True)
-    for name in ("small.csv", "small.about.json"):
-        (home / "elsewhere" / name).write_text((home / "reports" / name).read_text())
+    for name in ("small.csv", "small.about.json", "small.images.safetensors"):
+        (home / "elsewhere" / name).write_bytes((home / "reports" / name).read_bytes())
     alone = run("sweeps.report", "results=small.csv", "table=[hypotheses,confirmed,summary]", cwd=home / "elsewhere")
     assert alone.returncode == 0, alone.stderr
     for table in alone.stdout.split("\n\n")[1:-2]:
@@ -89,8 +95,8 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
 
     # what is asked once the runs have been seen is answered, but not as if it had been asked before
     late = run("sweeps.run", "study=small.yaml", "study.hypotheses=[{compare: {lr: [1e-3, 1e-1]}, expect: 1e-1}]")
-    assert "Written or changed on" in late.stdout
-    assert "Written or changed on" not in report
+    assert "were written or changed on" in late.stdout
+    assert "were written or changed on" not in report
 
     # more fresh seeds extend it; a seed that chose the best cannot confirm them
     more = run("sweeps.run", "study=small.yaml", "study.confirm={top: 2, seeds: 4}")
@@ -103,10 +109,11 @@ def test_the_best_are_confirmed_on_fresh_seeds_once(home: Path, run: Run) -> Non
     page = run("sweeps.report", "study=small", "format=html", "figures=all")
     assert page.returncode == 0, page.stderr
     html = (home / "reports" / "small.html").read_text()
-    assert html.count("Plotly.newPlot(") == 5, "all but two, which need more trials and parameters"
+    assert html.count("Plotly.newPlot(") == 6, "all but two, which need more trials and parameters"
     assert "No picture <code>heatmap</code>" in html
-    outside = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
-    assert not re.search(r"<(script|link|img)\b[^>]*(src|href)=", outside), "the page needs no other file"
+    (needed,) = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"([^\"]*)", html)
+    assert (home / "reports" / needed).stat().st_size > 1_000_000, "plotly's script stands beside the page"
+    assert len(html) < 1_500_000
     numbers = run("sweeps.report", "study=small", "format=json")
     content = json.loads(numbers.stdout)
     assert content["trials"][0]["scores"]["test/accuracy"]["n"] == 2
