@@ -6,6 +6,7 @@ val once.
 Axes: F folds, K classes, N images.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,8 +32,9 @@ def cut_folds(
 ) -> NDArray[np.int64]:
     """The fold of each image, [N]: a pure function of its arguments.
 
-    Clusters are dealt in random order, the large ones first, each to the fold that has the least of its classes. Where
-    clusters are single images, the numbers of a class in any two folds differ by one at most.
+    Clusters are dealt in random order, those of the rarest classes first and of them the large ones, each to a fold
+    that lacks its classes, or else has the least of them. Where clusters are single images, the numbers of a class in
+    any two folds differ by one at most.
 
     Args:
         clusters_N: images of one number depend on each other, and are put into one fold.
@@ -44,25 +46,29 @@ def cut_folds(
     """
     K = len(classes)
     _, cluster_N, size_G = np.unique(clusters_N, return_inverse=True, return_counts=True)
-    counts_GK = np.zeros((len(size_G), K), dtype=np.int64)
-    np.add.at(counts_GK, (cluster_N, labels_N), 1)
+    sorted_N, first_G = labels_N[np.argsort(cluster_N, kind="stable")], np.cumsum(size_G) - size_G
+    of_cluster = np.split(sorted_N, first_G[1:])
     weight_K = _WHOLE // np.maximum(np.bincount(labels_N, minlength=K), 1)
-    counts_FK = np.zeros((folds, K), dtype=np.int64)
+    counts_FK, sizes_F = np.zeros((folds, K), dtype=np.int64), np.zeros(folds, dtype=np.int64)
     fold_G = np.zeros(len(size_G), dtype=np.int64)
+    rarest_G = np.minimum.reduceat(_clusters_K(labels_N, cluster_N, K)[sorted_N], first_G)
     order = shuffled(derive(split_seed, "folds", seed, folds), len(size_G))
-    for cluster in order[np.argsort(-size_G[order], kind="stable")]:
-        of_cluster_K = counts_GK[cluster]
-        present = np.flatnonzero(of_cluster_K)
-        crowded_F = counts_FK[:, present] @ (of_cluster_K[present] * weight_K[present])
-        fold = np.lexsort((counts_FK.sum(1), crowded_F))[0]
+    for cluster in order[np.lexsort((-size_G[order], rarest_G[order]))]:
+        own = Counter(of_cluster[cluster].tolist())
+        present, numbers = list(own), np.array(list(own.values()))
+        there_F = (counts_FK[:, present] > 0).sum(1)
+        crowded_F = counts_FK[:, present] @ (numbers * weight_K[present])
+        fold = np.lexsort((sizes_F, crowded_F, there_F))[0]
         fold_G[cluster] = fold
-        counts_FK[fold] += of_cluster_K
+        counts_FK[fold, present] += numbers
+        sizes_F[fold] += size_G[cluster]
     learnt_FK = counts_FK.sum(0) - counts_FK - np.roll(counts_FK, -1, axis=0)
     lacking = [f"{classes[label]}: fit {fit + 1}" for fit, label in np.argwhere(learnt_FK == 0)]
     if lacking:
         raise DataError(
             f"Every class must have an image to learn from in each of the {folds} fits of a seed, but with seed {seed} "
-            f"these have none, since images that belong together are many (take other folds):\n{shown(lacking)}"
+            "some have none, since so many of their images belong together (one group, or copies). Take another number "
+            f"of folds, or another seed:\n{shown(lacking)}"
         )
     return fold_G[cluster_N]
 
@@ -85,8 +91,7 @@ def require_folds(
     Raises:
         DataError: there can not.
     """
-    pairs = np.unique(np.stack([labels_N, clusters_N]), axis=1)
-    clusters_K = np.bincount(pairs[0], minlength=len(classes))
+    clusters_K = _clusters_K(labels_N, clusters_N, len(classes))
     smallest = int(np.argmin(clusters_K))
     if not FEWEST <= folds <= clusters_K[smallest]:
         images = int((labels_N == smallest).sum())
@@ -99,3 +104,9 @@ def require_folds(
             f"`folds` must be at least {FEWEST} and at most the number of images of the smallest class, so that each "
             f"fold has one, but got {folds}: {classes[smallest]} has {clusters_K[smallest]} images{together}."
         )
+
+
+def _clusters_K(labels_N: NDArray[np.int64], clusters_N: NDArray[np.int64], K: int) -> NDArray[np.int64]:
+    """In how many clusters each class has an image."""
+    pairs = np.unique(np.stack([labels_N, clusters_N]), axis=1)
+    return np.bincount(pairs[0], minlength=K)

@@ -170,7 +170,9 @@ class Scheduler:
                 item = work.runs[number]
                 self._outbox.epochs(item.trial, item.seed, tuple(met.get(number, ())))
         done = max((len(epochs) for epochs in met.values()), default=0)
-        note = "starting"
+        note = (
+            f"{self._study.data.folds} fits" if self._study.data.folds else "starting"
+        )  # whose epochs come at the end
         if met and len(work.runs) == 1:
             note = f"{self._metric} {met[0][-1].metrics[self._metric]:.4f}"
         elif met:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.predictions import read
@@ -111,6 +112,23 @@ def test_folds_that_cannot_be_are_refused(home: Path, run: Run, words: list[str]
     done = run("sweeps.run", "study=folded.yaml", *words)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr
+    assert not (home / "studies.db").exists()
+
+
+def test_groups_that_leave_a_class_without_images_to_learn_from_are_refused_before_anything_runs(
+    home: Path, run: Run
+) -> None:
+    draws = np.random.default_rng(0)
+    for name, counts in (("a", {"p0": 2, "p2": 5, "p3": 2}), ("b", {"p0": 6, "p1": 7, "p3": 1})):
+        (home / "people" / name).mkdir(parents=True)
+        for person, count in counts.items():
+            for number in range(count):
+                pixels = draws.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(home / "people" / name / f"{person}_{number}.png")
+    words = ["data.root=people", "data.group_key=(p[0-9])", "study.seeds=[0,1,2,3,4,5]"]
+    done = run("sweeps.run", "study=folded.yaml", *words)
+    assert done.returncode == 2
+    assert re.search(r"Every class must have an image to learn from .* with seed \d .*\n  [ab]: fit", done.stderr)
     assert not (home / "studies.db").exists()
 
 

@@ -58,6 +58,14 @@ def test_passes_are_counted_exactly(root: Path) -> None:
     assert flipped.num_bytes == 60 * 512 * 2
 
 
+def test_with_folds_images_are_met_by_all_fits_and_stored_once(root: Path) -> None:
+    (found,) = decisions(study_of(root, trial={"freeze": "all", "augment": "hflip"}, folds=3))
+    # 36 images: 2 trials x 2 seeds x (4 epochs x (3 fits x (12 of train + 12 of val)) + each once as val and as test)
+    assert found.passes == 4 * (4 * 3 * (12 + 12) + 72)
+    assert found.passes_once == 36 + 36, "any image may be one of train, and flipped"
+    assert found.reuse
+
+
 def test_trials_with_the_same_front_share_it_and_others_have_their_own(root: Path) -> None:
     space = {"freeze": {"values": ["none", "layer2", 0.7, 0.8, 0.9, "all"]}}
     found = decisions(study_of(root, space))

@@ -391,6 +391,10 @@ def test_studies_of_the_same_test_images_are_one_table_and_others_say_what_diffe
     with pytest.raises(ConfigError, match="scored on the same test images") as caught:
         combine([plain, elsewhere])
     assert "data.split_seed: not set in plain, 1 in elsewhere" in str(caught.value)
+    three, five = (dataclasses.replace(plain, study=name, folds=folds) for name, folds in (("three", 3), ("five", 5)))
+    assert combine([three, dataclasses.replace(three, study="again")]).folds == 3
+    with pytest.raises(ConfigError, match="as many folds, or they learn from fewer images, but: three with 3, five"):
+        combine([three, five])
 
 
 def test_latex_and_html_keep_what_is_special() -> None:
