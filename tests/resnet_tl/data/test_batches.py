@@ -24,7 +24,7 @@ def test_oversampling_draws_every_class_as_often_as_the_largest() -> None:
     labels = np.array([0] * 10 + [1] * 3)
     images = Images(
         pixels_NCHW=np.zeros((13, 1, 8, 8), np.uint8), labels_N=labels, names=[""] * 13, clusters_N=np.arange(13),
-        splits={"train": np.arange(13), "val": np.arange(0), "test": np.arange(0)},
+        splits={"train": np.arange(13), "val": np.arange(0), "test": np.arange(0)}, learnable=np.arange(13),
     )  # fmt: skip
     order = epoch_order(images, balanced="oversample", seed=0, epoch=1)
     drawn = np.bincount(labels[order % 13])
