@@ -41,9 +41,7 @@ def test_at_a_start_networks_go_that_cannot_win(keep: str, stay: str, tmp_path: 
         TrialRecord(number=number, params={}, config=trial(), fingerprint=name) for number, name in enumerate(SCORES)
     ]
     state = StudyState(STUDY, trials=trials, runs=runs, to_ask=0)
-    prepared: Any = SimpleNamespace(
-        definition=SimpleNamespace(run=SimpleNamespace(keep=keep)), study=STUDY, out=tmp_path
-    )
+    prepared: Any = SimpleNamespace(definition=SimpleNamespace(keep=keep), study=STUDY, out=tmp_path)
     dropped = KeptNetworks(prepared, state, ledger, NetworkStore(tmp_path, "s")).drop_early()
     assert {path.parent.name[0] for path in tmp_path.glob("mlruns/networks/s/*/checkpoint")} == set(stay)
     assert {run.fingerprint for run in ledger.seed_runs("s") if run.network} == set(stay)
