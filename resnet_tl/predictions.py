@@ -32,7 +32,8 @@ FULL_CLASSES = 100
 
 _HEADER = struct.Struct("<4sI")
 _MAGIC = b"pre1"
-_MOST = float(np.finfo(np.float16).max)
+LARGEST_LOSS = float(np.finfo(np.float16).max)
+"""Of an image, in the compact form."""
 
 Logits = NDArray[np.float32] | NDArray[np.float16]
 
@@ -59,7 +60,7 @@ def _as_stored(logits_NK: Floats) -> Logits:
         return np.ascontiguousarray(logits_NK, dtype=np.float32)
     shifted_NK = logits_NK.astype(np.float64)
     shifted_NK -= shifted_NK.max(-1, keepdims=True)
-    stored_NK = np.maximum(shifted_NK, -_MOST).astype(np.float16)
+    stored_NK = np.maximum(shifted_NK, -LARGEST_LOSS).astype(np.float16)
     # a class that rounding has made equal to the predicted one would be predicted in its place, were it before it
     ties_NK = stored_NK == 0
     ties_NK[np.arange(len(stored_NK)), logits_NK.argmax(-1)] = False
@@ -106,7 +107,7 @@ def pack(logits_NK: Floats, labels_N: Ints) -> bytes:
     N = len(labels_N)
     log_p_N = log_softmax(logits_NK)[np.arange(N), labels_N]
     right_N = logits_NK.argmax(-1) == labels_N
-    loss_N = np.clip(-log_p_N, 0.0, _MOST).astype("<f2")
+    loss_N = np.clip(-log_p_N, 0.0, LARGEST_LOSS).astype("<f2")
     return _HEADER.pack(_MAGIC, N) + np.packbits(right_N).tobytes() + loss_N.tobytes()
 
 

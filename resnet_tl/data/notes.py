@@ -19,8 +19,11 @@ def of_cut(config: DataConfig, stated: set[str | None]) -> str:
     ]
     if not shares:
         return ""
+    verb = "were" if len(shares) > 1 else "was"
     rule = f"in whole groups (data.group_key={config.group_key})" if config.group_key else "class by class"
-    return f"Cut off the images for training: {' and '.join(shares)}, {rule}, by data.split_seed={config.split_seed}."
+    return (
+        f"{' and '.join(shares)} {verb} cut from the training images, {rule}, by data.split_seed={config.split_seed}."
+    )
 
 
 def idle_fractions(config: DataConfig, stated: set[str | None]) -> list[str]:

@@ -88,7 +88,11 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     assert evidence.difference is not None
     enough = what_would_show(evidence.difference.needed(evidence.num_pairs * num_hypotheses), evidence.metric)
     if enough is None:
-        evidence.note = "no difference in sight that a thousand seeds would show"
+        evidence.note = (
+            "neither more seeds on these images nor more images with these seeds would show a difference of this size"
+            if on_images
+            else "no difference in sight that a thousand seeds would show"
+        )
     else:
         evidence.note = f"{enough} would show a difference of this size and spread"
     return evidence

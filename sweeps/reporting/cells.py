@@ -5,7 +5,7 @@ from typing import Any
 
 from resnet_tl.metrics import metric_of
 from sweeps.statistics.planned import Needed, Paired
-from sweeps.statistics.stats import Summary
+from sweeps.statistics.stats import LEVEL, Summary
 
 MISSING = "/"
 NAMES = {
@@ -123,8 +123,11 @@ def interval(metric: str, told: Summary) -> str:
 
 
 def p_value(p: float) -> str:
-    """Three decimals."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Three decimals, and one more where they would hide on which side of the level it lies."""
+    if p < 0.001:
+        return "< 0.001"
+    text = f"{p:.3f}"
+    return text if (float(text) <= LEVEL) == (p <= LEVEL) else f"{p:.4f}"
 
 
 def label(metric: str) -> str:

@@ -52,8 +52,11 @@ class Details:
         if any(row is None for row in rows):
             return None
         values_SN = np.stack([row for row in rows if row is not None])
-        for seed, mean, score in zip(trial.seeds, values_SN.mean(1), trial.columns[column], strict=True):
-            # losses are kept to three digits
+        for seed, own_N, score in zip(trial.seeds, values_SN, trial.columns[column], strict=True):
+            mean = own_N.mean(dtype=np.float64)
+            # losses are kept to three digits, and none above the largest float16
+            if name == "loss" and own_N.max() >= predictions.LARGEST_LOSS and score is not None and mean <= score:
+                continue
             if score is not None and abs(mean - score) > 2e-3 * max(1.0, abs(score)):
                 raise CheckpointError(
                     f"The predictions kept of trial {trial.number}, seed {seed} must have {column} {score:.6g} as the "
@@ -65,11 +68,21 @@ class Details:
                 f"Study {self._study} has predictions of {values_SN.shape[1]} images of {split}, but notes on "
                 f"{len(clusters_N)}; the next start of the study writes the notes again."
             )
-        return OnImages(values_SN=values_SN, clusters_N=clusters_N, bounds=metric_of(column).bounds)
+        return OnImages(
+            values_SN=values_SN,
+            clusters_N=clusters_N,
+            bounds=metric_of(column).bounds,
+            effective=self._effective(split) if metric_of(column).of_class else None,
+        )
 
     def order(self) -> str | None:
         """Names the images in their order, so that two studies can be compared image by image."""
         return self._networks.order()
+
+    def _effective(self, split: str) -> float:
+        """How many images an average over classes stands on: the harmonic mean of the classes' sizes, times classes."""
+        sizes = np.unique(self._networks.labels()[split], return_counts=True)[1]
+        return float(len(sizes) ** 2 / (1 / sizes).sum())
 
     def _of_images(self, fingerprint: str, seed: int, split: str, name: str) -> Table | None:
         if name in ("accuracy", "loss"):

@@ -55,12 +55,15 @@ def write_images(results: Results, path: Path, csv_sha256: str) -> None:
         return
     tensors: dict[str, NDArray[Any]] = {}
     counts: dict[str, int] = {}
+    effective: dict[str, float] = {}
     sides = [*results.trials, *(trial.fresh for trial in results.trials if trial.fresh)]
     for name in columns:
         split = name.partition("/")[0]
         tables = [results.on_images(trial, name) if trial.state == "complete" else None for trial in sides]
         known = next(table for table in tables if table is not None)
         counts[split] = N = known.values_SN.shape[1]
+        if known.effective is not None:
+            effective[name] = known.effective
         if known.clusters_N is not None:
             tensors[f"clusters/{split}"] = known.clusters_N.astype(np.int32)
         bits = known.values_SN.dtype == np.bool_
@@ -73,7 +76,9 @@ def write_images(results: Results, path: Path, csv_sha256: str) -> None:
             ]
         )
     order = results.images.order() if results.images else None
-    about = {"csv_sha256": csv_sha256, "images": json.dumps(counts)} | ({"order": order} if order else {})
+    about = {"csv_sha256": csv_sha256, "images": json.dumps(counts), "effective": json.dumps(effective)} | (
+        {"order": order} if order else {}
+    )
     with replacing(target) as stream:
         stream.write(save(tensors, metadata=about))
 
@@ -90,9 +95,14 @@ class StoredImages:
     """
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[Any]], counts: Mapping[str, int], order: str | None, rows: Rows
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        counts: Mapping[str, int],
+        effective: Mapping[str, float],
+        order: str | None,
+        rows: Rows,
     ) -> None:
-        self._tensors, self._counts, self._order = tensors, counts, order
+        self._tensors, self._counts, self._effective, self._order = tensors, counts, effective, order
         self._place = {row: place for place, row in enumerate(rows)}
 
     def on_images(self, trial: Trial, column: str) -> OnImages | None:
@@ -113,7 +123,10 @@ class StoredImages:
         if stored.dtype == np.uint8:
             values_SN = np.unpackbits(stored, axis=1, count=self._counts[split]).astype(bool)
         return OnImages(
-            values_SN=values_SN, clusters_N=self._tensors.get(f"clusters/{split}"), bounds=metric_of(column).bounds
+            values_SN=values_SN,
+            clusters_N=self._tensors.get(f"clusters/{split}"),
+            bounds=metric_of(column).bounds,
+            effective=self._effective.get(column),
         )
 
     def order(self) -> str | None:
@@ -139,6 +152,7 @@ def read_images(path: Path, csv_sha256: str, rows: Rows) -> StoredImages | None:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         counts = {split: int(number) for split, number in json.loads(about["images"]).items()}
+        effective = {name: float(number) for name, number in json.loads(about.get("effective", "{}")).items()}
         whole = all(len(t) == len(rows) for name, t in tensors.items() if not name.startswith("clusters/"))
         whole &= all(len(t) == counts[name.partition("/")[2]] for name, t in tensors.items() if "clusters/" in name)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -148,4 +162,4 @@ def read_images(path: Path, csv_sha256: str, rows: Rows) -> StoredImages | None:
             f"{place} says what each image got in another {path.name}, which was changed since; write both again with "
             f"`python -m sweeps.report study={path.stem}`, or remove {place.name}."
         )
-    return StoredImages(tensors, counts, about.get("order"), rows)
+    return StoredImages(tensors, counts, effective, about.get("order"), rows)

@@ -19,7 +19,18 @@ from sweeps.reporting.tables import make
 MOST_TRIALS = 300
 """More are not rehearsed: what fails with few trials or values does not fail there, and a start must stay quick."""
 ELSEWHERE = frozenset(
-    ["ablation", "classes", "confirmed", "confusion", "curves", "hypotheses", "imagenet", "reliability"]
+    [
+        "ablation",
+        "checklist",
+        "classes",
+        "confirmed",
+        "confusion",
+        "curves",
+        "hypotheses",
+        "imagenet",
+        "reliability",
+        "variance",
+    ]
 )
 """Kinds that need more than trials with scores, or torchvision, which takes seconds to load."""
 

@@ -14,6 +14,10 @@ MUCH = 0.1
 """Share of the images from which on a group is said to be large."""
 
 
+FEW = 6
+"""Seeds below which the t distribution's multiplier is far from 1.96."""
+
+
 class ImageScores(Protocol):
     """What each image got in the seed runs of trials."""
 
@@ -59,22 +63,25 @@ def chance(results: Results, trials: Sequence[Trial], column: str, *, what: str 
 
 
 def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -> str:
+    scored = [trial for trial in trials if trial.state == "complete" and trial.mean(column) is not None]
+    if scored and all(len(trial.seeds) == 1 for trial in scored):
+        return "One seed for each trial: there are no intervals and no tests."
+    first = results.on_images(scored[0], column) if scored else None
+    if first is not None and first.num_clusters == 1:
+        return f"{what} are for other seeds on these very test images: all of them are one group."
     if not knows_images(results, column):
         return (
             f"{what} are for other seeds on these very test images, and say nothing of new images: "
             "what each image got is not known."
         )
-    whole = [trial for trial in trials if trial.state == "complete" and trial.mean(column) is not None]
-    tables = [results.on_images(trial, column) for trial in whole[:1]]
     split = column.partition("/")[0]
-    for table in tables:
-        assert table is not None
+    for table in [first] if first is not None else []:
         N, G = table.values_SN.shape[1], table.num_clusters
         together = f", {G:,} of them independent (copies and images of one group count once)" if G < N else ""
         if table.largest_share > MUCH:
             together += f"; {table.largest_share:.0%} of the images are one group, so that they rest on little"
         unknown = "" if table.clusters_N is not None else ", each taken as independent"
-        seeds = {len(trial.seeds) for trial in whole}
+        seeds = {len(trial.seeds) for trial in scored}
         told = f"{count(seeds.pop(), 'seed')} and " if len(seeds) == 1 else ""
         return f"{what} are for fresh seeds and fresh images, from {told}{N:,} {split} images{together}{unknown}."
     return f"{what} are for fresh seeds and fresh images."
@@ -91,6 +98,7 @@ def advice(own: Sample) -> list[str]:
         return []
     seeds, images = (1 - parts.with_more(**more).half() / half for more in ({"seeds": 4}, {"images": 2}))
     return [
-        f"Four times as many seeds would narrow the interval of the best by {seeds:.0%}; twice as many images by "
-        f"{images:.0%}."
+        f"Four times as many seeds would narrow the interval of the best by {seeds:.0%}"
+        + (" (few seeds make it long)" if parts.num_seeds < FEW else "")
+        + f"; twice as many images by {images:.0%}."
     ]

@@ -86,11 +86,12 @@ def _on_images(results: Results, whole: Sequence[Trial], metric: str) -> Against
         for name in (results.metric, metric)
     )
     return against_best_on_images(
-        [sign(results.metric) * table.values_SN.astype(np.float32) for table in choice],
-        [sign(metric) * table.values_SN.astype(np.float32) for table in score],
+        [table.values_SN for table in choice],
+        [table.values_SN for table in score],
         choice[0].clusters_N,
         score[0].clusters_N,
         best=0,
+        signs=(sign(results.metric), sign(metric)),
         same_images=results.folds > 0,
     )
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sweeps.reporting.cells import count, gap_interval, interval, label, score, unit, what_would_show
+from sweeps.reporting.cells import count, gap, gap_interval, interval, label, score, unit, what_would_show
 from sweeps.reporting.chart import title_of
 from sweeps.reporting.inline import Inline, bold
-from sweeps.reporting.results import Results, Trial, ranking
+from sweeps.reporting.results import Results, Trial, ranking, sign
 from sweeps.reporting.samples import advice, knows_images, sample, summary
 from sweeps.reporting.standings import Other, Standings, standings
 
@@ -28,7 +28,16 @@ def verdict(results: Results) -> list[Inline]:
         lines += _first(results, found)
     if best.mean(metric) is not None:
         lines += advice(sample(results, best, metric))
-    left_out = [trial for trial in results.trials if trial not in ranked]
+    compared = set(map(id, ranked))
+    left_out = [trial for trial in results.trials if id(trial) not in compared]
+    ahead = [trial for trial in left_out if results.sort_key(trial) < results.sort_key(best)]
+    if ahead:  # complete, with other seeds than most
+        lines[0] = (f"Of the {count(len(ranked), 'trial')} with the same {count(len(best.seeds), 'seed')}: ", lines[0])
+        highest = min(ahead, key=results.sort_key)
+        lines.append(
+            f"Not compared, since it has {count(len(highest.seeds), 'seed')}, but with a better mean {results.metric}: "
+            f"{title_of(results, highest)}."
+        )
     if left_out:
         states = ", ".join(dict.fromkeys(t.state if t.state != "complete" else "other seeds" for t in left_out))
         lines.append(f"Without a comparison: {count(len(left_out), 'trial')} ({states}).")
@@ -40,17 +49,22 @@ def _best(results: Results, trial: Trial, metric: str) -> Inline:
         metric = results.metric
     told = summary(results, trial, metric)
     where = metric.partition("/")[0]
-    text: list[Inline] = ["Best by ", results.metric, ": ", bold(title_of(results, trial))]
+    only = len(results.trials) == 1
+    text: list[Inline] = ["The only trial" if only else ("Best by ", results.metric)]
+    text += [": ", bold(title_of(results, trial))]
     text.append(f", {label(metric).lower()} {score(metric, told.mean)}")
     if told.low is None or told.high is None:
         text.append(" (one seed, so nothing is known of chance)." if told.n == 1 else ".")
         return tuple(text)
     ends = interval(metric, told).replace("–", " to ")
-    text.append(
-        f" ({ends} on new images)."
-        if knows_images(results, metric)
-        else f" ({ends} with other seeds, on these {where} images)."
-    )
+    table = results.on_images(trial, metric) if knows_images(results, metric) else None
+    if table is None:
+        text.append(f" (95% interval {ends} with other seeds, on these {where} images).")
+    else:
+        text.append(
+            f" (95% interval {ends} on new images, from {count(told.n, 'seed')} and {table.values_SN.shape[1]:,} "
+            f"{where} images{'; a little too good, since they chose it' if results.folds else ''})."
+        )
     return tuple(text)
 
 
@@ -88,17 +102,23 @@ def _others(results: Results, found: Standings) -> list[Inline]:
         order = ", cheapest first" if timed and len(cheap) > 1 else ""
         lines.append(f"Not distinguishable from it: {count(len(alike), 'other')}{order}: {named}{more}.")
     else:
-        lines.append("All others are worse.")
+        lines.append("All others that can be compared are worse.")
     if worse and alike:
         lines.append(f"Worse than it: {count(len(worse), 'other')}.")
     second = found.others[0]
-    if second.standing == "not distinguishable":
-        enough = what_would_show(second.difference.needed(len(found.others)), found.metric)
+    leads = sign(found.metric) * second.difference.mean > 0
+    if second.standing == "not distinguishable" and leads:
         lines.append(
-            f"To separate the first two by {found.metric.partition('/')[0]}: {enough}, were the difference as large as "
-            "it looks."
+            f"The second, {title_of(results, second.trial)}, scored better on {found.metric.partition('/')[0]} "
+            f"({gap(found.metric, second.difference.mean)}); the best was chosen by {results.metric}."
+        )
+    elif second.standing == "not distinguishable":
+        enough = what_would_show(second.difference.needed(1), found.metric)
+        lines.append(
+            f"A comparison of the first two alone, were their difference as large as it looks, would take {enough} (a "
+            "rough estimate)."
             if enough
-            else "No number of seeds or images in sight would separate the first two."
+            else "Neither more seeds on these images nor more images with these seeds would separate the first two."
         )
     return lines
 
@@ -110,6 +130,8 @@ def _first(results: Results, found: Standings) -> list[Inline]:
     if len(found.others) < 2 or not other:
         return []
     told = other[0]
+    if told.difference.n == 1:
+        return []
     name = title_of(results, first)
     size = f"{gap_interval(found.metric, told.difference)}{unit(found.metric)}"
     if told.standing == "worse":

@@ -173,7 +173,12 @@ def share_of_rest(num_seeds: int, level: float = LEVEL) -> float:
     return (num_seeds - 1) / (num_seeds + 1) * float(min(1.0, (level / LEVEL) ** (1 / (num_seeds - 2))))
 
 
-def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Sequence[float] = ()) -> Parts:
+def parts_of(
+    values_SN: Table,
+    clusters_N: Clusters | None = None,
+    pseudo: Sequence[float] = (),
+    effective: float | None = None,
+) -> Parts:
     """Takes the variance of a table's mean apart.
 
     Args:
@@ -182,6 +187,7 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
         pseudo: values of images that are added to the table, each a cluster of its own and the same for all seeds. A
             mean near the end of its range rests on a few images, whose scatter says little; one image at each end
             keeps its variance from being taken for 0.
+        effective: as `interval` has it.
     """
     S, N = values_SN.shape
     assert S >= 2
@@ -200,7 +206,7 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
     return Parts(
         num_seeds=S,
         num_images=N,
-        df_of_images=_effective(clusters_N, N) - 1,
+        df_of_images=max(min(_effective(clusters_N, N), N if effective is None else effective), 2.0) - 1,
         mean=mean,
         raw_mean=raw_mean,
         rows=ms_seeds / scale,
@@ -211,7 +217,12 @@ def parts_of(values_SN: Table, clusters_N: Clusters | None = None, pseudo: Seque
 
 
 def interval(
-    values_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float], level: float = LEVEL
+    values_SN: Table,
+    clusters_N: Clusters | None = None,
+    *,
+    bounds: tuple[float, float],
+    effective: float | None = None,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Interval of a score for fresh seeds and fresh images.
 
@@ -221,6 +232,8 @@ def interval(
     Args:
         values_SN: of two seeds and two clusters at least.
         bounds: the least and the greatest value of the score.
+        effective: images that the score stands on where they count unequally, as those of a rare class do in an average
+            over classes; default: all.
     """
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -228,25 +241,43 @@ def interval(
         half = parts.half(level)
         return max(parts.mean - half, low), min(parts.mean + half, high)
     values_SN = (np.asarray(values_SN, dtype=np.float64) - low) / (high - low)
-    parts = parts_of(values_SN, clusters_N, pseudo=(0.0, 1.0))
+    N = values_SN.shape[1]
+    counted = N if effective is None else min(effective, N)
+    mean, weight = float(values_SN.mean()), N / counted
+    ends = (
+        mean - weight * mean,
+        mean + weight * (1 - mean),
+    )  # one image wrong, one right, each with the largest weight
+    parts = parts_of(values_SN, clusters_N, pseudo=ends, effective=effective)
     z = t_quantile(math.inf, 1 - level / 2)
     share = min(max(parts.raw_mean, 0.0), 1.0)
-    inside = (share * parts.num_images + 1) / (parts.num_images + 2)
-    count = min(values_SN.size, inside * (1 - inside) * z**2 / parts.half(level) ** 2)
+    inside = (share * counted + 1) / (counted + 2)
+    count = min(len(values_SN) * counted, inside * (1 - inside) * z**2 / parts.half(level) ** 2)
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return low + (high - low) * max(centre - half, 0.0), low + (high - low) * min(centre + half, 1.0)
 
 
-def difference(a_SN: Table, b_SN: Table, clusters_N: Clusters | None = None, *, bounds: tuple[float, float]) -> Parts:
+def difference(
+    a_SN: Table,
+    b_SN: Table,
+    clusters_N: Clusters | None = None,
+    *,
+    bounds: tuple[float, float],
+    effective: float | None = None,
+) -> Parts:
     """A difference of two trials on the same seeds and images, a − b, paired on both.
 
     Args:
         bounds: of the score; where both are finite, two pseudo-images are added on which one trial alone is right.
+        effective: as `interval` has it.
     """
-    width = bounds[1] - bounds[0]
+    width = (bounds[1] - bounds[0]) * (1 if effective is None else max(a_SN.shape[1] / effective, 1.0))
     return parts_of(
-        np.subtract(a_SN, b_SN, dtype=np.float64), clusters_N, pseudo=(width, -width) if math.isfinite(width) else ()
+        np.subtract(a_SN, b_SN, dtype=np.float64),
+        clusters_N,
+        pseudo=(width, -width) if math.isfinite(width) else (),
+        effective=effective,
     )
 
 
@@ -257,6 +288,7 @@ def against_best_on_images(
     score_clusters_N: Clusters | None = None,
     *,
     best: int,
+    signs: tuple[float, float] = (1.0, 1.0),
     same_images: bool = False,
     num_draws: int = NUM_DRAWS,
 ) -> AgainstBest:
@@ -265,14 +297,15 @@ def against_best_on_images(
     Signs of seeds cannot be flipped here: the luck that an image brings to one trial is the same for all seeds. So
     it is drawn how far the means of all trials would move with other seeds and other images: each seed and each cluster
     gets a normal multiplier, that of a seed on `choice` and `score` alike. Every draw picks its own best, as in
-    `stats.against_best`, whose step-down procedure this is. The seeds' part carries the t distribution's own spread, by
-    a common factor √(ν/χ²_ν) with ν = S − 1, and is reduced by what images and seeds do together, which the images'
-    part has already.
+    `stats.against_best`, whose step-down procedure this is. Both parts carry the t distribution's own spread, by a
+    common factor √(ν/χ²_ν) of each draw with the degrees of freedom of seeds and of clusters; that of seeds is reduced
+    by what images and seeds do together, which the images' part has already.
 
     Args:
-        choice: for each trial what the best is chosen by, [S, N of val]; the higher mean is better.
-        score: for each trial what is compared, [S, N of test]; higher is better.
+        choice: for each trial what the best is chosen by, [S, N of val].
+        score: for each trial what is compared, [S, N of test].
         best: the place of the trial that tables call the best.
+        signs: of choice and score, 1 where higher is better, -1 where lower is.
         same_images: whether both are of the same images in the same order, as with folds, so that the luck which an
             image brings has a part in choosing as well.
 
@@ -280,8 +313,8 @@ def against_best_on_images(
     """
     draws = np.random.default_rng(0)
     S = score[0].shape[0]
-    tails_P = np.sqrt((S - 1) / draws.chisquare(S - 1, num_draws))
-    seeds_PS = (draws.standard_normal((num_draws, S)) * tails_P[:, None]).astype(np.float32)
+    tails_P = _tails(S - 1, num_draws, draws)
+    seeds_PS = draws.standard_normal((num_draws, S), dtype=np.float32) * tails_P[:, None]
     means_T, score_TS, score_GT = _spread(score, score_clusters_N)
     _, choice_TS, choice_GT = _spread(choice, choice_clusters_N)
     if same_images:
@@ -289,8 +322,14 @@ def against_best_on_images(
         by_images = both_TP[: len(score)], both_TP[len(score) :]
     else:
         by_images = _drawn(score_GT, num_draws, draws), _drawn(choice_GT, num_draws, draws)
-    score_TP, choice_TP = score_TS @ seeds_PS.T + by_images[0], choice_TS @ seeds_PS.T + by_images[1]
-    counts_T = step_down(choice_TP, score_TP, means_T[best] - means_T, best=best)
+    # of few clusters, or a large one among small ones, the spread itself is poorly known
+    for drawn_TP, clusters_N, table in zip(
+        by_images, (score_clusters_N, choice_clusters_N), (score, choice), strict=True
+    ):
+        drawn_TP *= _tails(_effective(clusters_N, table[0].shape[1]) - 1, num_draws, draws)
+    score_TP = signs[1] * (score_TS @ seeds_PS.T + by_images[0])
+    choice_TP = signs[0] * (choice_TS @ seeds_PS.T + by_images[1])
+    counts_T = step_down(choice_TP, score_TP, signs[1] * (means_T[best] - means_T), best=best)
     p = tuple(None if trial == best else (float(count) + 1) / (num_draws + 1) for trial, count in enumerate(counts_T))
     return AgainstBest(best=best, p=p, attainable=1 / (num_draws + 1))
 
@@ -317,6 +356,11 @@ def _spread(tables: Sequence[Table], clusters_N: Clusters | None) -> tuple[Array
     kept = max(of_seeds - share_of_rest(S, LEVEL / 4) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
     by_seeds_TS = (rows_TS * math.sqrt(kept / (S * (S - 1)))).astype(np.float32)
     return means_T, by_seeds_TS, columns_TG.T / math.sqrt(G * (G - 1))
+
+
+def _tails(df: float, num_draws: int, draws: np.random.Generator) -> NDArray[np.float32]:
+    """What makes normal draws t distributed, [P]."""
+    return np.sqrt(df / draws.chisquare(df, num_draws)).astype(np.float32)
 
 
 def _drawn(by_images_GT: Array, num_draws: int, draws: np.random.Generator) -> NDArray[np.float32]:

@@ -32,6 +32,8 @@ class OnImages:
     """Which images depend on each other; None where none do."""
     bounds: tuple[float, float]
     """The least and the greatest value of the score."""
+    effective: float | None = None
+    """Images that the score stands on where they count unequally; see `images.interval`."""
 
     @property
     def num_clusters(self) -> int:
@@ -74,7 +76,7 @@ def describe(sample: Sample) -> Summary:
     own = sample.on_images
     if own is None:
         return told
-    low, high = interval(own.values_SN, own.clusters_N, bounds=own.bounds)
+    low, high = interval(own.values_SN, own.clusters_N, bounds=own.bounds, effective=own.effective)
     return replace(told, low=low, high=high)
 
 
@@ -180,7 +182,9 @@ def paired(a: Sample, b: Sample) -> Paired:
     parts = None
     if a.on_images is not None and b.on_images is not None:
         own = a.on_images
-        parts = difference(own.values_SN, b.on_images.values_SN, own.clusters_N, bounds=own.bounds)
+        parts = difference(
+            own.values_SN, b.on_images.values_SN, own.clusters_N, bounds=own.bounds, effective=own.effective
+        )
     found = Paired(
         values_S=values_S,
         parts=parts,

@@ -124,7 +124,7 @@ class NetworkStore:
     def kept(self, fingerprint: str, seed: int) -> Kept | None:
         """The same, of a seed run by name."""
         place = self._place(fingerprint, seed)
-        return Kept(logits=read(place), labels=self._labels()) if (place / PREDICTIONS).exists() else None
+        return Kept(logits=read(place), labels=self.labels()) if (place / PREDICTIONS).exists() else None
 
     def confusion_of(self, run: SeedRun) -> Mapping[str, Any] | None:
         """The confusion matrices of a seed run on val and test, for people to read; None where they cannot be had.
@@ -140,7 +140,12 @@ class NetworkStore:
         found = {split: confusion_KK(kept.logits[split], kept.labels[split]) for split in ("val", "test")}
         return {split: _written(counts_KK) for split, counts_KK in found.items()}
 
-    def _labels(self) -> dict[str, NDArray[np.int64]]:
+    def labels(self) -> dict[str, NDArray[np.int64]]:
+        """True classes of the images of val and test.
+
+        Raises:
+            CheckpointError: they are not known.
+        """
         return _of_images(self._folder / "images.json", "labels")
 
     def clusters(self) -> dict[str, NDArray[np.int64]]:

@@ -1,5 +1,6 @@
 """`forest`: differences with their intervals."""
 
+from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.figures.forest import Options
 from sweeps.reporting.cells import label, unit_of
 from sweeps.reporting.chart import Plot, Series, require, title_of
@@ -14,7 +15,8 @@ def draw(results: Results, options: Options) -> Plot:
     """One line for each trial: how far it lies from the one that all are compared with."""
     metric, unit = results.headline, unit_of(results.headline)
     base, trials = _compared(results)
-    require(trials, "forest")
+    if not trials:
+        raise ConfigError("The picture forest needs two complete trials with the same seeds.")
     own = sample(results, base, metric)
     found = [paired(sample(results, trial, metric), own) for trial in trials]
     ends = [

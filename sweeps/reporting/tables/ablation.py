@@ -47,8 +47,9 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     ]
     at = ", ".join(f"{name_of(name).lower()} {show(name, base.values.get(name))}" for name in varying)
     told = [
-        f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; verdicts at {LEVEL:g} for all rows together "
-        "(Holm). Hypotheses are answered apart from this table, at a level of their own.",
+        f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; verdicts and p at {LEVEL:g} for all rows "
+        "together (Holm), intervals each for itself. Hypotheses are answered apart from this table, at a level of "
+        "their own.",
         *([chance(results, shown, metric)] if results.has(metric) else []),
     ]
     if len(alone) + 1 < len(trials):
@@ -62,7 +63,11 @@ def _against(
     whole = comparable([base, *trials], metric)
     if base not in whole:
         missing = ["/"] * len(trials)
-        return missing, missing, [f"base {base.state}"] * len(trials)
+        return (
+            missing,
+            missing,
+            [f"base {base.state}" if base.state != "complete" else "the base has other seeds"] * len(trials),
+        )
     own = sample(results, base, metric)
     tests = {trial.number: paired(sample(results, trial, metric), own) for trial in trials if trial in whole}
     known = [test.p for test in tests.values() if test.p is not None]

@@ -169,12 +169,13 @@ def _not_covered(about: StudyRecord) -> Inline:
 
 
 def _tests(results: Results) -> Inline:
-    told = ["Against the best: p allows for its having been picked from all trials of its table."]
+    several = len(results.trials) > 1
+    told = ["Against the best: p (one-sided) allows for its having been picked from its table."] if several else []
     if any(item.parameter for item in results.hypotheses):
         told.append("Hypotheses: all together at 0.05 (Holm).")
     if any(trial.fresh for trial in results.trials):
         told.append("Confirmed trials: against the leader of the search, on fresh seeds, at 0.05 (Holm).")
-    return " ".join(told)
+    return " ".join(told) or "None."
 
 
 def _images(about: StudyRecord) -> Inline:

@@ -83,7 +83,8 @@ def _figures(answer: Answer) -> tuple[str, ...]:
     name = answer.hypothesis.parameter or ""
     compared = f"{label(answer.metric)}, {show(name, answer.pair[0])} − {show(name, answer.pair[1])}"
     effect = "no spread" if told.effect is None else f"{told.effect:.2f}"
-    around = None if told.effect is None else effect_interval(told.effect, told.n)
+    # it stands on seeds alone, and beside an interval for fresh images its own would look like certainty
+    around = None if told.effect is None or told.parts is not None else effect_interval(told.effect, told.n)
     if around is not None:
         effect += f" [{around[0]:.2f}, {around[1]:.2f}]"
     p = "/" if answer.p is None else p_value(answer.p)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sweeps.definition.outputs.tables.summary import Options
-from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, roughly, unit
+from sweeps.reporting.cells import MISSING, count, gap_interval, label, p_value, roughly, unit
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import chance, knows_images
 from sweeps.reporting.standings import standings
@@ -26,7 +26,15 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
             columns.append(interval_column(results, trials, own, seeds_only=True))
         behind, about = _behind(results, trials, own)
         columns += behind
-        told = [*about, chance(results, trials, own), *told] if results.has(own) else [*about, *told]
+        found = standings(results, trials, own) if results.has(own) else None
+        split = found is not None and not found.on_images and knows_images(results, own)
+        what = "Intervals" if split else "Intervals and p-values"
+        beside = (
+            ["p is for other seeds on these very images: what each image of val got is not known."] if split else []
+        )
+        told = (
+            [*about, chance(results, trials, own, what=what), *beside, *told] if results.has(own) else [*about, *told]
+        )
     if results.expects("wall_s"):
         means = [trial.mean("wall_s") for trial in trials]
         columns.append(Column(header="Seconds", cells=[MISSING if m is None else _seconds(m) for m in means]))
@@ -64,17 +72,19 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
     left_out = sum(trial.state == "complete" for trial in trials) - num_whole
     if left_out:
         about.insert(
-            0, f"Compared are the {num_whole} trials that have the same {num_seeds} seeds, not {left_out} others."
+            0,
+            f"Compared are the {num_whole} trials that have the same {num_seeds} seeds, not "
+            f"{count(left_out, 'other')}.",
         )
     if found.on_images:
         about.append(
-            f"p allows for its having been picked from these {num_whole} trials: other seeds and other images are "
-            "drawn, and each draw picks its own best; intervals do not."
+            f"p is that of being worse (one-sided), and allows for the best having been picked from these {num_whole} "
+            "trials: other seeds and other images are drawn, and each draw picks its own best; intervals do not."
         )
     elif found.attainable <= LEVEL:
         about.append(
-            f"p allows for its having been picked from these {num_whole} trials: sign flips of whole seeds, each of "
-            "which picks its own best."
+            f"p is that of being worse (one-sided), and allows for the best having been picked from these {num_whole} "
+            "trials: sign flips of whole seeds, each of which picks its own best."
         )
     else:
         about.append(

@@ -261,7 +261,7 @@ def test_a_lead_over_enough_seeds_has_a_p_value(tmp_path: Path) -> None:
     worse = [value - 0.05 - 0.001 * n for n, value in enumerate(BASE)]
     got = written(tmp_path, rows_of({"1e-3": BASE, "1e-2": worse}), "summary")
     assert "| 1e-2 | 7 | 55.84 ± 1.34% | 65.84 ± 1.34% | 64.61–67.08% | -5.30 [-5.50, -5.10] | 0.016 | 2.0 |" in got
-    assert "p allows for its having been picked from these 2 trials" in got
+    assert "allows for the best having been picked from these 2 trials" in got
 
 
 def test_ablation(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_ablation(tmp_path: Path) -> None:
     assert got[2] == "| base | 7 | 71.14 ± 1.35% |  |  |  |"
     assert got[3] == "| Augment: hflip | 7 | **75.19 ± 1.38%** | +4.04 [+3.99, +4.09] | < 0.001 | **better** |"
     assert got[4] == "| Augment: rotation | 7 | 67.10 ± 1.31% | -4.04 [-4.09, -3.99] | < 0.001 | **worse** |"
-    assert got[5].startswith("| Augment: mixup | 7 | 71.29 ± 1.11% | +0.14 [-0.85, +1.13] | 0.736 | undecided; about")
+    assert got[5].startswith("| Augment: mixup | 7 | 71.29 ± 1.11% | +0.14 [-0.85, +1.13] | 0.736 | undecided; more than")
     assert got[7].startswith("Base: augment none.")
 
 
