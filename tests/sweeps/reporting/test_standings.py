@@ -184,3 +184,55 @@ def test_what_each_image_got_is_read_as_it_was_written(tmp_path: Path) -> None:
         read_images(path, "hash", rows_of(results))
     write_images(replace(results, images=None), path, "hash")
     assert not images_path(path).exists()
+
+
+def test_of_losses_the_lowest_is_the_best_and_a_worse_one_is_worse() -> None:
+    draws = np.random.default_rng(0)
+    tables = {
+        (number, f"{split}/loss"): level + 0.3 * draws.random((4, 200))
+        for number, level in enumerate((0.9, 0.5, 0.52)) for split in ("val", "test")
+    }  # fmt: skip
+    plain = results_of([0.5, 0.5, 0.5], seeds=4)
+    trials = tuple(
+        replace(
+            trial,
+            columns=dict(trial.columns)
+            | {name: tuple(tables[trial.number, name].mean(1).tolist()) for name in ("val/loss", "test/loss")},
+        )
+        for trial in plain.trials
+    )
+    results = replace(plain, trials=trials, metric="val/loss", images=Known(tables))
+    found = standings(results, results.trials, "test/loss")
+    assert found is not None
+    assert found.on_images
+    assert found.best.number == 1
+    assert {other.trial.number: other.standing for other in found.others}[0] == "worse"
+    assert "Best by val/loss: lr 5e-2" in words(results)
+
+
+def test_a_better_trial_with_other_seeds_is_named_first() -> None:
+    results = results_of([0.5, 0.55, 0.6, 0.9], seeds=3)
+    more = results_of([0.5, 0.55, 0.6, 0.9], seeds=5)
+    assert isinstance(results.images, Known)
+    assert isinstance(more.images, Known)
+    tables = {key: (more if key[0] == 3 else results).images.tables[key] for key in results.images.tables}  # type: ignore[union-attr]
+    mixed = replace(results, trials=(*results.trials[:3], more.trials[3]), images=Known(tables))
+    said = words(mixed)
+    assert said.startswith("Of the 3 trials with the same 3 seeds: Best by val/accuracy: lr 3.333e-2")
+    assert "Not compared, since it has 5 seeds, but with a better mean val/accuracy: lr 2.5e-2." in said
+
+
+def test_one_seed_is_no_ground_for_intervals() -> None:
+    results = results_of([0.5, 0.6], seeds=1)
+    assert "One seed for each trial" in chance(results, results.trials, "test/accuracy")
+    assert "not shown to be worse" not in words(results)
+
+
+def test_clusters_and_images_reach_the_test_against_the_best() -> None:
+    apart = results_of([0.5, 0.54], images=120, seeds=5)
+    together = results_of([0.5, 0.54], images=120, seeds=5, clusters=np.arange(120) // 12)
+    one, other = (standings(results, results.trials, "test/accuracy") for results in (apart, together))
+    assert one is not None
+    assert other is not None
+    assert one.others[0].p != other.others[0].p
+    assert one.others[0].difference.low != other.others[0].difference.low

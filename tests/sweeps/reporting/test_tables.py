@@ -276,7 +276,9 @@ def test_ablation(tmp_path: Path) -> None:
     assert got[2] == "| base | 7 | 71.14 ± 1.35% |  |  |  |"
     assert got[3] == "| Augment: hflip | 7 | **75.19 ± 1.38%** | +4.04 [+3.99, +4.09] | < 0.001 | **better** |"
     assert got[4] == "| Augment: rotation | 7 | 67.10 ± 1.31% | -4.04 [-4.09, -3.99] | < 0.001 | **worse** |"
-    assert got[5].startswith("| Augment: mixup | 7 | 71.29 ± 1.11% | +0.14 [-0.85, +1.13] | 0.736 | undecided; more than")
+    assert got[5].startswith(
+        "| Augment: mixup | 7 | 71.29 ± 1.11% | +0.14 [-0.85, +1.13] | 0.736 | undecided; more than"
+    )
     assert got[7].startswith("Base: augment none.")
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.false_claims import studies
+from resnet_tl.metrics import of_images
 from sweeps.statistics.images import (
     against_best_on_images,
     components_of,
@@ -227,3 +228,62 @@ def test_the_components_are_those_of_lme4(case: str, seeds: float, images: float
     got = components_of(table)
     assert (5 * got.seeds, 12 * got.images, 60 * got.together) == pytest.approx((seeds, images, rest), abs=2e-9)
     assert got.total == pytest.approx(got.seeds + got.images + got.together)
+
+
+@pytest.mark.parametrize(("sizes", "trials"), [((30,) * 6, 2), ((*([1] * 120), 10, 10, 10, 10, 10), 4)])
+def test_few_or_unequal_clusters_make_no_claims_against_the_best(sizes: tuple[int, ...], trials: int) -> None:
+    draws, claims = np.random.default_rng(10), 0
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    for _ in range(300):
+        own = 1.5 * draws.normal(size=(2, trials, 1, len(sizes)))[..., clusters]
+        tables = own + draws.normal(size=(2, trials, 5, len(clusters))) > 0
+        best = int(tables[0].mean((1, 2)).argmax())
+        got = against_best_on_images(list(tables[0]), list(tables[1]), clusters, clusters, best=best, num_draws=499)
+        claims += any(p is not None and p <= LEVEL for p in got.p)
+    assert claims / 300 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_where_lower_is_better_the_lowest_is_the_best() -> None:
+    draws = np.random.default_rng(11)
+    losses = [level + 0.1 * draws.random((5, 100)) for level in (0.5, 0.51, 2.0)]
+    got = against_best_on_images(losses, losses, best=0, signs=(-1.0, -1.0))
+    assert got.p[2] is not None
+    assert got.p[2] < 0.01
+    turned = against_best_on_images([-loss for loss in losses], [-loss for loss in losses], best=0)
+    assert [p for p in got.p if p is not None] == pytest.approx([p for p in turned.p if p is not None], abs=0.03)
+
+
+def test_an_average_over_classes_rests_on_its_rarest() -> None:
+    """Recall of 5 images of one class and 95 of another, all right: not what 100 images would show."""
+    labels = np.repeat([0, 1], [5, 95])
+    log_p = np.log(np.where(np.eye(2)[labels] > 0, 0.9, 0.1))
+    brought = of_images("recall", log_p, log_p.argmax(-1), labels)
+    table = np.stack([brought] * 3)
+    sizes = np.array([5, 95])
+    low, _ = interval(table, bounds=FRACTION, effective=float(4 / (1 / sizes).sum()))
+    assert low < 0.85 < interval(table, bounds=FRACTION)[0]
+
+
+@pytest.mark.parametrize("name", ["recall", "auroc"])
+def test_intervals_of_averages_over_classes_hold_with_a_rare_class(name: str) -> None:
+    draws, held = np.random.default_rng(12), 0
+    truth = float(np.mean([evaluate(draws, name, 20_000, 1)[0].mean() for _ in range(3)]))
+    for _ in range(300):
+        table, effective = evaluate(draws, name, 100, 5)
+        low, high = interval(table, bounds=FRACTION, effective=effective)
+        held += low <= truth <= high
+    assert held / 300 >= 0.9
+
+
+def evaluate(draws: np.random.Generator, name: str, N: int, S: int) -> tuple[np.ndarray, float]:
+    """What images bring to a score of networks that know a class of a tenth of the images less well."""
+    labels = (draws.random(N) < 0.1).astype(np.int64)
+    labels[0], labels[1] = 0, 1
+    common = draws.normal(size=N)
+    rows = []
+    for _ in range(S):
+        margin = 1.2 * (2 * labels - 1) + 0.8 * common + 0.6 * draws.normal(size=N)
+        log_p = np.stack([-np.logaddexp(0, margin), -np.logaddexp(0, -margin)], axis=1)
+        rows.append(of_images(name, log_p, log_p.argmax(-1), labels))
+    sizes = np.bincount(labels)
+    return np.stack(rows), float(len(sizes) ** 2 / (1 / sizes).sum())
