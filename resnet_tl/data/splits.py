@@ -112,14 +112,20 @@ def _cut_groups(
     for split, fraction in missing:
         labels_left = np.array([labels[index] for index in left])
         groups_left = np.array([one_of[index] for index in left])
-        num_folds = max(2, round(len(left) / (fraction * whole)))
+        share = fraction * whole / len(left)
+        num_taken, num_folds = 1, max(2, round(1 / share))
+        if share > 0.5:  # no single fold is large enough
+            num_folds = min(range(2, 21), key=lambda folds: abs(round(share * folds) / folds - share))
+            num_taken = min(round(share * num_folds), num_folds - 1)
         if len(set(groups_left)) < num_folds:
             raise DataError(
                 f"`data.group_key` must find at least {num_folds} groups to cut {fraction:.0%} off as {split}, "
                 f"but found {len(set(groups_left))}.{_said_of_joined(groups, clusters)}"
             )
         folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=derive(seed, "split") % 2**32)
-        rest, taken = next(iter(folds.split(left, labels_left, groups_left)))
+        parts = [own for _, own in folds.split(left, labels_left, groups_left)]
+        taken = np.sort(np.concatenate(parts[:num_taken]))
+        rest = np.setdiff1d(np.arange(len(left)), taken)
         if not 0.5 <= len(taken) / (fraction * whole) <= 2:
             ((largest, size),) = Counter(groups_left.tolist()).most_common(1)
             members = [index for index in left if one_of[index] == largest]

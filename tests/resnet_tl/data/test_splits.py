@@ -60,3 +60,17 @@ def test_groups_that_cannot_be_cut_are_named_where_copies_made_them_one() -> Non
             val_fraction=0.15, test_fraction=0.15, seed=0, classes=["a", "b"],
             groups=["large"] * 80 + [f"small {index}" for index in range(20)],
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.08, 0.82), (0.2, 0.75), (0.15, 0.6), (0.15, 0.15)])
+def test_whole_groups_are_cut_in_the_shares_asked_for(val: float, test: float) -> None:
+    """Also where more than half is to be cut off, of which no single fold would be large enough."""
+    count = 1200
+    splits = cut(
+        [index % 3 for index in range(count)], [None] * count, range(count),
+        val_fraction=val, test_fraction=test, seed=0, classes=["a", "b", "c"],
+        groups=[f"patient {index // 2}" for index in range(count)],
+    )  # fmt: skip
+    assert splits.count("test") / count == pytest.approx(test, rel=0.1)
+    assert splits.count("val") / count == pytest.approx(val, rel=0.4)
+    assert splits[::2] == splits[1::2]
