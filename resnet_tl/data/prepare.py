@@ -48,7 +48,7 @@ from resnet_tl.identity import digest
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 6
+SEEN_FORMAT = 7
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
