@@ -98,7 +98,7 @@ def _run(definition: Definition, command: str) -> int:
     from sweeps.reporting.inline import plain_text
     from sweeps.reporting.markdown import table
     from sweeps.reporting.reading import from_ledger
-    from sweeps.reporting.report import own_blocks
+    from sweeps.reporting.report import own_tables
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
     from sweeps.reporting.terminal import terminal_table
@@ -122,15 +122,15 @@ def _run(definition: Definition, command: str) -> int:
     if outcome.ran == 0:
         searched, fresh = outcome.done - outcome.fresh_done, outcome.fresh_done
         print(f"{name}: all {_seed_runs(searched, fresh)} are done; nothing was trained.")
-    tables = [block for block in own_blocks(results) if isinstance(block, Table)]
+    made = [(spec.kind, item) for spec, items in own_tables(results) for item in items if isinstance(item, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
     said = verdict(results)
     ledger.close()
     if said:
         print("\n" + "\n".join(plain_text(line) for line in said))
-    shown = next((t for spec, t in zip(results.tables, tables, strict=False) if spec.kind == "summary"), None)
-    for first in (*answers, *([shown] if shown else tables[:1])):
+    made.sort(key=lambda item: item[0] != "summary")  # it says most in one look
+    for first in (*answers, *(item for _, item in made[:1])):
         print()
         if sys.stdout.isatty():
             console.print(terminal_table(first))
@@ -146,7 +146,7 @@ def _run(definition: Definition, command: str) -> int:
         print(f"Best network   {best}")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
-    more = f"with {len(tables) - 1} more table{'s' if len(tables) > 2 else ''}; " if len(tables) > 1 else ""
+    more = f"with {len(made) - 1} more table{'s' if len(made) > 2 else ''}; " if len(made) > 1 else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(place)}")

@@ -33,13 +33,6 @@ def images_path(path: Path) -> Path:
     return path.with_suffix(".images.safetensors")
 
 
-def rows_of(results: Results) -> Rows:
-    """In the order of `frame.frame_of`."""
-    sides = [(trial, False) for trial in results.trials]
-    sides += [(trial.fresh, True) for trial in results.trials if trial.fresh]
-    return tuple((trial.number, fresh, seed) for trial, fresh in sides for seed in trial.seeds)
-
-
 def write_images(results: Results, path: Path, csv_sha256: str) -> None:
     """Writes what each image got beside a CSV file; nothing where that is not known.
 
@@ -56,7 +49,7 @@ def write_images(results: Results, path: Path, csv_sha256: str) -> None:
     tensors: dict[str, NDArray[Any]] = {}
     counts: dict[str, int] = {}
     effective: dict[str, float] = {}
-    sides = [*results.trials, *(trial.fresh for trial in results.trials if trial.fresh)]
+    sides = [*results.trials, *(trial.fresh for trial in results.trials if trial.fresh)]  # as `frame.frame_of` has it
     for name in columns:
         split = name.partition("/")[0]
         tables = [results.on_images(trial, name) if trial.state == "complete" else None for trial in sides]

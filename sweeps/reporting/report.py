@@ -33,15 +33,6 @@ OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", 
 """Tables that a report has without being asked."""
 
 
-def tables_of(results: Results, specs: Sequence[Spec]) -> list[Table]:
-    """The given tables.
-
-    Raises:
-        ConfigError: one of them cannot be made.
-    """
-    return [table for spec in specs for table in make(results, spec)]
-
-
 def report(results: Results, specs: Sequence[Spec] | None = None, figures: Sequence[Spec] = ()) -> list[Block]:
     """The whole report.
 
@@ -62,7 +53,7 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     if specs is None and any(trial.fresh for trial in results.trials) and "confirmed" not in asked:
         parts += _titled(OWN["confirmed"], make(results, OWN["confirmed"]))
     if specs is None:
-        parts += own_blocks(results)
+        parts += [block for spec, tables in own_tables(results) for block in _titled(spec, tables)]
     else:
         parts += [block for spec in specs for block in _titled(spec, make(results, spec))]
     rest = pictures[1:] if said else pictures
@@ -85,6 +76,9 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
 
 
 def _titled(spec: Spec, tables: Sequence[Table | Paragraph]) -> list[Block]:
+    """Tables under their heading; what says why there is none needs no heading."""
+    if not any(isinstance(table, Table) for table in tables):
+        return list(tables)
     title = spec.options.title
     return [
         Heading(text=title, level=2),
@@ -92,16 +86,16 @@ def _titled(spec: Spec, tables: Sequence[Table | Paragraph]) -> list[Block]:
     ]
 
 
-@lru_cache(maxsize=4)  # the report has them, and the terminal shows the first
-def own_blocks(results: Results) -> tuple[Block, ...]:
-    """The tables that the study names, titled; one that cannot be made says why, as nobody typed its name just now."""
-    blocks: list[Block] = []
+@lru_cache(maxsize=4)  # the report has them, and the terminal shows one
+def own_tables(results: Results) -> tuple[tuple[Spec, tuple[Table | Paragraph, ...]], ...]:
+    """The tables that the study names; one that cannot be made says why, since nobody typed its name just now."""
+    found: list[tuple[Spec, tuple[Table | Paragraph, ...]]] = []
     for spec in results.tables or (OWN["summary"],):
         try:
-            blocks += _titled(spec, make(results, spec))
+            found.append((spec, tuple(make(results, spec))))
         except ConfigError as error:
-            blocks.append(Paragraph(lines=(("No table ", code(spec.kind), f": {error}"),)))
-    return tuple(blocks)
+            found.append((spec, (Paragraph(lines=(("No table ", code(spec.kind), f": {error}"),)),)))
+    return tuple(found)
 
 
 def _about(results: Results, *, asked: bool) -> list[Block]:

@@ -74,17 +74,17 @@ def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -
             f"{what} are for other seeds on these very test images, and say nothing of new images: "
             "what each image got is not known."
         )
+    if first is None:
+        return f"{what} are for fresh seeds and fresh images."
+    N, G = first.values_SN.shape[1], first.num_clusters
+    together = f", {G:,} of them independent (copies and images of one group count once)" if G < N else ""
+    if first.largest_share > MUCH:
+        together += f"; {first.largest_share:.0%} of the images are one group, so that they rest on little"
+    unknown = "" if first.clusters_N is not None else ", each taken as independent"
+    seeds = {len(trial.seeds) for trial in scored}
+    told = f"{count(seeds.pop(), 'seed')} and " if len(seeds) == 1 else ""
     split = column.partition("/")[0]
-    for table in [first] if first is not None else []:
-        N, G = table.values_SN.shape[1], table.num_clusters
-        together = f", {G:,} of them independent (copies and images of one group count once)" if G < N else ""
-        if table.largest_share > MUCH:
-            together += f"; {table.largest_share:.0%} of the images are one group, so that they rest on little"
-        unknown = "" if table.clusters_N is not None else ", each taken as independent"
-        seeds = {len(trial.seeds) for trial in scored}
-        told = f"{count(seeds.pop(), 'seed')} and " if len(seeds) == 1 else ""
-        return f"{what} are for fresh seeds and fresh images, from {told}{N:,} {split} images{together}{unknown}."
-    return f"{what} are for fresh seeds and fresh images."
+    return f"{what} are for fresh seeds and fresh images, from {told}{N:,} {split} images{together}{unknown}."
 
 
 def advice(own: Sample) -> list[str]:

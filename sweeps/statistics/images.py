@@ -54,8 +54,6 @@ class Parts:
     """Variance of the mean that comes from the images, and from images and seeds together."""
     together: float
     """Of both, what comes from images and seeds together."""
-    sd_of_seeds: float
-    """Standard deviation of the means of single seeds (ddof = 1)."""
 
     def half(self, level: float = LEVEL) -> float:
         """Half of the interval of the mean."""
@@ -109,7 +107,6 @@ class Parts:
             rows=max((self.rows - self.together) / seeds + together, 0.0),
             images=(self.images - self.together) / images + together,
             together=together,
-            sd_of_seeds=self.sd_of_seeds,
         )
 
 
@@ -138,7 +135,7 @@ def components_of(values_SN: Table, clusters_N: Clusters | None = None) -> Compo
     section 4.3), which are those of restricted maximum likelihood where none is negative.
     """
     S = values_SN.shape[0]
-    cells_SG = _cells(values_SN - float(values_SN.mean()), clusters_N)
+    cells_SG = _cells(values_SN - float(values_SN.mean()), _grouping(clusters_N))
     ms_seeds, ms_images, ms_rest, G = _of_cells(cells_SG)
     scale = S * G
     return Components(
@@ -196,7 +193,7 @@ def parts_of(
     extra = np.broadcast_to(np.asarray(pseudo, dtype=np.float64), (S, len(pseudo)))
     mean = (raw_mean * N + float(sum(pseudo))) / (N + len(pseudo))
     rest_SN = values_SN - mean
-    own_SG = _cells(rest_SN, clusters_N)
+    own_SG = _cells(rest_SN, _grouping(clusters_N))
     num_clusters = own_SG.shape[1]
     columns = num_clusters + len(pseudo)
     cells_SG = np.concatenate([own_SG * (N / num_clusters), extra - mean], axis=1) * (columns / (N + len(pseudo)))
@@ -212,7 +209,6 @@ def parts_of(
         rows=ms_seeds / scale,
         images=images,
         together=min(ms_rest / scale, images),
-        sd_of_seeds=float(values_SN.mean(1).std(ddof=1)),
     )
 
 
@@ -336,13 +332,13 @@ def against_best_on_images(
 
 def _spread(tables: Sequence[Table], clusters_N: Clusters | None) -> tuple[Array, NDArray[np.float32], Array]:
     """The mean of each trial [T]; how far a multiplier of a seed moves it, [T, S], and one of a cluster, [G, T]."""
-    T, (S, _) = len(tables), tables[0].shape
+    T, (S, N) = len(tables), tables[0].shape
     means_T = np.array([float(table.mean(dtype=np.float64)) for table in tables])
-    first_SG = _cells(tables[0] - means_T[0], clusters_N)
-    G = first_SG.shape[1]
+    grouping = _grouping(clusters_N)
+    G = N if grouping is None else len(grouping.weight_G)
     rows_TS, columns_TG, common_SG, squares = np.zeros((T, S)), np.zeros((T, G)), np.zeros((S, G)), 0.0
     for trial, table_SN in enumerate(tables):
-        cells_SG = _cells(table_SN - means_T[trial], clusters_N)
+        cells_SG = _cells(table_SN - means_T[trial], grouping)
         cells_SG = cells_SG - cells_SG.mean()
         rows_TS[trial], columns_TG[trial] = cells_SG.mean(1), cells_SG.mean(0)
         squares += float(np.einsum("sg,sg->", cells_SG, cells_SG))
@@ -387,17 +383,35 @@ def _effective(clusters_N: Clusters | None, num_images: int) -> float:
     return max(float(sizes_G.sum() ** 2 / (sizes_G**2).sum()), 2.0)
 
 
-def _cells(rest_SN: Array, clusters_N: Clusters | None) -> Array:
-    """Deviations from the mean, summed over clusters and scaled so that their mean is that of the images.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Grouping:
+    """Images by cluster."""
 
-    A large cluster draws the mean to itself, so that its own deviation is too small; it is divided by the square root
-    of what the other images are of all (Bell and McCaffrey 2002), and as a whole scaled to be itself for equal sizes.
+    place_N: Clusters
+    """The cluster of each image, numbered from 0."""
+    weight_G: Array
+    """What the summed deviations of a cluster are multiplied by."""
+
+
+def _grouping(clusters_N: Clusters | None) -> _Grouping | None:
+    """How deviations of images become cells; None where each image is a cluster of its own.
+
+    Sums over clusters are scaled so that their mean is that of the images. A large cluster draws the mean to itself, so
+    that its own deviation is too small; it is divided by the square root of what the other images are of all (Bell and
+    McCaffrey 2002), and as a whole scaled to be itself for equal sizes.
     """
     if clusters_N is None:
-        return rest_SN
+        return None
     _, place_N, sizes_G = np.unique(clusters_N, return_inverse=True, return_counts=True)
-    G, N = len(sizes_G), rest_SN.shape[1]
-    sums_SG = np.stack([np.bincount(place_N, weights=own_N, minlength=G) for own_N in rest_SN])
+    G, N = len(sizes_G), len(clusters_N)
     others_G = 1 - np.minimum(sizes_G / N, 0.9)
-    cells_SG: Array = sums_SG * (G / N) * np.sqrt((1 - 1 / G) / others_G)
-    return cells_SG
+    return _Grouping(place_N=place_N, weight_G=G / N * np.sqrt((1 - 1 / G) / others_G))
+
+
+def _cells(rest_SN: Array, grouping: _Grouping | None) -> Array:
+    """Deviations from the mean, of images or summed over clusters."""
+    if grouping is None:
+        return rest_SN
+    G = len(grouping.weight_G)
+    sums_SG = np.stack([np.bincount(grouping.place_N, weights=own_N, minlength=G) for own_N in rest_SN])
+    return sums_SG * grouping.weight_G

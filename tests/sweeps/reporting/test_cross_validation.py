@@ -9,15 +9,15 @@ from sweeps.definition.outputs.registry import TABLES
 from sweeps.reporting import cross_validation
 from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.reading import from_csv
-from sweeps.reporting.report import tables_of
 from sweeps.reporting.results import Results
 from sweeps.reporting.standings import standings
+from sweeps.reporting.tables import make
 from tests.sweeps.reporting.test_standings import Known, results_of
 from tests.sweeps.reporting.test_tables import rows_of
 
 
 def text(results: Results, kind: str) -> str:
-    return "\n".join(markdown_table(table) for table in tables_of(results, [TABLES.spec(kind, "table")]))
+    return "\n".join(markdown_table(table) for table in make(results, TABLES.spec(kind, "table")))
 
 
 def test_notes_say_for_which_training_sets_intervals_are() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_tl.errors import DataError
-from sweeps.reporting.image_scores import images_path, read_images, rows_of, write_images
+from sweeps.reporting.image_scores import Rows, images_path, read_images, write_images
 from sweeps.reporting.inline import plain_text
 from sweeps.reporting.markdown import table as written
 from sweeps.reporting.results import Results, Trial
@@ -66,6 +66,13 @@ def results_of(
         about=study(seeds=tuple(range(seeds)), space={"lr": {"values": [0.1]}}),
         images=Known(tables, clusters) if known else None,
     )  # fmt: skip
+
+
+def rows_of(results: Results) -> Rows:
+    """Of the CSV file that such results make."""
+    sides = [(trial, False) for trial in results.trials]
+    sides += [(trial.fresh, True) for trial in results.trials if trial.fresh]
+    return tuple((trial.number, fresh, seed) for trial, fresh in sides for seed in trial.seeds)
 
 
 def words(results: Results) -> str:

@@ -16,7 +16,6 @@ from sweeps.reporting.inline import Break, bold, code
 from sweeps.reporting.latex import latex
 from sweeps.reporting.markdown import table as markdown_table
 from sweeps.reporting.reading import from_csv
-from sweeps.reporting.report import tables_of
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
@@ -30,7 +29,7 @@ HEADER = (
 def markdown(tmp_path: Path, rows: str, kind: object, header: str = HEADER) -> str:
     path = tmp_path / "r.csv"
     path.write_text(header + "\n" + rows.strip().replace(" ", "") + "\n")
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
+    return "\n\n".join(markdown_table(t) for t in make(from_csv(path), TABLES.spec(kind, "table")))
 
 
 def test_flat(tmp_path: Path) -> None:
@@ -251,7 +250,7 @@ def rows_of(scores: dict[str, list[float]], switched: str = "lr", fresh: dict[st
 def written(tmp_path: Path, content: str, kind: object) -> str:
     path = tmp_path / "r.csv"
     path.write_text(content)
-    return "\n\n".join(markdown_table(t) for t in tables_of(from_csv(path), [TABLES.spec(kind, "table")]))
+    return "\n\n".join(markdown_table(t) for t in make(from_csv(path), TABLES.spec(kind, "table")))
 
 
 BASE = [0.70, 0.72, 0.71, 0.73, 0.69, 0.71, 0.72]
