@@ -47,23 +47,28 @@ def auroc_MK(scores_MKN: Floats, labels_N: Ints) -> Floats:
 
 def _rank_sums_MK(scores_MKN: Floats, labels_N: Ints, classes_K: Ints) -> Floats:
     """Sums of the ranks that the images of each class have among all."""
-    N = len(labels_N)
-    scores_MKN = np.ascontiguousarray(scores_MKN)
-    order_MKN = np.argsort(scores_MKN, axis=-1)  # not stable, so quick: equal scores share one rank in any order
-    sorted_MKN = np.take_along_axis(scores_MKN, order_MKN, -1)
-    # twice the average rank of each place: the sum of the first and the last place of its run of equal scores
-    new_MKN = np.ones(sorted_MKN.shape, dtype=bool)
-    new_MKN[..., 1:] = sorted_MKN[..., 1:] != sorted_MKN[..., :-1]
-    places_N = np.arange(N)
-    first_MKN = np.maximum.accumulate(np.where(new_MKN, places_N, 0), axis=-1)
-    last_MKN = np.ones(sorted_MKN.shape, dtype=bool)
-    last_MKN[..., :-1] = new_MKN[..., 1:]
-    end_MKN = np.minimum.accumulate(np.where(last_MKN, places_N, N)[..., ::-1], axis=-1)[..., ::-1]
-    twice_rank_MKN = first_MKN + end_MKN + 2
+    order_MKN, twice_rank_MKN = _twice_ranks(scores_MKN)
     positive_MKN = labels_N[order_MKN] == classes_K[:, None]
     # ranks are halves, so these sums are exact
     total_MK: Floats = np.where(positive_MKN, twice_rank_MKN, 0).sum(-1) / 2
     return total_MK
+
+
+def _twice_ranks(scores: Floats) -> tuple[Ints, Ints]:
+    """The order of scores along the last axis, and twice the rank of each in that order; equal ones share the mean."""
+    scores = np.ascontiguousarray(scores)
+    order = np.argsort(scores, axis=-1)  # not stable, so quick: equal scores share one rank in any order
+    ordered = np.take_along_axis(scores, order, -1)
+    # the sum of the first and the last place of a run of equal scores
+    is_new = np.ones(ordered.shape, dtype=bool)
+    is_new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    N = scores.shape[-1]
+    places_N = np.arange(N)
+    first = np.maximum.accumulate(np.where(is_new, places_N, 0), axis=-1)
+    is_last = np.ones(ordered.shape, dtype=bool)
+    is_last[..., :-1] = is_new[..., 1:]
+    end = np.minimum.accumulate(np.where(is_last, places_N, N)[..., ::-1], axis=-1)[..., ::-1]
+    return order, first + end + 2
 
 
 def log_softmax(logits_NK: Floats) -> Floats:
@@ -252,8 +257,9 @@ def _auroc_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
 
 def _average_ranks(values_N: Floats) -> Floats:
     """Ranks from 1 on; those of equal values are their mean."""
-    _, place_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
-    ranks_N: Floats = (np.cumsum(counts) - (counts - 1) / 2)[place_N]
+    order_N, twice_rank_N = _twice_ranks(values_N)
+    ranks_N = np.empty(len(values_N))
+    ranks_N[order_N] = twice_rank_N / 2
     return ranks_N
 
 

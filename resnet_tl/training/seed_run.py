@@ -15,7 +15,7 @@ from resnet_tl.model.starting_point import StartingPoint, starting_point
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.cross_validation import Train, cross_validate
 from resnet_tl.training.heads_learner import HeadsLearner
-from resnet_tl.training.loop import SAVE_EVERY_S, Loop, OnEpoch, OnLogits
+from resnet_tl.training.loop import SAVE_EVERY_S, Learner, Loop, OnEpoch, OnLogits
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
 
@@ -78,22 +78,11 @@ def fit(
     check_scored(trial.monitor, data.num_classes_in("val"))
     where = device or environment.device
 
-    def train(
-        members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch, on_logits: OnLogits | None
-    ) -> list[FitResult]:
+    def learner_of(members: Sequence[Member], start: StartingPoint) -> Learner:
         (one,) = members
-        learner = NetworkLearner(one, start, environment=environment, device=torch.device(where), features=features)
-        loop = Loop(
-            members,
-            learner,
-            start,
-            environment=environment,
-            on_epoch=on_epoch,
-            on_logits=on_logits,
-            save_every_s=save_every_s,
-        )
-        return loop.run()
+        return NetworkLearner(one, start, environment=environment, device=torch.device(where), features=features)
 
+    train = _looped(learner_of, environment, save_every_s)
     with computing(device=where, threads=environment.threads):
         (result,) = _run(train, [member], start or starting_point(trial, data), of_one)
     return result
@@ -131,13 +120,26 @@ def fit_heads(
     with computing(device=where, threads=environment.threads):
         start = start or starting_point(members[0].trial, data)
 
+    def learner_of(members: Sequence[Member], start: StartingPoint) -> Learner:
+        return HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)
+
+    train = _looped(learner_of, environment, save_every_s)
+    # batched products are the same bits in any company with one thread only
+    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
+        return _run(train, members, start, on_epoch or _ignore)
+
+
+def _looped(
+    learner_of: Callable[[Sequence[Member], StartingPoint], Learner], environment: Environment, save_every_s: float
+) -> Train:
+    """Trains members with a learner of their own."""
+
     def train(
         members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch, on_logits: OnLogits | None
     ) -> list[FitResult]:
-        learner = HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)
         loop = Loop(
             members,
-            learner,
+            learner_of(members, start),
             start,
             environment=environment,
             on_epoch=on_epoch,
@@ -146,9 +148,7 @@ def fit_heads(
         )
         return loop.run()
 
-    # batched products are the same bits in any company with one thread only
-    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
-        return _run(train, members, start, on_epoch or _ignore)
+    return train
 
 
 def _run(train: Train, members: Sequence[Member], start: StartingPoint, on_epoch: OnEpoch) -> list[FitResult]:
