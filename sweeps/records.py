@@ -145,6 +145,16 @@ class ConfirmRecord:
     top: int
     seeds: tuple[int, ...]
 
+    def num_runs(self, *, planned: int, scored: int, has_ended: bool) -> int:
+        """Seed runs on fresh seeds in all.
+
+        Args:
+            planned: trials of the search.
+            scored: those that have a value; one that diverged is not run again.
+            has_ended: whether the search has, so that it is known which do.
+        """
+        return min(self.top, scored if has_ended else planned) * len(self.seeds)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:

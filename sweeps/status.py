@@ -59,9 +59,8 @@ def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
     )
     if study.confirm:
         fresh = sum(run.state.is_result for run in runs if run.seed not in seeds)
-        # a trial that diverged is not run again, which is known when the search has ended
-        most = planned if lacking else sum(trial.state != TrialState.DIVERGED for trial in trials)
-        total = min(study.confirm.top, most) * len(study.confirm.seeds)
+        scored = sum(trial.state != TrialState.DIVERGED for trial in trials)
+        total = study.confirm.num_runs(planned=planned, scored=scored, has_ended=not lacking)
         print(f"  confirmation: {min(fresh, total)} of {total} seed runs on fresh seeds")
     for trial in trials:
         own = [states.get((trial.fingerprint, seed)) for seed in seeds]

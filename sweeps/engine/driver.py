@@ -31,6 +31,7 @@ from sweeps.engine.prepared_study import PreparedStudy, prepare_study
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
 from sweeps.execution.ahead import load_ahead
+from sweeps.execution.devices import hardware
 from sweeps.execution.executor import Executor, run_all
 from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
@@ -309,7 +310,7 @@ class _Driver:
         if self._state.to_ask:
             configs += prepared.probes()
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
-        self._note_stages()
+        self._note_start()
         self._warn(configs)
         runs = [item.trial.config for item in self._todo]
         if self._state.to_ask:
@@ -489,9 +490,10 @@ class _Driver:
         self._about = replace(self._about, invalid={**self._about.invalid, number: proposal.num_invalid})
         self._ledger.put_study(self._about)
 
-    def _note_stages(self) -> None:
-        """What pretrain stages came to stands in reports."""
-        about = replace(self._about, pretrain=self._prepared.stage_records())
+    def _note_start(self) -> None:
+        """What pretrain stages came to, and on what seed runs run, stands in reports."""
+        machines = dict.fromkeys([*self._about.hardware, hardware(self._prepared.environment.device)])
+        about = replace(self._about, pretrain=self._prepared.stage_records(), hardware=tuple(machines))
         if about != self._about:
             self._about = about
             self._ledger.put_study(about)

@@ -20,7 +20,7 @@ from resnet_tl.model import weights
 from resnet_tl.option_text import expand
 from resnet_tl.training.stage import is_made, place, score_of, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
-from sweeps.execution.devices import allot, cuda_devices, hardware, memory_bytes
+from sweeps.execution.devices import allot, cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
 from sweeps.execution.executors import require_executor
 from sweeps.planning.feature_reuse import Conditions, Reuse, decide
@@ -373,16 +373,9 @@ class PreparedStudy:
             command=command,
             coinciding=self.plan.coinciding,
             invalid=stored.invalid if stored else {},
-            hardware=self._hardware(),
+            hardware=stored.hardware if stored else (),
             out="." if self.out == Path.cwd() else os.path.relpath(self.out),
         )
-
-    def _hardware(self) -> tuple[str, ...]:
-        """What seed runs ran on, and run on now if there are any to do."""
-        known = self.stored.hardware if self.stored else ()
-        if not (self.plan.todo or self.plan.to_ask or self.study.confirm):
-            return known
-        return tuple(dict.fromkeys([*known, hardware(self.environment.device)]))
 
     def _base_weights(self) -> str | None:
         base = self.definition.base

@@ -128,12 +128,13 @@ def _difference(found: _Evidence, scores: Mapping[int, Sample], values: Sequence
     pairs = list(itertools.combinations(values, 2))
     margin = found.hypothesis.margin
     found.num_pairs = len(pairs)
+    gaps = {(a, b): paired(scores[a], scores[b]) for a, b in pairs}
     if margin is None:
-        outside = {(a, b): _known(paired(scores[a], scores[b]).p) for a, b in pairs}
+        outside = {pair: _known(gap.p) for pair, gap in gaps.items()}
         within = dict.fromkeys(pairs, 1.0)
     else:
-        outside = {(a, b): paired(scores[a], scores[b]).beyond(margin) for a, b in pairs}
-        within = {(a, b): paired(scores[a], scores[b]).within(margin) for a, b in pairs}
+        outside = {pair: gap.beyond(margin) for pair, gap in gaps.items()}
+        within = {pair: gap.within(margin) for pair, gap in gaps.items()}
     # one pair outside suffices, so their number is corrected for; all must be within, and each test must pass
     differ, alike = min(holm(list(outside.values()))), max(within.values())
     found.for_p, found.against_p = (alike, differ) if found.hypothesis.expect == NO_DIFFERENCE else (differ, alike)

@@ -144,9 +144,8 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     done = _num_done(results.trials)
     fresh_done = _num_done([trial.fresh for trial in results.trials if trial.fresh])
     total = planned * len(about.seeds)
-    # a trial that diverged is not run again, which is known when the search has ended
-    most = planned if done < total else sum(trial.state == "complete" for trial in results.trials)
-    fresh = min(about.confirm.top, most) * len(about.confirm.seeds) if about.confirm else 0
+    scored = sum(trial.state == "complete" for trial in results.trials)
+    fresh = about.confirm.num_runs(planned=planned, scored=scored, has_ended=done >= total) if about.confirm else 0
     # trials that led before seeds were added have runs on fresh seeds too
     progress = progress_told(done, total, fresh_done=min(fresh_done, fresh), fresh=fresh)
     facts.append(
