@@ -143,7 +143,7 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
 
 
 def describe_data(data: Prepared) -> str:
-    """The classes with their images in each split, and what was decided while reading them."""
+    """The classes with their images in each split, how the splits came to be, and what was decided while reading."""
     most = 30  # a set of 1,000 classes would push everything else off the screen
     splits = ["train"] if data.folds else list(data.table)  # before a seed cuts folds, all images stand in each
     header = ["images"] if data.folds else splits
@@ -155,6 +155,7 @@ def describe_data(data: Prepared) -> str:
             lines.append(f"… and {len(rows) - most} more classes")
         lines.append("  ".join([f"{name:{width}}", *(f"{count:>7,}" for count in counts)]))
     notes = [
+        *([data.how_cut] if data.how_cut else []),
         *data.notes,
         *_balance(data),
         *([f"{len(data.skipped)} broken images are left out."] if data.skipped else []),

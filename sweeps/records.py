@@ -4,6 +4,7 @@ Typed from the ledger's edge on: no other module reads these things by string ke
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -71,13 +72,13 @@ def state_of_trial(states: Iterable[RunState | str], num_planned: int) -> TrialS
         states: of its seed runs that have ended.
         num_planned: seeds of the study.
     """
-    ended = [RunState(state) for state in states]
+    ended = Counter(map(str, states))
     if not ended:
         return TrialState.PLANNED
     for bad in (RunState.FAILED, RunState.DIVERGED, RunState.PRUNED):
         if bad in ended:
             return TrialState(bad.value)
-    whole = sum(state == RunState.COMPLETE for state in ended) >= num_planned
+    whole = ended[RunState.COMPLETE] >= num_planned
     return TrialState.COMPLETE if whole else TrialState.INCOMPLETE
 
 

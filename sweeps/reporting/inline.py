@@ -19,6 +19,8 @@ class Break:
     """A line break within a cell."""
 
 
+EMPTY = Span("")
+
 Inline: TypeAlias = "str | Span | Break | tuple[Inline, ...]"
 """A text, or several one after the other."""
 
@@ -51,9 +53,9 @@ def pieces(inline: Inline) -> list[Span | Break]:
     found: list[Span | Break] = []
     for piece in _flat(inline):
         last = found[-1] if found else None
-        if isinstance(piece, Span) and isinstance(last, Span) and (piece.bold, piece.code) == (last.bold, last.code):
-            found[-1] = replace(last, text=last.text + piece.text)
-        elif piece != Span(""):
+        if isinstance(piece, Span) and isinstance(last, Span) and last.bold == piece.bold and last.code == piece.code:
+            found[-1] = Span(last.text + piece.text, bold=last.bold, code=last.code)
+        elif piece != EMPTY:
             found.append(piece)
     return found
 
@@ -62,10 +64,13 @@ def _flat(inline: Inline) -> Iterable[Span | Break]:
     if isinstance(inline, tuple):
         for part in inline:
             yield from _flat(part)
+    elif isinstance(inline, Break):
+        yield inline
     else:
+        span = Span(inline) if isinstance(inline, str) else inline
         # a line end of somebody's name would end a cell or a paragraph
-        text = inline if isinstance(inline, Break) else Span(inline) if isinstance(inline, str) else inline
-        yield replace(text, text=" ".join(text.text.splitlines())) if isinstance(text, Span) else text
+        lines = span.text.splitlines()
+        yield span if lines == [span.text] else replace(span, text=" ".join(lines))
 
 
 def length(inline: Inline) -> int:

@@ -350,8 +350,14 @@ def _spread(tables: Sequence[Table], clusters_N: Clusters | None) -> tuple[Array
     of_seeds, of_images = G * float((own_TS**2).sum()), S * float((own_TG**2).sum())
     rest = max(squares - of_seeds - of_images, 0.0) / (G - 1)  # all over S - 1 and the trials
     kept = max(of_seeds - share_of_rest(S, LEVEL / 4) * rest, 0.0) / of_seeds if of_seeds > 0 else 0.0
-    by_seeds_TS = (rows_TS * math.sqrt(kept / (S * (S - 1)))).astype(np.float32)
+    by_seeds_TS = (rows_TS * math.sqrt(kept * poorly_known(S) / (S * (S - 1)))).astype(np.float32)
     return means_T, by_seeds_TS, columns_TG.T / math.sqrt(G * (G - 1))
+
+
+def poorly_known(num_seeds: int) -> float:
+    """What the seeds' part is multiplied by, since how far the luck of a seed on val goes with that on test is itself
+    known from these seeds alone. In simulations with three seeds, 5.7% of false claims become 5.1%."""
+    return 1 + 1 / (num_seeds * (num_seeds - 1))
 
 
 def _tails(df: float, num_draws: int, draws: np.random.Generator) -> NDArray[np.float32]:

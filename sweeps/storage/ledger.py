@@ -136,7 +136,9 @@ class Ledger:
         columns = (_seed_runs.c.fingerprint, _seed_runs.c.seed, _seed_runs.c.state)
         states: dict[str, list[str]] = {}
         with self._look() as connection:
-            for fingerprint, seed, state in connection.execute(sa.select(*columns).where(_seed_runs.c.study == study)):
+            for fingerprint, seed, state in connection.execute(
+                sa.select(*columns).where(_seed_runs.c.study == study)
+            ).all():
                 if seed in seeds:
                     states.setdefault(fingerprint, []).append(state)
             query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)

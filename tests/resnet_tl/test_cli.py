@@ -21,20 +21,24 @@ entry(lambda: print(os.environ["CUBLAS_WORKSPACE_CONFIG"], "torch" in sys.module
 
 
 def test_classes_are_shown_with_their_images_in_each_split(prepared: Prepared) -> None:
-    noted = dataclasses.replace(prepared, notes=("Folders were taken for splits: train is `Training`.",))
+    cut = "val (15%) was cut from the training images, class by class, by data.split_seed=0."
+    noted = dataclasses.replace(prepared, how_cut=cut, notes=("Folders were taken for splits: train is `Training`.",))
     assert describe_data(noted).splitlines() == [
         "          train      val     test",
         "bars          8        2        2",
         "dots          8        2        2",
         "rings         8        2        2",
         "images       24        6        6",
+        cut,
         "Folders were taken for splits: train is `Training`.",
     ]
 
 
 def test_a_set_of_many_classes_is_cut_short(prepared: Prepared) -> None:
     names = tuple(f"class {index:04}" for index in range(1000))
-    many = dataclasses.replace(prepared, classes=names, table={s: dict.fromkeys(names, 1) for s in prepared.table})
+    many = dataclasses.replace(
+        prepared, how_cut="", classes=names, table={s: dict.fromkeys(names, 1) for s in prepared.table}
+    )
     lines = describe_data(many).splitlines()
     assert len(lines) == 33
     assert lines[-2] == "… and 970 more classes"
