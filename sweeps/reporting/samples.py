@@ -6,7 +6,7 @@ from typing import Protocol
 from sweeps.reporting.cells import count
 from sweeps.reporting.cross_validation import chance_told
 from sweeps.reporting.results import Results, Trial
-from sweeps.statistics.images import parts_of
+from sweeps.statistics.images import parts_of_score
 from sweeps.statistics.planned import OnImages, Sample, describe
 from sweeps.statistics.stats import Summary, summarise
 
@@ -92,7 +92,7 @@ def advice(own: Sample) -> list[str]:
     table = own.on_images
     if table is None:
         return []
-    parts = parts_of(table.values_SN, table.clusters_N)
+    parts = parts_of_score(table.values_SN, table.clusters_N, bounds=table.bounds, effective=table.effective)
     half = parts.half()
     if not half:
         return []

@@ -212,6 +212,29 @@ def parts_of(
     )
 
 
+def parts_of_score(
+    values_SN: Table,
+    clusters_N: Clusters | None = None,
+    *,
+    bounds: tuple[float, float],
+    effective: float | None = None,
+) -> Parts:
+    """What the interval of a score is made of; between two finite bounds of the score as a fraction of the way.
+
+    Args:
+        bounds: the least and the greatest value of the score.
+        effective: as `interval` has it.
+    """
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return parts_of(values_SN, clusters_N)
+    values_SN = (np.asarray(values_SN, dtype=np.float64) - low) / (high - low)
+    N = values_SN.shape[1]
+    weight, mean = N / (N if effective is None else min(effective, N)), float(values_SN.mean())
+    ends = (mean - weight * mean, mean + weight * (1 - mean))  # an image wrong, one right, each with the largest weight
+    return parts_of(values_SN, clusters_N, pseudo=ends, effective=effective)
+
+
 def interval(
     values_SN: Table,
     clusters_N: Clusters | None = None,
@@ -232,19 +255,11 @@ def interval(
             over classes; default: all.
     """
     low, high = bounds
+    parts = parts_of_score(values_SN, clusters_N, bounds=bounds, effective=effective)
     if not (math.isfinite(low) and math.isfinite(high)):
-        parts = parts_of(values_SN, clusters_N)
         half = parts.half(level)
         return max(parts.mean - half, low), min(parts.mean + half, high)
-    values_SN = (np.asarray(values_SN, dtype=np.float64) - low) / (high - low)
-    N = values_SN.shape[1]
-    counted = N if effective is None else min(effective, N)
-    mean, weight = float(values_SN.mean()), N / counted
-    ends = (
-        mean - weight * mean,
-        mean + weight * (1 - mean),
-    )  # one image wrong, one right, each with the largest weight
-    parts = parts_of(values_SN, clusters_N, pseudo=ends, effective=effective)
+    counted = values_SN.shape[1] if effective is None else min(effective, values_SN.shape[1])
     z = t_quantile(math.inf, 1 - level / 2)
     share = min(max(parts.raw_mean, 0.0), 1.0)
     inside = (share * counted + 1) / (counted + 2)

@@ -27,7 +27,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     assert best is not None
     found = [components_of(best.values_SN, best.clusters_N)]
     header: list[Inline] = ["Source of chance", f"Standard error of {label(metric).lower()}", "Share of its variance"]
-    names = ["seeds", "test images" if metric.startswith("test/") else "images", "both together"]
+    seeds = "seeds, each with its own cut" if results.folds else "seeds"
+    names = [seeds, "test images" if metric.startswith("test/") else "images", "both together"]
     second = tables[1] if len(tables) > 1 else None
     if second is not None:
         found.append(components_of(best.values_SN.astype(float) - second.values_SN, best.clusters_N))

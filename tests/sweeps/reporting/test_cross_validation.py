@@ -64,3 +64,9 @@ def test_a_confirmation_shows_means_but_no_test(tmp_path: Path) -> None:
     assert "against it" not in folded
     assert cross_validation.NOT_FRESH in folded
     assert "68.00 ± 1.00%" in folded
+
+
+def test_what_a_seed_brings_includes_its_cut() -> None:
+    results = results_of([0.6, 0.8])
+    assert "| seeds |" in text(results, "variance")
+    assert "| seeds, each with its own cut |" in text(dataclasses.replace(results, folds=5), "variance")
