@@ -109,6 +109,8 @@ class Scored:
     """True classes."""
     log_p_MNK: Floats
     """Log probability of each class."""
+    predicted_MN: Ints
+    """The class with the largest logit."""
     hits_MK: Ints
     """Images of each class that are predicted as such."""
     predicted_MK: Ints
@@ -132,6 +134,7 @@ def scored(log_p_MNK: Floats, predicted_MN: Ints, labels_N: Ints) -> Scored:
     return Scored(
         labels_N=labels_N,
         log_p_MNK=log_p_MNK,
+        predicted_MN=predicted_MN,
         hits_MK=counts_MK(cell_MN[predicted_MN == labels_N]),
         predicted_MK=counts_MK(cell_MN.ravel()),
         true_K=np.bincount(labels_N, minlength=K),
@@ -150,16 +153,16 @@ class Metric:
     """What it is, in words that a user reads; behind `name: `."""
     better: Literal["min", "max"]
     """Whether a lower or a higher value is better."""
-    unit: Literal["fraction", "nats"]
+    unit: Literal["fraction", "nats", "squares"]
     """Tables show a fraction in percent."""
     bounds: tuple[float, float]
     """The least and the greatest value that there can be."""
     of: Callable[[Scored], Floats]
     """Its value for each network, [M]."""
-    of_images: Callable[[Scored, Ints], Floats]
-    """What each image brings to it, [M, N], of the scored split and the classes predicted for its images [M, N]: the
-    mean over images is the metric, and its scatter between images that of the metric's linear part. So an interval
-    for fresh images can be made of every metric as of a mean."""
+    of_images: Callable[[Scored], Floats] | None
+    """What each image brings to it, [M, N]: the mean over images is the metric, and its scatter between images that of
+    the metric's linear part. So an interval for fresh images can be made of it as of a mean. None where that does not
+    hold: few images make a calibration error look larger than it is."""
     of_class: Callable[[Scored], Floats] | None = None
     """What it averages over classes, [M, K]; None for the scores of all images together."""
 
@@ -171,10 +174,43 @@ def _loss(scored: Scored) -> Floats:
     return loss_M
 
 
-def _loss_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+def _loss_of_images(scored: Scored) -> Floats:
     labels_N = scored.labels_N
     loss_MN: Floats = -scored.log_p_MNK[:, np.arange(len(labels_N)), labels_N]
     return loss_MN
+
+
+def _confidence(scored: Scored) -> Floats:
+    confidence_M: Floats = _confidence_of_images(scored).mean(-1)
+    return confidence_M
+
+
+def _confidence_of_images(scored: Scored) -> Floats:
+    labels_N = scored.labels_N
+    log_p_true_MN = np.ascontiguousarray(scored.log_p_MNK[:, np.arange(len(labels_N)), labels_N])
+    confidence_MN: Floats = np.exp(log_p_true_MN)
+    return confidence_MN
+
+
+def _brier(scored: Scored) -> Floats:
+    brier_M: Floats = _brier_of_images(scored).mean(-1)
+    return brier_M
+
+
+def _brier_of_images(scored: Scored) -> Floats:
+    """Source: the score of Brier 1950, over all classes."""
+    # Σ (p_k − y_k)² = Σ p_k² − 2 p_true + 1
+    p_MNK = np.exp(scored.log_p_MNK)
+    brier_MN: Floats = (p_MNK * p_MNK).sum(-1) - 2 * _confidence_of_images(scored) + 1
+    return np.maximum(brier_MN, 0.0)
+
+
+def _ece(scored: Scored) -> Floats:
+    sure_MN = np.exp(scored.log_p_MNK.max(-1))
+    right_MN = scored.predicted_MN == scored.labels_N
+    bins_MR3 = np.stack([reliability_R3(s, r) for s, r in zip(sure_MN, right_MN, strict=True)])
+    ece_M: Floats = np.abs(bins_MR3[:, :, 1] - bins_MR3[:, :, 2]).sum(-1) / len(scored.labels_N)
+    return ece_M
 
 
 def _accuracy(scored: Scored) -> Floats:
@@ -182,8 +218,8 @@ def _accuracy(scored: Scored) -> Floats:
     return accuracy_M
 
 
-def _accuracy_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
-    right_MN: Floats = (predicted_MN == scored.labels_N).astype(np.float64)
+def _accuracy_of_images(scored: Scored) -> Floats:
+    right_MN: Floats = (scored.predicted_MN == scored.labels_N).astype(np.float64)
     return right_MN
 
 
@@ -206,33 +242,34 @@ def _auroc_MK(scored: Scored) -> Floats:
     return auroc_MK(scored.log_p_MNK.swapaxes(1, 2), scored.labels_N)
 
 
-def _ratio_of_images(hit: int, predicted: int, true: int) -> Callable[[Scored, Ints], Floats]:
+def _ratio_of_images(hit: int, predicted: int, true: int) -> Callable[[Scored], Floats]:
     """What each image brings to the mean over classes of `hit × hits / (predicted × … + true × …)`.
 
     Source: the delta method on a ratio of two means, R + (numerator_i − R denominator_i) / mean denominator.
     """
 
-    def of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+    def of_images(scored: Scored) -> Floats:
+        predicted_MN, labels_N = scored.predicted_MN, scored.labels_N
         M, N = predicted_MN.shape
         occurs_K = scored.true_K > 0
         below_MK = np.maximum(predicted * scored.predicted_MK + true * scored.true_K, 1)
         ratio_MK = hit * scored.hits_MK / below_MK
         scale_MK = np.where(occurs_K, N / below_MK / occurs_K.sum(), 0.0)
         rows_M = np.arange(M)[:, None]
-        right_MN = predicted_MN == scored.labels_N
+        right_MN = predicted_MN == labels_N
         mean_M = ratio_MK[:, occurs_K].mean(-1)
         brought_MN: Floats = (
             mean_M[:, None]
-            + hit * right_MN * scale_MK[:, scored.labels_N]
+            + hit * right_MN * scale_MK[:, labels_N]
             - predicted * ratio_MK[rows_M, predicted_MN] * scale_MK[rows_M, predicted_MN]
-            - true * ratio_MK[:, scored.labels_N] * scale_MK[:, scored.labels_N]
+            - true * ratio_MK[:, labels_N] * scale_MK[:, labels_N]
         )
         return brought_MN
 
     return of_images
 
 
-def _auroc_of_images(scored: Scored, predicted_MN: Ints) -> Floats:
+def _auroc_of_images(scored: Scored) -> Floats:
     """By the share of the other side that an image stands above, or below.
 
     Source: the placements of DeLong, DeLong and Clarke-Pearson 1988, each over the share of its side.
@@ -264,13 +301,18 @@ def _average_ranks(values_N: Floats) -> Floats:
 
 
 def _fraction(
-    name: str, short: str, means: str, of: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+    name: str,
+    short: str,
+    means: str,
+    of: Callable[[Scored], Floats],
+    of_images: Callable[[Scored], Floats] | None,
+    better: Literal["min", "max"] = "max",
 ) -> Metric:
     return Metric(
         name=name,
         short=short,
         means=means,
-        better="max",
+        better=better,
         unit="fraction",
         bounds=(0.0, 1.0),
         of=of,
@@ -279,7 +321,7 @@ def _fraction(
 
 
 def _macro(
-    name: str, short: str, means: str, of_class: Callable[[Scored], Floats], of_images: Callable[[Scored, Ints], Floats]
+    name: str, short: str, means: str, of_class: Callable[[Scored], Floats], of_images: Callable[[Scored], Floats]
 ) -> Metric:
     def mean(scored: Scored) -> Floats:
         mean_M: Floats = np.ascontiguousarray(of_class(scored)[:, scored.true_K > 0]).mean(-1)
@@ -339,6 +381,39 @@ METRICS: dict[str, Metric] = {
             _auroc_MK,
             _auroc_of_images,
         ),
+        _macro(
+            "balanced_accuracy",
+            "balanced acc",
+            "of the images of a class, the share that is predicted right, which is the recall",
+            _recall_MK,
+            _ratio_of_images(1, 0, 1),
+        ),
+        _fraction(
+            "confidence",
+            "confidence",
+            "the mean probability that is given to the true class",
+            _confidence,
+            _confidence_of_images,
+        ),
+        Metric(
+            name="brier",
+            short="Brier",
+            means="the squared distance of the probabilities from those of the truth, summed over classes (0 to 2)",
+            better="min",
+            unit="squares",
+            bounds=(0.0, 2.0),
+            of=_brier,
+            of_images=_brier_of_images,
+        ),
+        _fraction(
+            "ece",
+            "ECE",
+            f"the expected calibration error: how far the largest probability is from the share that is right, on "
+            f"average over {NUM_BINS} equally wide bins of that probability",
+            _ece,
+            None,
+            better="min",
+        ),
     )
 }
 """Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry."""
@@ -365,16 +440,17 @@ def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> dict[str, Floats]:
 
 def of_images(name: str, log_p_NK: Floats, predicted_N: Ints, labels_N: Ints) -> Floats:
     """What each image brings to a metric, [N]; see `Metric.of_images`."""
-    found = scored(log_p_NK[None], predicted_N[None], labels_N)
-    brought_N: Floats = METRICS[name].of_images(found, predicted_N[None])[0]
+    of_images = METRICS[name].of_images
+    assert of_images is not None
+    brought_N: Floats = of_images(scored(log_p_NK[None], predicted_N[None], labels_N))[0]
     return brought_N
 
 
 def by_class(log_p_NK: Floats, predicted_N: Ints, labels_N: Ints) -> dict[str, Floats]:
     """The metrics that average over classes, for each class, [K]; NaN for classes that do not occur."""
     found = scored(log_p_NK[None], predicted_N[None], labels_N)
-    return {
-        name: np.where(found.true_K > 0, metric.of_class(found)[0], np.nan)
-        for name, metric in METRICS.items()
-        if metric.of_class is not None
-    }
+    kinds: dict[Callable[[Scored], Floats], str] = {}
+    for name, metric in METRICS.items():
+        if metric.of_class is not None:
+            kinds.setdefault(metric.of_class, name)  # balanced accuracy averages the recalls of classes
+    return {name: np.where(found.true_K > 0, of(found)[0], np.nan) for of, name in kinds.items()}

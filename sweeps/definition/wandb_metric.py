@@ -3,10 +3,14 @@
 import re
 from typing import Any
 
+from resnet_tl.metrics import METRICS
 from resnet_tl.option_text import brief
 
 _SCORES = (
-    (r"bacc|balanced_acc|balanced_accuracy|recall|sensitivity", "recall"),  # balanced accuracy is the macro recall
+    (r"bacc|balanced_acc|balanced_accuracy", "balanced_accuracy"),
+    (r"recall|sensitivity", "recall"),
+    (r"ece|expected_calibration_error", "ece"),
+    (r"brier|brier_score|brier_loss", "brier"),
     (r"prec1|prec_1|precision_1", "accuracy"),  # of the likeliest class, as ImageNet's scripts write it
     (r"precision", "precision"),
     (r"f1|fscore|f_score", "f1"),
@@ -19,7 +23,7 @@ _SCORES = (
 _OTHERS = re.compile(
     r"_(pr|prc|pr_?auc|aupr|auprc|ap|map|(average|avg|mean)_precision"  # the area under precision over recall
     r"|micro|weighted|(per|mean|avg|average)_class|class_(mean|avg|average)|std|var|variance|gap|diff|pixel|token|word|iou|dice|jaccard|box|bbox|mask|class_\d+"
-    r"|squared|absolute|percentage|calibration|[nr]*mse|mae|mape|l[12]|huber|hinge|focal|triplet|contrastive|balanced_err(or)?|kl|recon(struction)?"
+    r"|squared|absolute|percentage|(?<!expected_)calibration|[nr]*mse|mae|mape|l[12]|huber|hinge|focal|triplet|contrastive|balanced_err(or)?|kl|recon(struction)?"
     r"|top_?(?!_?1_)\d*"  # of the best five, say
     r"|(top|acc|accuracy|err|error|prec|precision|recall)_?(at_)?(?!1_)(k|\d+)|recall_(at_)?1)_"
 )
@@ -42,7 +46,7 @@ def meant_metric(name: str, goal: Any) -> tuple[str, str]:
     score = next((s for pattern, s in _SCORES if re.search(rf"(?:_|val|valid|test|train)(?:{pattern})_", joined)), None)
     if score is None or _OTHERS.search(joined):
         raise ValueError(f"the sweep's metric {brief(name)} is none of ours")
-    best = "minimize" if score in ("error", "loss") else "maximize"
+    best = "minimize" if score == "error" or METRICS[score].better == "min" else "maximize"
     if goal not in (None, best):
         raise ValueError(f"the goal of {brief(name)} must be {best}, but got {brief(goal)}")
     metric = "val/accuracy" if score == "error" else f"val/{score}"

@@ -35,6 +35,7 @@ class Unit:
 UNITS = {
     "fraction": Unit(factor=100, digits=2, sign="%", of_difference=" in percentage points", digits_in_pictures=1),
     "nats": Unit(factor=1, digits=3, sign="", of_difference="", digits_in_pictures=3),
+    "squares": Unit(factor=1, digits=3, sign="", of_difference="", digits_in_pictures=3),
 }
 """By the units of `resnet_tl.metrics`."""
 

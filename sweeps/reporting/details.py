@@ -48,6 +48,8 @@ class Details:
             CheckpointError: what is kept is damaged, or of other runs: its mean is not the score.
         """
         split, _, name = column.partition("/")
+        if metric_of(column).of_images is None:
+            return None
         rows = [self._of_images(trial.fingerprint or "", seed, split, name) for seed in trial.seeds]
         if any(row is None for row in rows):
             return None

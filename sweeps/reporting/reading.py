@@ -53,6 +53,9 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
     runs = ledger.seed_runs(name)
     by_name: dict[str, list[SeedRun]] = {}
     seeds = about.seeds
+    # seed runs of an earlier version lack the scores that are newer: what only some rows have compares nothing
+    whole = [run for run in runs if run.state == "complete"]
+    scores = [name for name in SCORES if name == about.metric or all(name in run.metrics for run in whole)]
     for run in runs:
         by_name.setdefault(run.fingerprint, []).append(run)
     trials = []
@@ -60,7 +63,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         own = by_name.get(row.fingerprint, [])
         own = sorted(own, key=lambda run: run.seed)
         planned, fresh = ([run for run in own if (run.seed in seeds) == side] for side in (True, False))
-        trials.append(_trial(row, planned, _trial(row, fresh, None) if fresh else None))
+        trials.append(_trial(row, planned, scores, _trial(row, fresh, scores) if fresh else None))
     number = {trial.fingerprint: trial.number for trial in trials}
     origin = Origin(
         dates=tuple(sorted({run.finished[:10] for run in runs})),
@@ -74,7 +77,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         study=name,
         trials=tuple(trials),
         metric=about.metric,
-        columns=COLUMNS,
+        columns=tuple(name for name in COLUMNS if name in scores or name not in SCORES),
         seeds=seeds,
         details=details,
         images=details,
@@ -82,13 +85,13 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
     return _described(plain, about, origin)
 
 
-def _trial(row: TrialRecord, runs: Sequence[SeedRun], fresh: Trial | None) -> Trial:
+def _trial(row: TrialRecord, runs: Sequence[SeedRun], scores: Sequence[str], fresh: Trial | None = None) -> Trial:
     columns: dict[str, tuple[float | None, ...]] = {
         "max_epoch": tuple(run.max_epoch for run in runs),
         "best_epoch": tuple(run.best_epoch for run in runs),
         "wall_s": tuple(run.wall_s for run in runs),
     }
-    columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in SCORES}
+    columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in scores}
     return Trial(
         number=row.number,
         values=_values(row.config),

@@ -1,8 +1,10 @@
 """Scores of trials as statistics take them: over seeds, and over images where it is known what each image got."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from resnet_tl.metrics import metric_of
 from sweeps.reporting.cells import count
 from sweeps.reporting.cross_validation import chance_told
 from sweeps.reporting.results import Results, Trial
@@ -42,7 +44,11 @@ def summary(results: Results, trial: Trial, column: str, *, seeds_only: bool = F
     Args:
         seeds_only: the interval for other seeds on the very same images.
     """
-    return summarise(trial.scores(column)) if seeds_only else describe(sample(results, trial, column))
+    if seeds_only:
+        return summarise(trial.scores(column))
+    told = describe(sample(results, trial, column))
+    # of a calibration error there is none: few images make it look larger than it is
+    return told if metric_of(column).of_images else replace(told, low=None, high=None)
 
 
 def knows_images(results: Results, column: str) -> bool:
@@ -69,6 +75,11 @@ def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -
     first = results.on_images(scored[0], column) if scored else None
     if first is not None and first.num_clusters == 1:
         return f"{what} are for other seeds on these very test images: all of them are one group."
+    if metric_of(column).of_images is None:
+        return (
+            f"{what} of differences are for other seeds on these very test images, and say nothing of new images; "
+            f"{metric_of(column).short} itself has no interval, since few images make it look larger than it is."
+        )
     if not knows_images(results, column):
         return (
             f"{what} are for other seeds on these very test images, and say nothing of new images: "

@@ -11,6 +11,16 @@ from resnet_tl.metrics import MACRO, METRICS, by_class, evaluate_many, log_softm
 from resnet_tl.predictions import confusion_KK
 
 
+def calibration_error(p: np.ndarray, right: np.ndarray) -> float:
+    """By the definition, bin by bin."""
+    total = 0.0
+    for low in range(10):
+        inside = (p.max(1) >= low / 10) & ((p.max(1) < (low + 1) / 10) | (low == 9))
+        if inside.any():
+            total += inside.mean() * abs(right[inside].mean() - p.max(1)[inside].mean())
+    return total
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.integers(2, 60), st.booleans())
 def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int, ties: bool) -> None:
@@ -32,6 +42,10 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
         "recall": reference.recall_score(labels, predicted, **kwargs),
         "f1": reference.f1_score(labels, predicted, **kwargs),
         "auroc": np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in range(num_classes)]),
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
+        "confidence": p[np.arange(len(labels)), labels].mean(),
+        "brier": reference.brier_score_loss(np.eye(num_classes)[labels], p, scale_by_half=False),
+        "ece": calibration_error(p, predicted == labels),
     }
     assert got == pytest.approx(expected, abs=1e-6)
     counts_KK = confusion_KK(logits, labels)
@@ -58,7 +72,7 @@ def test_whatever_is_listed_is_computed_within_its_bounds() -> None:
 
 def test_a_better_prediction_scores_better_by_every_metric() -> None:
     labels = np.arange(30) % 3
-    right = np.eye(3)[labels]
+    right = 5 * np.eye(3)[labels]
     values = evaluate_many(np.stack([right, -right]), labels)
     for name, metric in METRICS.items():
         sign = 1 if metric.better == "max" else -1

@@ -45,6 +45,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         Column(header="p", cells=["", *p_values]),
         Column(header="Verdict", cells=["", *verdicts]),
     ]
+    sure = "test/confidence"
+    if results.has(sure) and metric != sure:
+        columns += [
+            mean_column(shown, sure, spread=True),
+            Column(header="Confidence against the base (95% CI)", cells=["", *_gaps(results, base, shown[1:], sure)]),
+        ]
     at = ", ".join(f"{name_of(name).lower()} {show(name, base.values.get(name))}" for name in varying)
     told = [
         f"Base: {at}. {label(metric)}, paired by seed{unit(metric)}; verdicts and p at {LEVEL:g} for all rows "
@@ -55,6 +61,11 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     if len(alone) + 1 < len(trials):
         told.append(f"{len(trials) - len(alone) - 1} trials that differ in several parameters are left out.")
     return [assemble(columns, None, [*told, *notes(results, shown)])]
+
+
+def _gaps(results: Results, base: Trial, trials: Sequence[Trial], metric: str) -> list[str]:
+    """What each does to another score than the study's: an interval, and no verdict."""
+    return _against(results, base, trials, metric)[0]
 
 
 def _against(

@@ -354,12 +354,14 @@ def test_fractions_are_taken_whatever_their_name(content: str, fractions: set[fl
         ("val_top5_acc", None), ("val_accuracy_top5", None), ("val/top_3_accuracy", None), ("acc_5", None),
         ("recall@10", None), ("val_pr_auc", None), ("auc_pr", None), ("val/auprc", None), ("average_precision", None),
         ("valMeanAveragePrecision", None), ("mean_squared_error", None), ("val_mean_absolute_error", None),
-        ("rmse_loss", None), ("expected_calibration_error", None), ("val_micro_f1", None), ("f1_weighted", None),
+        ("rmse_loss", None), ("expected_calibration_error", "val/ece"),
+        ("max_calibration_error", None), ("val_micro_f1", None), ("f1_weighted", None),
         ("mean_class_acc", None), ("val_acc_std", None), ("word_error_rate", None), ("balanced_error", None),
         ("val_top_1_acc", "val/accuracy"), ("valTop1Accuracy", "val/accuracy"), ("acc@1", "val/accuracy"),
         ("precision_1", "val/accuracy"), ("prec@1", "val/accuracy"), ("valid/precision", "val/precision"),
         ("val_precision_macro", "val/precision"), ("macroF1Score", "val/f1"), ("val_roc_auc", "val/auroc"),
-        ("valAUC", "val/auroc"), ("balanced_accuracy", "val/recall"), ("eval/epoch_loss", "val/loss"),
+        ("valAUC", "val/auroc"), ("balanced_accuracy", "val/balanced_accuracy"), ("val_brier", "val/brier"),
+        ("eval/epoch_loss", "val/loss"),
     ],
 )  # fmt: skip
 def test_a_metric_is_one_of_ours_or_none(name: str, metric: str | None, tmp_path: Path) -> None:

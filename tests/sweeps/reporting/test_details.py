@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,16 @@ def study(
         )  # fmt: skip
     ledger.put(runs)
     return from_ledger(ledger, "s", out), runs
+
+
+def test_a_score_that_only_some_seed_runs_have_is_left_out(tmp_path: Path) -> None:
+    _, runs = study(tmp_path, [0, 1], [[0, 1], [0, 0]], num_classes=2)
+    ledger = database_of(tmp_path).open()
+    ledger.put([replace(runs[1], seed=2, metrics=runs[1].metrics | {"test/brier": 0.5})])
+    results = from_ledger(ledger, "s", tmp_path)
+    assert "test/accuracy" in results.columns
+    assert "test/brier" not in results.columns
+    assert not results.has("test/brier")
 
 
 def test_a_table_of_classes_has_the_worst_first_and_what_they_are_taken_for(tmp_path: Path) -> None:

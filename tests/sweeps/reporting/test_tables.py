@@ -281,6 +281,30 @@ def test_ablation(tmp_path: Path) -> None:
     assert got[7].startswith("Base: augment none.")
 
 
+def test_an_ablation_shows_what_each_option_does_to_the_predicted_probability(tmp_path: Path) -> None:
+    lines = ["trial,seed,state,augment,test/accuracy,test/confidence,val/accuracy"]
+    for number, augment in enumerate(["none", "hflip"]):
+        lines += [
+            f"{number},{seed},complete,{augment},{0.7 + 0.01 * seed},{0.6 + 0.05 * number + 0.01 * seed},0.7"
+            for seed in range(3)
+        ]
+    got = written(tmp_path, "\n".join(lines) + "\n", "ablation").split("\n")
+    assert got[0].endswith("| Verdict | Test confidence | Confidence against the base (95% CI) |")
+    assert got[2].endswith("| 61.00 ± 1.00% |  |")
+    assert got[3].endswith("| **66.00 ± 1.00%** | +5.00 [/] |")
+
+
+def test_a_calibration_error_has_no_interval(tmp_path: Path) -> None:
+    lines = ["trial,seed,state,lr,val/ece,test/ece"]
+    for number, lr in enumerate(["1e-3", "1e-2"]):
+        lines += [f"{number},{seed},complete,{lr},{0.05 + 0.01 * number + 0.002 * seed},0.06" for seed in range(3)]
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join(lines) + "\n")
+    got = "\n".join(markdown_table(t) for t in make(from_csv(path, "val/ece"), TABLES.spec("summary", "t")))
+    assert "| 1e-3 | 3 | **5.20 ± 0.20%** | **6.00 ± 0.00%** | / |" in got  # the least error is the best
+    assert "ECE itself has no interval, since few images make it look larger than it is." in got
+
+
 def test_importances_name_what_explains_the_trials(tmp_path: Path) -> None:
     lines = ["trial,seed,state,head,lr,weight_decay,val/accuracy"]
     for number, (head, lr, decay) in enumerate(itertools.product(["linear", "mlp_relu"], [1e-3, 1e-2], [0.0, 1e-4])):
