@@ -157,10 +157,36 @@ def describe_data(data: Prepared) -> str:
     notes = [
         *([data.how_cut] if data.how_cut else []),
         *data.notes,
+        *_few(data),
         *_balance(data),
         *([f"{len(data.skipped)} broken images are left out."] if data.skipped else []),
     ]
     return "\n".join([*lines, *notes])
+
+
+FEW_TEST_IMAGES = 100
+"""Below which the images of test alone leave an accuracy open by 20 points or more."""
+UNEQUAL = 3
+"""How many times the images of the rarest class the commonest has, from which on a word is said."""
+
+
+def _few(data: Prepared) -> list[str]:
+    """What a small test set leaves open, and what accuracy says of unequal classes."""
+    said = []
+    num_test = data.num_images["test"]
+    if not data.folds and 0 < num_test < FEW_TEST_IMAGES:
+        said.append(
+            f"{num_test} test images are few: they alone leave an accuracy of 50% open by ±{98 / num_test**0.5:.0f} "
+            "points. A larger data.test_fraction helps, or a study's study.folds, which tests every image."
+        )
+    counts = [count for count in data.table["train"].values() if count]
+    if len(counts) > 1 and max(counts) >= UNEQUAL * min(counts):
+        said.append(
+            f"Classes are unequal ({min(counts):,} to {max(counts):,} training images), and accuracy leans to the "
+            "common ones: val/f1 and val/balanced_accuracy do not"
+            + ("." if data.balanced else "; data.balanced=oversample or class_weights evens them in training.")
+        )
+    return said
 
 
 def _balance(data: Prepared) -> list[str]:

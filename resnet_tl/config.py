@@ -286,6 +286,11 @@ class DataConfig(Options):
     shifted: str | None = None
     """Not built yet: images taken under other conditions, to be scored beside `test`."""
 
+    @field_validator("balanced", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return False if value in ("off", "none") else value
+
     @field_validator("shifted")
     @classmethod
     def _not_built(cls, value: str | None) -> str | None:

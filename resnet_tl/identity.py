@@ -56,7 +56,7 @@ def canonical(
     those that stand at their declared default, so that an option that is added later renames nothing. That holds only
     while declared defaults never change, which a file of golden fingerprints in the tests sees to. Several freeze
     fractions may be one network: what counts is the number of parameter tensors that stay fixed. A named head is what
-    its parts are.
+    its parts are. Options that a subclass of `TrialConfig` adds are not the network's: they name images.
 
     Args:
         channels: of the images.
@@ -76,7 +76,7 @@ def canonical(
     values = {
         name: value
         for name, value in given.items()
-        if name not in elsewhere and has_effect(name, every) and not idle.get(name)
+        if name in TrialConfig.model_fields and name not in elsewhere and has_effect(name, every) and not idle.get(name)
     }
     values |= _canonical_head(spec_of(trial))
     if num_frozen:

@@ -92,7 +92,9 @@ def load_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {error.problem or error.context}.") from None
+        problem = error.problem or error.context
+        quotes = "; backslashes stand in 'single' quotes" if problem and "escape character" in problem else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {problem}{quotes}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not valid YAML: {error}.") from None
     except RecursionError:

@@ -146,7 +146,7 @@ def _run(definition: Definition, command: str) -> int:
         print(f"Best network   {best}")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
-    more = f"with {len(made) - 1} more table{'s' if len(made) > 2 else ''}; " if len(made) > 1 else ""
+    more = f"with {', '.join(dict.fromkeys(kind for kind, _ in made[1:]))}; " if len(made) > 1 else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(place)}")
@@ -307,7 +307,7 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     if not lines:
         lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device
-    most = max(worker_bytes(c, data, reuse.of(prepared.prefix(c)), device=device) for c in configs)
+    most = max(worker_bytes(c, prepared.data_of(c), reuse.of(prepared.prefix(c)), device=device) for c in configs)
     lines.append(f"memory: at most {most / 1e9:.1f} GB a worker")
     probes = prepared.probes() if plan.to_ask else []
     runs: list[tuple[TrialConfig, float]] = list(todo)

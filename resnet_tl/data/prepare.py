@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -164,26 +165,28 @@ class Images:
         return replace(self, splits=splits)
 
 
-def prepare(config: DataConfig, cache: Path, *, folds: int = 0) -> Prepared:
+def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared | None = None) -> Prepared:
     """Makes a data set ready, or finds it ready.
 
     Args:
         cache: folder shared by studies; see the module's docstring.
         folds: into which each seed is to cut all images; 0 cuts the splits here, once for all seeds.
+        like: the same images at another size, crop or balance, whose splits and clusters are to be taken over: copies
+            are found by pixels, so that a cut of its own could be another one.
 
     Raises:
         DataError: the images or labels cannot be used; names every offending file.
     """
-    data = _prepare(config, cache, folds)
+    data = _prepare(config, cache, folds, like)
     if folds:
         images = data.load()
         require_folds(images.labels_N, images.clusters_N, folds=folds, classes=data.classes)
     return data
 
 
-def _prepare(config: DataConfig, cache: Path, folds: int) -> Prepared:
+def _prepare(config: DataConfig, cache: Path, folds: int, like: Prepared | None) -> Prepared:
     base = cache / "data"
-    seen = base / "seen" / f"{_signature(config, is_cut=not folds)}.json"
+    seen = base / "seen" / f"{_signature(config, is_cut=not folds, like=like)}.json"
     names_file = seen.with_suffix(".names")
     if seen.exists() and names_file.exists():
         facts = json.loads(seen.read_text(encoding="utf-8"))
@@ -194,7 +197,7 @@ def _prepare(config: DataConfig, cache: Path, folds: int) -> Prepared:
     base.mkdir(parents=True, exist_ok=True)
     clear_unfinished(base, older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making, hold([Path(making)]):
-        facts, came = _make(config, source, Path(making), is_cut=not folds)
+        facts, came = _make(config, source, Path(making), is_cut=not folds, like=like)
         folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
@@ -262,14 +265,13 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
     )
 
 
-def _signature(config: DataConfig, *, is_cut: bool) -> str:
+def _signature(config: DataConfig, *, is_cut: bool, like: Prepared | None) -> str:
     """Names the request and the state of the files it reads, without reading them."""
     source = source_of(config)
     state = sorted(_state(path) for path in source.files(config))
     libraries = [version(library) for library in source.libraries]
-    return digest(
-        [FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries, *([] if is_cut else ["folds"])]
-    )
+    more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else [])]
+    return digest([FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries, *more])
 
 
 def _state(path: Path) -> tuple[str, str, int, int]:
@@ -285,11 +287,14 @@ def _state(path: Path) -> tuple[str, str, int, int]:
     return str(path), readable, stat.st_size, stat.st_mtime_ns
 
 
-def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _make(
+    config: DataConfig, source: Listing, folder: Path, *, is_cut: bool, like: Prepared | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Decodes, checks and stores; returns what belongs to the request alone, and the names and clusters of images.
 
     Args:
         is_cut: whether splits are cut here; else each seed cuts folds.
+        like: see `prepare`.
     """
     own = [split for split in ("val", "test") if split in source.given]
     if own and not is_cut:
@@ -330,24 +335,29 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
         raise DataError(f"`data.crop` must be at most the image size, but got {config.crop} for {shape[1]}×{shape[2]}.")
     labels = [source.labels[index] for index in kept]
     given = [source.given[index] for index in kept]
-    near, num_crowded = without_crowds(near_sets(hashes, near_copies(found.thumbnails)), hashes, labels)
-    free, lacking_splits = to_cut(given)
-    near, scarce = without_whole_classes(near, hashes, labels, free=free, num_parts=1 + len(lacking_splits))
-    clusters = clusters_of(hashes, near)
-    groups = [source.groups[index] for index in kept] if source.groups is not None else None
-    if is_cut:
-        splits = cut(
-            labels,
-            given,
-            clusters,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
-            seed=config.split_seed,
-            classes=source.classes,
-            groups=groups,
-        )
+    groups = [source.groups[index] for index in kept] if source.groups is not None and like is None else None
+    near: list[list[int]] = []
+    scarce: list[int] = []
+    num_crowded = 0
+    if like is not None:
+        splits, clusters = _taken_over(like, [source.names[index] for index in kept])
     else:
+        near, num_crowded = without_crowds(near_sets(hashes, near_copies(found.thumbnails)), hashes, labels)
+        free, lacking_splits = to_cut(given)
+        near, scarce = without_whole_classes(near, hashes, labels, free=free, num_parts=1 + len(lacking_splits))
+        clusters = clusters_of(hashes, near)
         splits = ["all"] * len(kept)
+        if is_cut:
+            splits = cut(
+                labels,
+                given,
+                clusters,
+                val_fraction=config.val_fraction,
+                test_fraction=config.test_fraction,
+                seed=config.split_seed,
+                classes=source.classes,
+                groups=groups,
+            )
     together = list(map(str, clusters)) if groups is None else joined(groups, clusters)
     number = {cluster: index for index, cluster in enumerate(dict.fromkeys(together))}
     for split, lacking in (absent(splits, labels, source.classes) if is_cut else {}).items():
@@ -413,6 +423,18 @@ def _make(config: DataConfig, source: Listing, folder: Path, *, is_cut: bool) ->
     }
     came = {"names": [source.names[index] for index in kept], "clusters": clusters_told}
     return facts, came
+
+
+def _taken_over(like: Prepared, names: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The split and the cluster of each image as they were cut for another presentation of the same images."""
+    table = json.loads((Path(like.folder) / "data.json").read_text(encoding="utf-8"))
+    came = json.loads(Path(like.names_file).read_text(encoding="utf-8"))
+    if came["names"] != list(names):
+        told = sorted(set(came["names"]) ^ set(names))
+        raise DataError(
+            f"All sizes must show the same images, but {len(told)} can be used at one size alone:\n{shown(told)}"
+        )
+    return table["splits"] or ["all"] * len(names), came["clusters"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

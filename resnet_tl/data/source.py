@@ -99,5 +99,6 @@ def folder_of(config: DataConfig) -> Path:
     root = root_of(config)
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"`data.root` must be a folder, but {root} {kind}.{in_quotes(str(config.root))}")
+        told = "" if root.is_absolute() else f" ({root.absolute()}; it is looked for in the current folder)"
+        raise DataError(f"`data.root` must be a folder, but {root} {kind}{told}.{in_quotes(str(config.root))}")
     return root

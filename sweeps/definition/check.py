@@ -14,6 +14,7 @@ from sweeps.definition.config import NUM_DRAWS, Definition, PretrainConfig, RunC
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.names import hint
 from sweeps.definition.space import Space
+from sweeps.study_trial import StudyTrial, data_of, in_space, shown
 
 TOP_LEVEL = ("study", "trial", "data", "run", "pretrain")
 
@@ -59,7 +60,13 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
         if method == "ablation":
             space.require_unconditional()
             space.require_finite()
-        _check_points(space, base, sampled=method in ("random", "bayes"))
+        data = parts.get("data")
+        if data is not None and "size" in space.names and data.size is None:
+            # the images are cut into splits once, at their first size
+            sizes = [size for params in space.probes() if isinstance(size := space.apply(params, base)["size"], int)]
+            data = parts["data"] = data.model_copy(update={"size": next(iter(sizes), None)})
+        if data is not None or not space.varies_images:
+            _check_points(space, base, data, sampled=method in ("random", "bayes"))
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -76,7 +83,7 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
     return definition
 
 
-def _check_points(space: Space, base: dict[str, Any], *, sampled: bool) -> None:
+def _check_points(space: Space, base: dict[str, Any], data: DataConfig | None, *, sampled: bool) -> None:
     """Every point (for large spaces: points that show every value and both ends) must be a valid trial.
 
     Args:
@@ -88,23 +95,33 @@ def _check_points(space: Space, base: dict[str, Any], *, sampled: bool) -> None:
     any_valid = False
     for params in space.probes():
         try:
-            TrialConfig.model_validate(space.apply(params, base))
+            _trial(space, params, base, data)
             any_valid = True
         except ValidationError as error:
             between = all(not detail["loc"] for detail in error.errors())
-            (broken if between else wrong).update(dict.fromkeys(problems_of(error, "trial", TrialConfig)))
+            (broken if between else wrong).update(dict.fromkeys(in_space(problems_of(error, "trial", StudyTrial))))
+        except ConfigError as error:
+            broken.update(dict.fromkeys(error.problems))
     if wrong or (broken and not sampled):
         raise ConfigError(*wrong, *broken)
-    if broken and not any_valid and not any(_is_valid(space, params, base) for params in space.draws(NUM_DRAWS)):
+    if broken and not any_valid and not any(_is_valid(space, params, base, data) for params in space.draws(NUM_DRAWS)):
         raise ConfigError("`study.space` must hold points that are valid trials, but none was found.", *broken)
 
 
-def _is_valid(space: Space, params: Mapping[str, Any], base: dict[str, Any]) -> bool:
+def _is_valid(space: Space, params: Mapping[str, Any], base: dict[str, Any], data: DataConfig | None) -> bool:
     try:
-        TrialConfig.model_validate(space.apply(params, base))
-    except ValidationError:
+        _trial(space, params, base, data)
+    except (ValidationError, ConfigError):
         return False
     return True
+
+
+def _trial(space: Space, params: Mapping[str, Any], base: dict[str, Any], data: DataConfig | None) -> None:
+    values = space.apply(params, base)
+    if not space.varies_images:
+        TrialConfig.model_validate(values)
+    elif data is not None:
+        data_of(StudyTrial.model_validate(shown(data) | values), data)
 
 
 def _check_whole(definition: Definition, narrowed: bool) -> None:
@@ -112,7 +129,7 @@ def _check_whole(definition: Definition, narrowed: bool) -> None:
     trials = definition.probes()
     for trial in trials:
         try:
-            check_together(trial, definition.data)
+            check_together(trial, data_of(trial, definition.data))
             if trial.weights in definition.pretrain:
                 definition.stage_trial(trial.weights, trial.backbone)
         except ConfigError as error:

@@ -16,6 +16,7 @@ from resnet_tl.option_text import NOT_BUILT, validate
 from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import MOST_LISTED, Params, Space
+from sweeps.study_trial import StudyTrial, data_of, shown
 
 FIRST_FRESH_SEED = 1000
 """Of a confirmation that gives a number of seeds."""
@@ -314,7 +315,11 @@ class Definition:
         """
         values = self.space.apply(params, self.base)
         values.setdefault("monitor", self.study.metric)
-        return validate(TrialConfig, values, "trial")
+        if not self.space.varies_images:
+            return validate(TrialConfig, values, "trial")
+        trial = validate(StudyTrial, shown(self.data) | values, "trial")
+        data_of(trial, self.data)
+        return trial
 
     def probes(self) -> list[TrialConfig]:
         """Configurations that show every value of the space and both ends of every range, where they are valid.

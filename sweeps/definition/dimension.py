@@ -8,9 +8,9 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from resnet_tl.config import integer_options
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import LARGEST, brief, nearest
+from sweeps.study_trial import INTEGERS
 
 LINEAR = ("uniform", "int_uniform", "q_uniform")
 LOGARITHMIC = (
@@ -211,7 +211,7 @@ def _range(common: dict[str, Any], written: Mapping[str, Any], distribution: str
         raise ConfigError(f"{where}: `q` belongs to q_uniform and q_log_uniform_values, but got {distribution}.")
     if distribution == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
         raise ConfigError(f"{where}: `min` and `max` must be whole numbers for int_uniform, but got {low}, {high}.")
-    whole = common["name"] in integer_options()
+    whole = common["name"] in INTEGERS
     if distribution in LOGARITHMIC:
         low, high = _logarithmic(distribution, low, high, where)
         return _logarithmic_range(common, low, high, 1 if whole and q is None else q, whole, where)

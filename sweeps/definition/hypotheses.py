@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from resnet_tl.config import TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS
 from resnet_tl.option_text import brief, few, nearest
 from sweeps.definition.names import instead
+from sweeps.study_trial import PARAMETERS
 
 KEYS = ("says", "compare", "expect", "margin", "metric", "where")
 NO_DIFFERENCE, DIFFERENCE = "no_difference", "difference"
@@ -83,7 +83,7 @@ def parse_hypothesis(written: Any) -> Hypothesis:
             f"{brief(compare)}.",
         )
     parameter, values = next(iter(cast(dict[str, Any], compare).items()))
-    if parameter not in TrialConfig.model_fields:
+    if parameter not in PARAMETERS:
         problems.append(f"{where}: compare speaks of `{parameter}`, no parameter; {instead(parameter)}")
     if not isinstance(values, list) or len(values) < 2:
         raise ConfigError(
@@ -113,7 +113,7 @@ def parse_hypothesis(written: Any) -> Hypothesis:
     only = written.get("where") or {}
     if not isinstance(only, dict):
         problems.append(f"{where}: `where` must map parameters to values, but got {brief(only)}.")
-    elif unknown := [name for name in only if name not in TrialConfig.model_fields]:
+    elif unknown := [name for name in only if name not in PARAMETERS]:
         problems += [f"{where}: `where` speaks of `{name}`, no parameter; {instead(name)}" for name in unknown]
     elif parameter in only:
         problems.append(f"{where}: `where` must leave {parameter} open, which is compared.")

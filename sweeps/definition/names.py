@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.option_text import nearest
+from sweeps.study_trial import PARAMETERS, SHOWN
 
 _ALIKE = {
     "trial.backbone": "arch architecture model model_name model_type model_arch net network backbone_name base_model "
@@ -115,7 +116,7 @@ def hint(name: object, valid: Iterable[str], *, group: str = "trial") -> str:
     return f"did you mean `{short if owner == group else option}`?"
 
 
-SIDE_BY_SIDE = ("balanced", "size", "crop", "channels", "resize", "bits")
+SIDE_BY_SIDE = ("channels", "resize", "bits")
 """Options of the data that leave the test images the ones they are, so that studies may be compared over them."""
 
 
@@ -123,7 +124,9 @@ def instead(name: object) -> str:
     """What to write in place of a name that is no parameter of a trial, as the end of an error message."""
     option = meant(name)
     if option is None or not option.startswith("data."):
-        return hint(name, TrialConfig.model_fields)
+        return hint(name, PARAMETERS)
+    if option.removeprefix("data.") in SHOWN:
+        return f"did you mean `{option.removeprefix('data.')}`?"
     said = f"`{option}` is the same for all trials of a study. Run one study for each value"
     if option.removeprefix("data.") not in SIDE_BY_SIDE:
         return f"{said}; their test images are not the same, so no table compares them."

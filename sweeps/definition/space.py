@@ -20,6 +20,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import brief
 from sweeps.definition.dimension import Dimension, parse_dimension, same_value
 from sweeps.definition.names import instead
+from sweeps.study_trial import PARAMETERS, SHOWN
 
 Params = dict[str, Any]
 """A point: parameter name to value, only those that exist under its conditions."""
@@ -59,7 +60,7 @@ class Space:
         dimensions: list[Dimension] = []
         for name, content in written.items():
             where = f"`study.space.{name}`"
-            if name not in TrialConfig.model_fields:
+            if name not in PARAMETERS:
                 problems.append(f"{where} is not a parameter; {instead(name)}")
                 continue
             if name in base:
@@ -73,7 +74,7 @@ class Space:
                     problems += error.problems
         if len(dimensions) > MOST_DIMENSIONS:
             problems.append(f"`study.space` must have at most {MOST_DIMENSIONS} parameters, but has {len(dimensions)}.")
-        names = set(TrialConfig.model_fields)
+        names = set(PARAMETERS)
         for dimension in dimensions:
             problems += [
                 f"`study.space.{dimension.name}.when` speaks of `{other}`, no parameter; {instead(other)}"
@@ -94,6 +95,17 @@ class Space:
         if problems:
             raise ConfigError(*problems)
         return cls(dimensions=_in_order(dimensions), base=dict(base))
+
+    @property
+    def names(self) -> set[str]:
+        """Parameters that are searched, or set by the value of another one."""
+        set_by_others = {other for dimension in self.dimensions for _, others in dimension.sets for other in others}
+        return {dimension.name for dimension in self.dimensions} | set_by_others
+
+    @property
+    def varies_images(self) -> bool:
+        """Whether trials differ in how they are shown the images."""
+        return not self.names.isdisjoint(SHOWN)
 
     def _known(self) -> dict[str, Any]:
         """What conditions may speak of before any parameter of the space is chosen."""

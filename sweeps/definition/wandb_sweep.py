@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.config import DataConfig, TrialConfig, integer_options
+from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import HEADS, options_of
 from resnet_tl.head_spec import OPTIONS as HEAD_OPTIONS
@@ -23,6 +23,7 @@ from sweeps.definition.dimension import parse_dimension
 from sweeps.definition.names import ABSENT, last_part, meant, plain
 from sweeps.definition.wandb_metric import meant_metric
 from sweeps.definition.wandb_values import WORDS, counted_layers, is_number
+from sweeps.study_trial import INTEGERS
 
 GROUPS = ("study", "trial", "data", "run", "pretrain")
 """Ours, which may stand in the same file and win."""
@@ -234,7 +235,7 @@ def _place(
             if option in REQUIRED:
                 found.needs[option] = f"no value of `{name}` is one here"
             return False
-        if short in integer_options():  # 1e2 epochs are 100
+        if short in INTEGERS:  # 1e2 epochs are 100
             values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
     if group == "trial":
         if values is None:
@@ -252,6 +253,8 @@ def _place(
         study["seeds"] = values
     elif group == "data" and values is not None and len(values) == 1:
         found.raw["data"].setdefault(short, values[0])
+    elif option in ("data.size", "data.crop") and values is not None:
+        study["space"][short] = {"values": values}
     elif option == "data.source" or group == "run":
         found.dropped.append(f"`{name}`{_held(content)}")
         return False

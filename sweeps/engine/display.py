@@ -1,11 +1,15 @@
 """What a person sees while a study runs: a bar and a line per running seed run, or plain lines without a terminal."""
 
+import time
 from collections.abc import Hashable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
+
+QUIET_S = 60.0
+"""Without a terminal, how long nothing is printed while jobs run: long enough for a log, short enough for a person."""
 
 
 class _TimeLeft(ProgressColumn):
@@ -36,6 +40,7 @@ class Display:
         self._spent_s = 0.0
         self._lines: dict[Hashable, TaskID] = {}
         self._progress: Progress | None = None
+        self._began_s = self._said_s = time.monotonic()
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -59,6 +64,12 @@ class Display:
     def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str) -> None:
         """A job is in progress."""
         if not self._progress:
+            if time.monotonic() - self._said_s > QUIET_S:
+                minutes = (time.monotonic() - self._began_s) / 60
+                self.say(
+                    f"[{self._done}/{self._total}] running for {minutes:.0f} min: {name}, epoch {epoch} of {epochs}"
+                    + (f", {note}" if note else "")
+                )
             return
         if key not in self._lines:
             self._lines[key] = self._progress.add_task(f"  {name}", total=epochs, left=None, note="")
@@ -79,6 +90,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Prints a line above the bars."""
+        self._said_s = time.monotonic()
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:

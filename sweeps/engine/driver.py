@@ -200,7 +200,7 @@ class _Driver:
         self._about = self._prepared.record(self._command)
         self._ledger.put_study(self._about)
         self._ledger.put_trials(name, plan.new)
-        self._ledger.set_params(name, {trial.number: trial.params for trial in plan.renamed})
+        self._ledger.describe(name, plan.renamed)
 
     def _open(self) -> None:
         definition, prepared = self._prepared.definition, self._prepared
@@ -296,7 +296,8 @@ class _Driver:
         executor = self._workers()
         for slot in executor.slots:
             executor.submit(WarmUp(), slot)  # loading torch takes seconds, in which there is other work to do
-        verify(prepared.data)
+        for data in prepared.shown():
+            verify(data)
         self._say(describe_data(prepared.data))
         so_far = self._state.outcome(ran=0, best=None)
         self._display = Display(

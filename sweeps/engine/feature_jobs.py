@@ -59,7 +59,9 @@ def provide_features(
             size = sum(entry.num_bytes for entry in gone) / 1e9
             say(f"{len(gone)} entries ({size:.1f} GB) that were not used lately made room in the cache")
     for one in _passes(checked):
-        rows = num_rows(one.view, study.data)
+        # the trial with the deepest cut has everything before it frozen
+        deepest = max(one.decisions, key=lambda decision: decision.prefix.cut).trial
+        rows = num_rows(one.view, study.data_of(deepest))
         names = "; ".join(decision.prefix.describe() for decision in one.decisions)
         say(f"computing once, for {rows:,} images ({one.view.name}): {names}")
         try:
@@ -72,9 +74,7 @@ def provide_features(
                 "the cache with run.cache=FOLDER, or have them computed each time with run.reuse=off."
             ) from None
         try:
-            # the trial with the deepest cut has everything before it frozen
-            deepest = max(one.decisions, key=lambda decision: decision.prefix.cut)
-            shares = _Shares(study, making, deepest.trial, len(executor.slots))
+            shares = _Shares(study, making, deepest, len(executor.slots))
             with cache.hold([Path(folder) for folder in making.folders]):
                 run_all(executor, shares, interrupt.check)
                 assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
@@ -96,7 +96,7 @@ def _without_damaged(study: PreparedStudy, decision: Decision, say: Callable[[st
             except DataError as error:
                 say(f"{error} They are computed anew.")
                 missing.append(view)
-    rows = sum(num_rows(view, study.data) for view in missing)
+    rows = sum(num_rows(view, study.data_of(decision.trial)) for view in missing)
     return replace(decision, missing=tuple(missing), num_bytes=rows * decision.prefix.num_bytes)
 
 
@@ -124,7 +124,7 @@ class _Shares:
                 task=ComputeFeatures(
                     trial=study.start_from(trial),
                     making=making,
-                    data=study.data,
+                    data=study.data_of(trial),
                     environment=study.environment,
                     first=first,
                     end=end,

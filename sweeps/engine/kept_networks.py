@@ -57,7 +57,9 @@ class KeptNetworks:
                     f"{ranked[0].best_seed}, was not kept (run.keep) or is gone. Its results are in the ledger."
                 )
                 self._best.forget()
-            elif not self._best.store(ranked[0], checkpoint, executor(), self._prepared.data, say, check):
+            elif not self._best.store(
+                ranked[0], checkpoint, executor(), self._prepared.data_of(ranked[0].trial.config), say, check
+            ):
                 return []  # the networks stay, so that a later start can export one of them
         elif self._keep == "none" and self._best.stored():
             self._best.forget()

@@ -36,6 +36,7 @@ from sweeps.records import (
     StudyRecord,
 )
 from sweeps.storage.ledger import Ledger, now
+from sweeps.study_trial import data_of
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.mlflow_files import fetch_checkpoint
 
@@ -79,10 +80,26 @@ class PreparedStudy:
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
         self.environment = self._environment()
+        self._shown: dict[DataConfig, Prepared] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
         self.data: Prepared
         self.plan: Plan
+
+    # -- images -----------------------------------------------------------------------------------------------------
+
+    def data_of(self, trial: TrialConfig) -> Prepared:
+        """The images as a trial is shown them: the same ones in the same splits, at its own size, crop and balance."""
+        config = data_of(trial, self.definition.data)
+        if config == self.definition.data:
+            return self.data
+        if config not in self._shown:
+            self._shown[config] = prepare(config, self.cache, folds=self.study.folds or 0, like=self.data)
+        return self._shown[config]
+
+    def shown(self) -> list[Prepared]:
+        """The images in every way that trials are shown them, as far as these are known."""
+        return list({data.fingerprint: data for data in (self.data, *self._shown.values())}.values())
 
     # -- names ------------------------------------------------------------------------------------------------------
 
@@ -90,7 +107,7 @@ class PreparedStudy:
         """The fingerprint of a configuration on this data."""
         return fingerprint(
             trial,
-            data=self.data.fingerprint,
+            data=self.data_of(trial).fingerprint,
             weights=self.weights_identity(trial),
             num_classes=len(self.data.classes),
             channels=self.data.channels,
@@ -266,7 +283,7 @@ class PreparedStudy:
         """The frozen prefix whose outputs a trial can share with others."""
         return frozen_prefix_of(
             trial,
-            self.data,
+            self.data_of(trial),
             self.weights_identity(trial),
             self.environment,
             weights_channels=self._weights_channels(trial),
@@ -276,6 +293,7 @@ class PreparedStudy:
         """Folders of the cache that the study needs to its end, beside features."""
         folders = [Path(self.data.folder)]
         for trial in self.probes():
+            folders.append(Path(self.data_of(trial).folder))
             if trial.weights in self.definition.pretrain:
                 stage = self.stage(trial)
                 folders += [Path(stage.data.folder), stage.checkpoint.parent]
@@ -295,16 +313,15 @@ class PreparedStudy:
             probes = self.probes()
             share = to_ask * len(self.study.seeds) / len(probes)
             runs += [(config, share) for config in probes]
-        prefixes = [(config, self.prefix(config), count) for config, count in runs]
-        return decide(prefixes, self._conditions([prefix for _, prefix, _ in prefixes if prefix is not None]))
+        prefixes = [(config, self.data_of(config), self.prefix(config), count) for config, count in runs]
+        return decide(prefixes, self._conditions([prefix for _, _, prefix, _ in prefixes if prefix is not None]))
 
     def _conditions(self, prefixes: Sequence[FrozenPrefix]) -> Conditions:
         run = self.definition.run
         # neither the images of this study nor what is stored of them already is to make room for more
-        with hold([Path(self.data.folder), *self.present(prefixes)]):
+        with hold([*self.in_use(), *self.present(prefixes)]):
             free_bytes = room(self.cache, run.cache_gb)
         return Conditions(
-            data=self.data,
             device=self.environment.device,
             num_workers=len(self.slots()),
             memory_bytes=memory_bytes(),
@@ -405,7 +422,8 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
     num_classes_in_val = prepared.num_classes_in_val()
     for trial in prepared.probes():
-        check_together(trial, definition.data, len(prepared.data.classes))
+        check_together(trial, data_of(trial, definition.data), len(prepared.data.classes))
+        prepared.data_of(trial)
         for metric in (definition.study.metric, trial.monitor):
             check_scored(metric, num_classes_in_val)
         if trial.weights in definition.pretrain:

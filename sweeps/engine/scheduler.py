@@ -134,7 +134,7 @@ class Scheduler:
                 )
                 for item in group
             ),
-            data=self._study.data,
+            data=self._study.data_of(group[0].trial.config),
             environment=self._study.environment,
             features=self._features(group[0].trial.config),
         )
@@ -152,7 +152,8 @@ class Scheduler:
         """Heads on the same stored features are trained side by side."""
         if not is_head_only(config, self._study.data.channels) or self._features(config) is None:
             return None
-        return head_group(config)
+        # they share batches too, which the balance of the classes decides
+        return f"{self._study.data_of(config).fingerprint}/{head_group(config)}"
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 

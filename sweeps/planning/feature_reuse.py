@@ -82,7 +82,6 @@ class Reuse:
 class Conditions:
     """What the decisions depend on beside the trials."""
 
-    data: Prepared
     device: str
     """`cpu` or `cuda`."""
     num_workers: int
@@ -98,17 +97,19 @@ class Conditions:
     """Whether outputs are in the cache already."""
 
 
-def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
+def decide(runs: Iterable[tuple[TrialConfig, Prepared, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
     """Decides about the prefixes of planned trials.
 
     Args:
-        runs: configurations, each with its prefix and its number of seed runs still to do.
+        runs: configurations, each with its images, its prefix and its number of seed runs still to do.
     """
     counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
-    for config, prefix, seed_runs in runs:
+    images: dict[FrozenPrefix, Prepared] = {}
+    for config, data, prefix, seed_runs in runs:
         if prefix is not None and seed_runs:
             counts.setdefault(prefix, []).append((config, seed_runs))
-    found = [_decide(prefix, trials, conditions) for prefix, trials in counts.items()]
+            images.setdefault(prefix, data)  # trials that share one are shown the same pixels in the same splits
+    found = [_decide(prefix, trials, images[prefix], conditions) for prefix, trials in counts.items()]
     # where room is short, what saves most work for each byte comes first
     found.sort(key=lambda d: -(d.passes - d.passes_once) * d.prefix.macs / max(d.num_bytes, 1))
     free = conditions.free_bytes
@@ -125,8 +126,10 @@ def decide(runs: Iterable[tuple[TrialConfig, FrozenPrefix | None, float]], condi
     return Reuse(decisions=tuple(decisions))
 
 
-def _decide(prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], conditions: Conditions) -> Decision:
-    data, images = conditions.data, conditions.data.num_images
+def _decide(
+    prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], data: Prepared, conditions: Conditions
+) -> Decision:
+    images = data.num_images
     # with folds each image trains all fits but two, and is val in one and test in another
     met = data.folds * images["train"] - images["test"] if data.folds else images["train"] + images["val"]
     seen: dict[View, None] = {}

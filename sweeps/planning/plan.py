@@ -9,6 +9,7 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.config import Definition
 from sweeps.definition.space import Params, describe
 from sweeps.records import RunState, TrialRecord
+from sweeps.study_trial import StudyTrial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +86,10 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
                 new.append(trial)
                 number += 1
             elif by_name[name].params != params:
-                trial = dataclasses.replace(by_name[name], params=params)
+                old = by_name[name]
+                # a study that has begun to vary the images shows how each trial sees them
+                seen = config if isinstance(config, StudyTrial) else old.config
+                trial = dataclasses.replace(old, params=params, config=seen)
                 trials[trials.index(by_name[name])] = trial
                 renamed.append(trial)
     else:

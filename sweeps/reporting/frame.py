@@ -8,7 +8,8 @@ import pandas as pd
 
 from resnet_tl.config import has_effect
 from sweeps.records import state_of_trial
-from sweeps.reporting.results import PARAMETERS, SCORES, Results, Trial
+from sweeps.reporting.results import SCORES, Results, Trial
+from sweeps.study_trial import PARAMETERS
 
 COLUMNS = (
     "study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from resnet_tl.config import TrialConfig, float_options, has_effect, integer_options
+from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
@@ -23,9 +23,10 @@ from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
 from sweeps.reporting.image_scores import read_images
-from sweeps.reporting.results import PARAMETERS, SCORES, Origin, Results, Trial, distinct
+from sweeps.reporting.results import SCORES, Origin, Results, Trial, distinct
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
+from sweeps.study_trial import FLOATS, INTEGERS, PARAMETERS, SHOWN, StudyTrial
 
 MOST_UNKNOWN = 12
 """Unknown columns that are named."""
@@ -64,6 +65,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         own = sorted(own, key=lambda run: run.seed)
         planned, fresh = ([run for run in own if (run.seed in seeds) == side] for side in (True, False))
         trials.append(_trial(row, planned, scores, _trial(row, fresh, scores) if fresh else None))
+    known = {name for trial in trials for name in trial.values}
     number = {trial.fingerprint: trial.number for trial in trials}
     origin = Origin(
         dates=tuple(sorted({run.finished[:10] for run in runs})),
@@ -77,7 +79,9 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         study=name,
         trials=tuple(trials),
         metric=about.metric,
-        columns=tuple(name for name in COLUMNS if name in scores or name not in SCORES),
+        columns=tuple(
+            name for name in COLUMNS if (name in scores or name not in SCORES) and (name in known or name not in SHOWN)
+        ),
         seeds=seeds,
         details=details,
         images=details,
@@ -125,7 +129,7 @@ def _completed(trials: Sequence[Trial], about: StudyRecord | None) -> tuple[Tria
             return None
         searched = about.space.get(name)
         values = searched.get("values") if isinstance(searched, Mapping) else None
-        default = TrialConfig.model_fields[name].default
+        default = StudyTrial.model_fields[name].default
         return canonical(values[0] if values else about.base.get(name, default))
 
     def idle_in(trial: Trial) -> list[str]:
@@ -283,9 +287,9 @@ def _parameter(name: str, text: str) -> tuple[Any, str | None]:
         value = scalar(text)
     except ValueError as error:
         return None, f"{brief(text)}: {error}"
-    if isinstance(value, float) and name in integer_options() and value.is_integer() and abs(value) <= LARGEST:
+    if isinstance(value, float) and name in INTEGERS and value.is_integer() and abs(value) <= LARGEST:
         return int(value), None
-    if isinstance(value, int) and not isinstance(value, bool) and name in float_options():
+    if isinstance(value, int) and not isinstance(value, bool) and name in FLOATS:
         return float(value), None
     return value, None
 
@@ -313,7 +317,8 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
         low, high = metric_of(name).bounds
         if not low <= value <= high:
             fraction = metric_of(name).unit == "fraction"
-            problem = f"{text} must be " + ("a fraction in [0, 1], not percent" if fraction else f"at least {low:g}")
+            ends = f"at least {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
+            problem = f"{text} must be " + ("a fraction in [0, 1], not percent" if fraction else ends)
     return value, problem
 
 

@@ -195,8 +195,8 @@ def _selection(results: Results) -> str:
     # of the fits of folds no network is kept
     chosen = "trials" if results.folds else "trials and networks"
     if all(monitor == results.metric for monitor in monitors):
-        return f"Epochs{',' if ' ' in chosen else ' and'} {chosen} are selected by mean {results.metric}"
-    return f"{chosen.capitalize()} are selected by mean {results.metric}, epochs by {' or '.join(monitors)}"
+        return f"Epochs are selected by {results.metric} of each run, {chosen} by its mean over seeds"
+    return f"Epochs are selected by {' or '.join(monitors)} of each run, {chosen} by mean {results.metric}"
 
 
 def footer(results: Results) -> list[Inline]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.config import TrialConfig, has_effect
+from resnet_tl.config import has_effect
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis, canonical, same
 from sweeps.definition.outputs.registry import Spec
 from sweeps.records import StudyRecord
 from sweeps.statistics.ranking import rank_key
+from sweeps.study_trial import PARAMETERS
 
 if TYPE_CHECKING:
     from sweeps.reporting.details import Details
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sweeps.reporting.standings import Standings
     from sweeps.statistics.planned import OnImages
 
-PARAMETERS = tuple(TrialConfig.model_fields)
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
 
 

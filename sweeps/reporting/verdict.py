@@ -22,6 +22,7 @@ def verdict(results: Results) -> list[Inline]:
     lines: list[Inline] = [_best(results, best, metric)]
     if best.mean(metric) is not None:
         lines += _commonest(results, best, metric)
+    lines += _cut_short(best)
     found = standings(results, results.trials, metric) if best.mean(metric) is not None else None
     if found is not None and found.best is best:
         lines += _others(results, found)
@@ -84,6 +85,17 @@ def _commonest(results: Results, trial: Trial, metric: str) -> list[Inline]:
     ]
 
 
+def _cut_short(trial: Trial) -> list[Inline]:
+    """Where training ended while it was still getting better."""
+    ends = list(zip(trial.columns.get("best_epoch", ()), trial.columns.get("max_epoch", ()), strict=True))
+    at_end = sum(best == most for best, most in ends if most is not None and most > 1)
+    if 2 * at_end <= len(ends):
+        return []
+    return [
+        f"In {at_end} of its {count(len(ends), 'seed run')} the last epoch was the best: more epochs may score higher."
+    ]
+
+
 def _others(results: Results, found: Standings) -> list[Inline]:
     alike = [other for other in found.others if other.standing != "worse"]
     worse = [other for other in found.others if other.standing == "worse"]
@@ -112,13 +124,15 @@ def _others(results: Results, found: Standings) -> list[Inline]:
             f"The second, {title_of(results, second.trial)}, scored better on {found.metric.partition('/')[0]} "
             f"({gap(found.metric, second.difference.mean)}); the best was chosen by {results.metric}."
         )
+    elif second.difference.mean == 0:
+        lines.append(f"The first two have the same {label(found.metric).lower()}.")
     elif second.standing == "not distinguishable":
         enough = what_would_show(second.difference.needed(1), found.metric)
         lines.append(
             f"A comparison of the first two alone, were their difference as large as it looks, would take {enough} (a "
             "rough estimate)."
             if enough
-            else "Neither more seeds on these images nor more images with these seeds would separate the first two."
+            else "The first two are so close that neither more seeds alone nor more images alone would separate them."
         )
     return lines
 

@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import ConfigDict, TypeAdapter
 
-from resnet_tl.config import TrialConfig
 from resnet_tl.files import write_text
 from resnet_tl.identity import digest
 from resnet_tl.result import Epoch
@@ -32,6 +31,7 @@ from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
 from sweeps.storage.schema import trials as _trials
 from sweeps.storage.watch import FolderMoved
+from sweeps.study_trial import from_stored
 
 _HEAVY = ("scores_val", "scores_test", "history", "confusion", "reliability")
 _SCORES = {"val": "scores_val", "test": "scores_test"}
@@ -146,7 +146,7 @@ class Ledger:
                 TrialRecord(
                     number=row["number"],
                     params=row["params"],
-                    config=TrialConfig.model_validate(row["config"]),
+                    config=from_stored(row["config"]),
                     fingerprint=row["fingerprint"],
                     state=state_of_trial(states.get(row["fingerprint"], []), len(seeds)),
                 )
@@ -175,12 +175,13 @@ class Ledger:
         with self._change() as connection:
             connection.execute(sa.delete(_trials).where(where))
 
-    def set_params(self, study: str, params: Mapping[int, Mapping[str, Any]]) -> None:
-        """Describes trials by their number anew, after the space has gained a parameter."""
+    def describe(self, study: str, records: Iterable[TrialRecord]) -> None:
+        """Describes trials anew, known by their number, after the space has gained a parameter."""
         with self._change() as connection:
-            for number, values in params.items():
-                where = (_trials.c.study == study) & (_trials.c.number == number)
-                connection.execute(sa.update(_trials).where(where).values(params=dict(values)))
+            for record in records:
+                where = (_trials.c.study == study) & (_trials.c.number == record.number)
+                values = {"params": dict(record.params), "config": record.config.model_dump(mode="json")}
+                connection.execute(sa.update(_trials).where(where).values(values))
 
     # -- seed runs --------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from resnet_tl.config import TrialConfig
 from resnet_tl.option_text import nearest
+from sweeps.study_trial import PARAMETERS
 
 if TYPE_CHECKING:
     from sweeps.definition.config import StudyConfig
@@ -34,8 +34,8 @@ class OutputOptions(BaseModel):
 
 
 def _parameter(value: str) -> str:
-    if value not in TrialConfig.model_fields and value != "study":
-        raise ValueError(f"must be a parameter, but got {value!r}; {nearest(value, TrialConfig.model_fields)}")
+    if value not in PARAMETERS and value != "study":
+        raise ValueError(f"must be a parameter, but got {value!r}; {nearest(value, PARAMETERS)}")
     return value
 
 

@@ -27,7 +27,10 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         f"alike in all else is taken. Answers at {LEVEL:g} for all hypotheses together (Holm).",
         *(chance(results, results.trials, metric) for metric in dict.fromkeys(a.metric for a in found if a.difference)),
     ]
-    notes.append("p is corrected for that, and for the pairs of values within a hypothesis; intervals are not.")
+    notes.append(
+        "p is corrected for the number of hypotheses and for the pairs of values within one; intervals are not. d is "
+        "the mean difference over its standard deviation between seeds."
+    )
     if any(len(a.hypothesis.values) > 2 and a.difference for a in found):
         notes.append(
             "Of more than two values the pair that decides is shown: that of least p where values are to differ, the "

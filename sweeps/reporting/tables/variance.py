@@ -32,7 +32,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     second = tables[1] if len(tables) > 1 else None
     if second is not None:
         found.append(components_of(best.values_SN.astype(float) - second.values_SN, best.clusters_N))
-        header += ["Standard error of the lead", "Share of its variance"]
+        header += ["Standard error of the lead", "Share of the lead's variance"]
     rows = []
     for name, parts in zip(names, zip(*(_parts(each) for each in found), strict=True), strict=True):
         rows.append(
@@ -45,6 +45,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     told: list[Inline] = [
         ("Of the best, ", title_of(results, ranked[0]), of_lead, "."),
         chance(results, ranked[:1], metric, what="Standard errors"),
+        "Both together: what a seed does to single images. Shares are estimates, 0 where one would be below; an "
+        "interval of few seeds is longer than ± 2 standard errors.",
         *advice(sample(results, ranked[0], metric)),
     ]
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=tuple(told))]

@@ -630,3 +630,39 @@ def test_a_file_that_could_not_be_read_is_tried_again_when_its_rights_have_chang
         patch.setattr("os.access", lambda path, mode: Path(path) != closed)
         assert list(prepare(asked, tmp_path / "cache").skipped) == [str(closed)]
     assert prepare(asked, tmp_path / "cache").skipped == {}
+
+
+def test_another_presentation_takes_over_splits_and_clusters(folder: Path, tmp_path: Path) -> None:
+    # at 32 pixels these two differ, at 8 they are one: a cut of its own would put them together
+    shutil.copy(folder / "dots" / "00.png", folder / "dots" / "copy.png")
+    image = Image.open(folder / "dots" / "copy.png")
+    image.putpixel((0, 0), tuple(255 - value for value in image.getpixel((0, 0))))
+    image.save(folder / "dots" / "copy.png")
+    cache = tmp_path / "cache"
+    for folds in (0, 3):
+        base = prepare(config(folder), cache, folds=folds)
+        for change in ({"size": 8}, {"crop": 24}, {"balanced": "oversample"}, {"size": 8, "balanced": "class_weights"}):
+            other = prepare(config(folder, **change), cache, folds=folds, like=base)
+            assert other.fingerprint != base.fingerprint
+            assert (other.test_name, other.images_name) == (base.test_name, base.images_name)
+            a, b = base.load(), other.load()
+            assert a.names == b.names
+            assert a.clusters_N.tolist() == b.clusters_N.tolist()
+            assert all(a.splits[split].tolist() == b.splits[split].tolist() for split in a.splits)
+        assert prepare(config(folder), cache, folds=folds, like=base).fingerprint == base.fingerprint
+
+
+def test_a_split_that_was_cut_elsewhere_is_not_cut_again(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    base = prepare(config(folder, split_seed=1), cache)
+    taken = prepare(config(folder, size=24), cache, like=base)
+    own = prepare(config(folder, size=24), cache)
+    assert taken.load().splits["test"].tolist() == base.load().splits["test"].tolist()
+    assert own.load().splits["test"].tolist() != base.load().splits["test"].tolist()
+
+
+def test_images_that_one_presentation_lacks_are_named(folder: Path, tmp_path: Path) -> None:
+    base = prepare(config(folder), tmp_path / "cache")
+    (folder / "dots" / "03.png").unlink()
+    with pytest.raises(DataError, match=r"1 can be used at one size alone:\n.*03.png"):
+        prepare(config(folder, size=24), tmp_path / "cache", like=base)

@@ -16,7 +16,7 @@ def refused(*words: str) -> str:
     return str(caught.value)
 
 
-OF_DATA = [("balanced", "data.balanced"), ("size", "data.size"), ("class_weights", "data.balanced")]
+OF_DATA = [("channels", "data.channels"), ("resize", "data.resize"), ("bits", "data.bits")]
 
 
 @pytest.mark.parametrize(("name", "option"), OF_DATA)
@@ -50,7 +50,7 @@ def test_options_that_change_the_test_images_are_not_said_to_be_comparable() -> 
     "word",
     [
         "study.hypotheses=[{compare: {backbon: [1, 2]}, expect: difference}]",
-        "study.hypotheses=[{compare: {balanced: [1, 2]}, expect: difference}]",
+        "study.hypotheses=[{compare: {channels: [1, 2]}, expect: difference}]",
         "study.hypotheses=[{compare: {lr: [1, 2]}, expect: difference, metric: test/acuracy}]",
         "study.hypotheses=[{compare: {lr: [1, 2]}, expect: difference, wher: 1}]",
         "study.hypotheses=[{compare: {lr: [1, 2]}, expect: 3}]",

@@ -180,8 +180,10 @@ def test_large_spaces_show_every_alternative() -> None:
 
 
 def test_an_option_of_the_data_in_a_space_is_told_how_to_compare_its_values() -> None:
-    for name in ("balanced", "data.balanced", "oversample"):
+    for name in ("channels", "data.channels"):
         with pytest.raises(
-            ConfigError, match=r"`data.balanced` is the same for all trials.*report study=\[one,other\]"
+            ConfigError, match=r"`data.channels` is the same for all trials.*report study=\[one,other\]"
         ):
-            Space.parse({name: {"values": [False, "oversample"]}}, {})
+            Space.parse({name: {"values": [1, 3]}}, {})
+    with pytest.raises(ConfigError, match="did you mean `balanced`"):
+        Space.parse({"oversample": {"values": [True, False]}}, {})

@@ -263,7 +263,7 @@ def test_the_command_line_wins_over_a_sweep(tmp_path: Path) -> None:
         ("method: grid\nparameters: {a.lr: {value: 1}, b.lr: {value: 2}}", "both mean `trial.lr`; keep one"),
         ("method: grid\nmetric: {name: val_acc, goal: minimize}\nparameters: {lr: {value: 1}}", "must be maximize"),
         ("method: grid\nmetric: {name: reward}\nparameters: {lr: {value: 1}}", "`study.metric` .*'reward' is none of"),
-        ("method: grid\nparameters: {image_size: {values: [64, 128]}}", "`data.size` .*cannot be searched"),
+        ("method: grid\nparameters: {data_dir: {values: [a, b]}}", "`data.root` .*cannot be searched"),
         ("method: grid\nparameters: {arch: {values: [vgg16]}}", "`trial.backbone` .no value of `arch` is one here"),
     ],
 )

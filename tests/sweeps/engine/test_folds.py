@@ -49,7 +49,7 @@ def test_a_study_with_folds_from_start_to_report(home: Path, run: Run) -> None:
     ]  # fmt: skip
     report = (home / "reports" / "folded.md").read_text()
     assert "36 of 3 classes. Each seed cut all images anew into 3 folds" in report
-    assert "2 trials (grid) × 2 seeds × 3 folds; 4 of 4 seed runs done. Epochs and trials are selected" in report
+    assert "2 trials (grid) × 2 seeds × 3 folds; 4 of 4 seed runs done. Epochs are selected by " in report
     assert "from 2 seeds and 36 test images" in report
     assert "Each is 3 fits, one for each fold." in report
 

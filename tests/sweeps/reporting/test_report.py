@@ -63,9 +63,10 @@ def test_what_is_left_of_the_confirmation_is_said() -> None:
 
 
 def test_what_selects_the_epochs_is_said_where_it_is_something_else() -> None:
-    assert "Epochs, trials and networks are selected by mean val/accuracy" in said({}, base={})
+    told = "Epochs are selected by val/accuracy of each run, trials and networks by its mean over seeds"
+    assert told in said({}, base={})
     text = said({"monitor": "val/loss"}, base={})
-    assert "Trials and networks are selected by mean val/accuracy, epochs by val/loss" in text
+    assert "Epochs are selected by val/loss of each run, trials and networks by mean val/accuracy" in text
 
 
 def test_one_is_no_plural_and_questions_are_text() -> None:

@@ -243,3 +243,23 @@ def test_clusters_and_images_reach_the_test_against_the_best() -> None:
     assert other is not None
     assert one.others[0].p != other.others[0].p
     assert one.others[0].difference.low != other.others[0].difference.low
+
+
+def test_a_best_trial_that_was_still_getting_better_is_said_to_be() -> None:
+    results = results_of([0.2, 0.8], images=400)
+    assert "the last epoch was the best" not in words(results), "of one epoch nothing is known"
+    for ends, told in (((5, 5, 3), True), ((5, 3, 3), False)):
+        trials = tuple(
+            replace(trial, columns=trial.columns | {"max_epoch": (5, 5, 5), "best_epoch": ends})
+            for trial in results.trials
+        )
+        said = "In 2 of its 3 seed runs the last epoch was the best: more epochs may score higher."
+        assert (said in words(replace(results, trials=trials))) == told
+
+
+def test_two_equal_scores_are_said_to_be_equal() -> None:
+    results = results_of([0.6], images=60)
+    twin = replace(results.trials[0], number=1, values={"lr": 1.0, "head": "linear"}, fingerprint="f1")
+    scored = {(number, name): table for (_, name), table in results.images.tables.items() for number in (0, 1)}
+    both = replace(results, trials=(*results.trials, twin), images=Known(scored))
+    assert "The first two have the same test acc." in words(both)

@@ -1,0 +1,59 @@
+"""Trials of studies that vary how images are shown: options of `data.*` that leave images and splits as they are."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from resnet_tl.config import MOST_SIDE, DataConfig, TrialConfig, float_options, integer_options
+from resnet_tl.option_text import validate
+
+SHOWN = ("balanced", "size", "crop")
+"""Options of the data that may stand in `study.space`."""
+
+
+class StudyTrial(TrialConfig):
+    """One point of a space that varies how the images are shown."""
+
+    balanced: Literal["off", "oversample", "class_weights"]
+    """Of `data.balanced`: rare classes drawn more often, or weighing more in the loss."""
+    size: int | None = Field(ge=8, le=MOST_SIDE)
+    """Of `data.size`: pixels of the short side, then of the centre square cut from it."""
+    crop: int | None = Field(ge=8, le=MOST_SIDE)
+    """Of `data.crop`: pixels of the square fed to the network."""
+
+
+PARAMETERS = tuple(StudyTrial.model_fields)
+"""Whatever may be searched."""
+INTEGERS = (*integer_options(), "size", "crop")
+FLOATS = float_options()
+
+
+def shown(data: DataConfig) -> dict[str, Any]:
+    """How a study's own `data.*` shows the images, in the words of a trial."""
+    return {"balanced": data.balanced or "off", "size": data.size, "crop": data.crop}
+
+
+def data_of(trial: TrialConfig, data: DataConfig) -> DataConfig:
+    """The images as a trial shows them.
+
+    Raises:
+        ConfigError: that cannot be: a crop larger than the image.
+    """
+    if not isinstance(trial, StudyTrial):
+        return data
+    values = data.model_dump() | {"size": trial.size, "crop": trial.crop}
+    values["balanced"] = False if trial.balanced == "off" else trial.balanced
+    return validate(DataConfig, values, "data")
+
+
+def in_space(problems: Iterable[str]) -> list[str]:
+    """Problems of a trial's options, with those of the data as they are written in a study."""
+    names = "|".join(SHOWN)
+    return [re.sub(rf"^`trial\.({names})`", r"`study.space.\1`", problem) for problem in problems]
+
+
+def from_stored(values: Mapping[str, Any]) -> TrialConfig:
+    """A configuration as it was stored."""
+    return (StudyTrial if "balanced" in values else TrialConfig).model_validate(values)
