@@ -93,6 +93,7 @@ def _ways(definition: Definition) -> list[_Way]:
 
 def _source(data: DataConfig) -> tuple[str, ...]:
     lines = [data.source]
+    lines += [f"archive from {data.url}"] if data.url is not None else []
     lines += [f"in {data.root}"] if data.root is not None else []
     lines += [f"labels of {data.labels}"] if data.labels is not None else []
     return tuple(without_secrets(line) for line in lines)

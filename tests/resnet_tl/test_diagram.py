@@ -42,6 +42,8 @@ def test_words_of_users_are_text(text: str) -> None:
     assert mermaid(plain).replace("word", mermaid_text(text)) == shown, "nothing but the labels depends on them"
     assert html.unescape(re.sub(r"#(\d+);", r"&#\1;", mermaid_text(text))) == flat
     assert not set("\"'`<>[]{}|*_~\\%$@&!:/=") & set(mermaid_text(text))
+    assert re.match(r"\d+[.)]\s|[-+*>]", mermaid_text(text)) is None, "no list of Markdown"
+    assert "www." not in mermaid_text(text), "no link of Markdown"
     component = plantuml_text(text)
     assert re.sub(r"<U\+([0-9A-F]{4})>", lambda found: chr(int(found[1], 16)), component) == flat
     assert not set("\"'`[]{}|*_~\\%$@&!:/=#") & set(re.sub(r"<U\+[0-9A-F]{4}>", "", component))

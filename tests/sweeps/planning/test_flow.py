@@ -111,3 +111,5 @@ def test_words_of_users_are_text_and_secrets_are_not_shown(tmp_path: Path) -> No
     text = mermaid(diagram)
     assert "in #47;a#124;b#93; #45;#45;#62; #60;b#62;#96;x#96;" in text
     assert "geheim" not in str(diagram)
+    by_address = flow(tmp_path, "data.url=https://me:geheim@x.org/a.zip?token=geheim")
+    assert lines(by_address, "source") == "image_folder\narchive from https://x.org/a.zip?token=…\nin drawings"
