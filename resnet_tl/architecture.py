@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from resnet_tl.head_spec import HeadSpec
 
@@ -126,27 +127,37 @@ def piece_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tu
     return tuple(costs)
 
 
+@lru_cache
+def piece_tensors(backbone: str, channels: int = 3) -> tuple[int, ...]:
+    """How many parameter tensors each of the `pieces` has; in order, so that they add up to `backbone_parameters`.
+
+    A convolution within a block brings the BatchNorm layer before it along.
+    """
+    names = [name for name, _ in backbone_parameters(backbone, channels)]
+    whole = pieces(backbone)
+    counts = []
+    for piece in whole:
+        if piece == "pool":
+            counts.append(0)
+        elif piece == "stem":
+            counts.append(3)
+        elif ".conv" in piece:
+            counts.append(1 if piece.endswith("conv1") else 3)
+        elif f"{piece}.conv1" in whole:
+            counts.append(2)
+        else:
+            counts.append(sum(name.startswith(piece + ".") for name in names))
+    return tuple(counts)
+
+
 def cut_point(backbone: str, num_frozen: int, *, channels: int = 3) -> int:
     """How many leading `pieces` are frozen whole; their outputs cannot change while the rest is trained.
 
     Args:
         num_frozen: from `freezing.freeze_point`.
     """
-    left = num_frozen
-    names = [name for name, _ in backbone_parameters(backbone, channels)]
-    whole = pieces(backbone)
-    for index, piece in enumerate(whole[:-1]):
-        if piece == "stem":
-            left -= 3
-        elif ".conv" in piece:
-            left -= 1 if piece.endswith("conv1") else 3  # with the BatchNorm layer before it
-        elif f"{piece}.conv1" in whole:
-            left -= 2
-        else:
-            left -= sum(name.startswith(piece + ".") for name in names)
-        if left < 0:
-            return index
-    return len(whole)
+    ends = accumulate(piece_tensors(backbone, channels))
+    return next((index for index, end in enumerate(ends) if end > num_frozen), len(pieces(backbone)))
 
 
 MAX_PRODUCT_PX = {"bf16": 3, "fp32": 1}

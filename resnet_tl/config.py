@@ -3,12 +3,14 @@
 The option names are flat and short and are relied upon by scripts and study files.
 """
 
+import re
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from resnet_tl.address import parse
 from resnet_tl.architecture import BACKBONES
 from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import freeze_point
@@ -240,13 +242,18 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
 class DataConfig(Options):
     """Which images, cut into which splits, at which size."""
 
-    reserved = ("skip_flagged", "url", "sha256", "synthetic")
+    reserved = ("skip_flagged", "synthetic")
 
     source: str
     """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
     `torchvision.CIFAR10`, say."""
     root: str | None = None
     """Folder of the images or arrays; relative to the current folder."""
+    url: str | None = Field(None, repr=False)  # it may hold a password
+    """Address (http, https) of a zip or tar archive, which is downloaded into the cache once, unpacked and read as
+    `root`; `root` is then a folder within it. Of Google Drive with the extra `gdown`."""
+    sha256: str | None = None
+    """Hash of the archive, 64 hexadecimal digits; it must be given with `url`. Without it an error tells the hash."""
     labels: str | None = None
     """For images that do not stand in class folders: a CSV, in `root` or elsewhere, with the columns `file` (a path
     below `root`) and `label`, and `split` where the data states its splits."""
@@ -291,6 +298,20 @@ class DataConfig(Options):
     def _off(cls, value: Any) -> Any:
         return False if value in ("off", "none") else value
 
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not parse(value, "data.url").is_http:
+            raise ValueError("`data.url` must begin with http:// or https://")  # and is not shown
+        return value
+
+    @field_validator("sha256", mode="before")
+    @classmethod
+    def _sha256(cls, value: Any) -> Any:
+        if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value)):
+            raise ValueError("must be 64 hexadecimal digits")
+        return value if value is None else value.lower()
+
     @field_validator("shifted")
     @classmethod
     def _not_built(cls, value: str | None) -> str | None:
@@ -305,6 +326,8 @@ class DataConfig(Options):
                 "`val_fraction + test_fraction < 1` must hold, or nothing is left to train on, but got "
                 f"{self.val_fraction} + {self.test_fraction}"
             )
+        if self.sha256 is not None and self.url is None:
+            raise ValueError("`sha256` needs `url`, the address of the archive that it is the hash of")
         if self.group_missing != "refuse" and self.group_key is None:
             raise ValueError("`group_missing` needs `group_key`, without which there are no groups")
         if self.resize != "crop" and self.size is None:

@@ -15,10 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
     [
         "resnet_tl",
         "resnet_tl.config",
+        "resnet_tl.describe",
         "resnet_tl.training.stage",
         "sweeps.run",
         "sweeps.report",
         "sweeps.status",
+        "sweeps.describe",
         "sweeps.planning.plan",
         "sweeps.reporting.report",
         "sweeps.engine.prepared_study",

@@ -1,14 +1,21 @@
 """Whether two requests read the same images."""
 
 import os
+from pathlib import Path
 
 from resnet_tl.config import DataConfig
+from resnet_tl.data.remote import local
 from resnet_tl.data.sources import source_of
 
 
-def share_images(one: DataConfig, other: DataConfig) -> bool:
-    """Whether they have a file in common, or an image that a library brings."""
-    return bool(_images(one) & _images(other))
+def share_images(one: DataConfig, other: DataConfig, cache: Path) -> bool:
+    """Whether they have a file in common, or an image that a library brings.
+
+    Args:
+        cache: where archives are unpacked.
+    """
+    with local(one, cache) as (first, _), local(other, cache) as (second, _):
+        return bool(_images(first) & _images(second))
 
 
 def _images(config: DataConfig) -> set[str]:

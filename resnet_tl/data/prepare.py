@@ -40,6 +40,7 @@ from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
 from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.folds import cut_folds, require_folds
 from resnet_tl.data.near_copies import near_copies
+from resnet_tl.data.remote import local
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
@@ -177,7 +178,9 @@ def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared |
     Raises:
         DataError: the images or labels cannot be used; names every offending file.
     """
-    data = _prepare(config, cache, folds, like)
+    with local(config, cache) as (found, said):
+        data = _prepare(found, cache, folds, like)
+    data = replace(data, notes=(*said, *data.notes))
     if folds:
         images = data.load()
         require_folds(images.labels_N, images.clusters_N, folds=folds, classes=data.classes)
@@ -270,8 +273,9 @@ def _signature(config: DataConfig, *, is_cut: bool, like: Prepared | None) -> st
     source = source_of(config)
     state = sorted(_state(path) for path in source.files(config))
     libraries = [version(library) for library in source.libraries]
+    options = config.model_dump(mode="json", exclude={"url", "sha256"})  # there is a folder in their place
     more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else [])]
-    return digest([FORMAT, SEEN_FORMAT, config.model_dump(mode="json"), state, libraries, *more])
+    return digest([FORMAT, SEEN_FORMAT, options, state, libraries, *more])
 
 
 def _state(path: Path) -> tuple[str, str, int, int]:

@@ -24,7 +24,17 @@ DEFAULT_STUDY = "quickstart"
 MOST_PROBLEMS = 50
 """That are told at once; a list of a thousand wrong values has a thousand."""
 
-LITERAL = ("data.root", "data.labels", "data.group_key", "run.out", "run.cache", "run.tracking_uri", "trial.weights")
+LITERAL = (
+    "data.root",
+    "data.labels",
+    "data.url",
+    "data.sha256",
+    "data.group_key",
+    "run.out",
+    "run.cache",
+    "run.tracking_uri",
+    "trial.weights",
+)
 """Options taken letter by letter, whatever characters they hold."""
 
 

@@ -262,7 +262,7 @@ class PreparedStudy:
             f"warning: the pretrain stage {name} learns from images of this study, each of which is a test image of "
             "some fold; scores of trials that start from it may be too good"
             for name, stage in self.definition.pretrain.items()
-            if self.data.folds and share_images(stage.data, self.definition.data)
+            if self.data.folds and share_images(stage.data, self.definition.data, self.cache)
         ]
 
     def slots(self) -> list[Slot]:
@@ -448,7 +448,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
 
 def _options(data: DataConfig) -> dict[str, object]:
     """`data.*` as given, but for the place of the images and what stands at its default."""
-    return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "skip_bad"})
+    return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "url", "sha256", "skip_bad"})
 
 
 def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -> Known:

@@ -24,7 +24,7 @@ class Arrays:
 
     names = ("arrays",)
     libraries = ("numpy", "pillow")
-    options = frozenset({"bits"})
+    options = frozenset({"bits", "sha256", "url"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""

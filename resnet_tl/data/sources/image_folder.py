@@ -22,7 +22,7 @@ class ImageFolder:
 
     names = ("image_folder",)
     libraries = ("pillow",)
-    options = frozenset({"bits", "group_key", "group_missing", "labels", "max_pixels", "truncated"})
+    options = frozenset({"bits", "group_key", "group_missing", "labels", "max_pixels", "sha256", "truncated", "url"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, and the table of labels."""
