@@ -70,6 +70,12 @@ def _summary(made: Made, options: PatchOptions) -> str:
         lines.append(f"{clamped:,} patches were moved to lie inside of their image.")
     if made.num_larger:
         lines.append(f"{made.num_larger:,} regions are wider or higher than a patch, which shows a part of them.")
+    if made.num_missed:
+        advice = "" if options.per_region else ", and per_region=true cuts around each part"
+        lines.append(
+            f"No pixel of its region is in {made.num_missed:,} of the patches: its parts lie around its centroid. "
+            f"Look at the contact sheet{advice}."
+        )
     if made.smallest is not None:
         lines.append(f"The smallest region has {made.smallest:,} {'pixel' if made.smallest == 1 else 'pixels'}.")
     if not splits:
