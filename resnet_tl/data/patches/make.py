@@ -79,9 +79,9 @@ def make_patches(options: PatchOptions, *, tell: Callable[[str], None] = lambda 
         splits: Sequence[str | None] = [pair.split for pair, _ in kept]
         if options.split:
             # patches of near copies of one image need not look alike: masks are drawn anew
-            alike = near_copies([made.thumbnail for _, made in kept])
-            alike += [(first_of[one], first_of[other]) for one, other in near_copies(thumbnails)]
-            splits = splits_for(options, kept, labels, groups, alike, said)
+            of_patches = near_copies([made.thumbnail for _, made in kept])
+            of_images = [(first_of[one], first_of[other]) for one, other in near_copies(thumbnails)]
+            splits = splits_for(options, kept, labels, groups, [of_patches, of_images], said)
         paths = paths_for(options, kept, labels, splits)
         rows = []
         for (pair, made), label, group, path in zip(kept, labels, groups, paths, strict=True):

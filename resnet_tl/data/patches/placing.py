@@ -22,12 +22,12 @@ def groups_for(options: PatchOptions, kept: Sequence[tuple[Pair, Cut]]) -> list[
 
 def splits_for(
     options: PatchOptions, kept: Sequence[tuple[Pair, Cut]], labels: Sequence[str], groups: Sequence[str],
-    alike: Sequence[tuple[int, int]], said: list[str],
+    alike: Sequence[Sequence[tuple[int, int]]], said: list[str],
 ) -> list[str]:  # fmt: skip
     """The split of each patch: those that folders state, and the others cut as training would.
 
     Args:
-        alike: pairs of patches that are near copies, or of images that are.
+        alike: pairs of patches that are near copies, and pairs whose images are.
         said: is added to.
 
     Raises:
@@ -38,7 +38,9 @@ def splits_for(
     number_of = {name: number for number, name in enumerate(classes)}
     numbers = [number_of[label] for label in labels]
     hashes = [made.sha256 for _, made in kept]
-    near, num_crowded = without_crowds(near_sets(hashes, alike), hashes, numbers)
+    kept_sets = [without_crowds(near_sets(hashes, pairs), hashes, numbers) for pairs in alike]
+    num_crowded = sum(number for _, number in kept_sets)
+    near = near_sets(hashes, [(images[0], other) for sets, _ in kept_sets for images in sets for other in images[1:]])
     free, lacking = to_cut(given)
     near, scarce = without_whole_classes(near, hashes, numbers, free=free, num_parts=1 + len(lacking))
     try:
