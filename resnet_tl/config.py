@@ -242,7 +242,7 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
 class DataConfig(Options):
     """Which images, cut into which splits, at which size."""
 
-    reserved = ("skip_flagged", "synthetic")
+    reserved = ("synthetic",)
 
     source: str
     """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
@@ -290,6 +290,8 @@ class DataConfig(Options):
     """Leave broken images out, and record which, instead of refusing the whole set."""
     truncated: Literal["refuse", "fill"] = "refuse"
     """What becomes of JPEG files that end too early: broken images, or as far as they go, with grey for the rest."""
+    skip_flagged: bool = False
+    """Leave out the patches of a patch set in whose images no region was found."""
     shifted: str | None = None
     """Not built yet: images taken under other conditions, to be scored beside `test`."""
 

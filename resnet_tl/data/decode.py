@@ -127,14 +127,43 @@ def decode_file(path: Path, rules: Rules) -> Decoded:
                 # the end is put behind the file rather than Pillow's switch set, which all threads share
                 image = _opened(io.BytesIO(path.read_bytes() + _END_OF_JPEG), path)
             return replace(decode(image, rules, content=content), filled=filled)
-    except UnidentifiedImageError:
-        raise BadImage("is not an image of a known format") from None
-    except (BadImage, MemoryError):
-        raise
     except Exception as error:  # for damaged content Pillow's decoders raise anything, struct.error among them
-        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise BadImage(f"cannot be decoded: {error}") from None
+        raise _told(error, path) from None
+
+
+def read_upright(path: Path, max_pixels: int) -> tuple[Image.Image, bool]:
+    """Reads an image file as it is stored: in its own mode, neither converted nor resized, but upright.
+
+    Returns:
+        The image, and whether its file stores 16 bits for each colour, of which Pillow has read the upper 8 alone.
+
+    Raises:
+        BadImage: the file is empty, truncated, no image, or of more than `max_pixels` pixels.
+        MemoryError, OSError: the machine cannot read it now, which says nothing of the file.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise BadImage("is empty (0 bytes)")
+        with path.open("rb") as stream:
+            image = _opened(stream, path)
+            if image.width * image.height > max_pixels:
+                raise BadImage(f"has {image.width:,} × {image.height:,} pixels, more than max_pixels={max_pixels}")
+            deep_colour = any(_is_deep(tile.args) for tile in image.tile)
+            image.load()
+            return _upright(image), deep_colour and not image.mode.startswith("I")
+    except Exception as error:  # as above
+        raise _told(error, path) from None
+
+
+def _told(error: Exception, path: Path) -> Exception:
+    """What is to be raised for an error of reading: of the image, or of the machine."""
+    if isinstance(error, UnidentifiedImageError):
+        return BadImage("is not an image of a known format")
+    if isinstance(error, BadImage | MemoryError):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return OSError(error.errno, error.strerror, str(path))
+    return BadImage(f"cannot be decoded: {error}")
 
 
 def _ends(image: Image.Image) -> bool:

@@ -10,8 +10,12 @@ MOST_PAIRS = 3
 """Near copies that are named."""
 
 
-def of_cut(config: DataConfig, stated: set[str | None]) -> str:
-    """How those of val and test came to be that the data does not state; empty where it states both."""
+def of_cut(config: DataConfig, stated: set[str | None], *, grouped: bool) -> str:
+    """How those of val and test came to be that the data does not state; empty where it states both.
+
+    Args:
+        grouped: whether images belong to groups.
+    """
     shares = [
         f"{split} ({share:.0%})"
         for split, share in (("val", config.val_fraction), ("test", config.test_fraction))
@@ -20,7 +24,8 @@ def of_cut(config: DataConfig, stated: set[str | None]) -> str:
     if not shares:
         return ""
     verb = "were" if len(shares) > 1 else "was"
-    rule = f"in whole groups (data.group_key={config.group_key})" if config.group_key else "class by class"
+    by = f"data.group_key={config.group_key}" if config.group_key else "as the source names them"
+    rule = f"in whole groups ({by})" if grouped else "class by class"
     return (
         f"{' and '.join(shares)} {verb} cut from the training images, {rule}, by data.split_seed={config.split_seed}."
     )

@@ -422,7 +422,9 @@ def _make(
         "images_name": digest([sorted(contents), source.classes]),
         "skipped": bad,
         "notes": notes,
-        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}) if is_cut else "",
+        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}, grouped=groups is not None)
+        if is_cut
+        else "",
         "bits": bits,
     }
     came = {"names": [source.names[index] for index in kept], "clusters": clusters_told}

@@ -8,12 +8,14 @@ import pytest
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data import sources
+from resnet_tl.data.patches.make import make_patches
 from resnet_tl.data.prepare import prepare
 from resnet_tl.data.source import Source
 from resnet_tl.data.sources import SOURCES, source_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import ConfigError, DataError
 from tests.conftest import write_images
+from tests.resnet_tl.data.patches.conftest import options, write_marked
 
 
 def an_image_folder(root: Path) -> DataConfig:
@@ -27,6 +29,12 @@ def arrays(root: Path) -> DataConfig:
     np.save(root / "x_train.npy", pixels)
     np.save(root / "y_train.npy", np.arange(24) % 3)
     return DataConfig(source="arrays", root=str(root))
+
+
+def patches(root: Path) -> DataConfig:
+    write_marked(root, count=8)
+    make_patches(options(root, split=False))
+    return DataConfig(source="patches", root=str(root / "out"))
 
 
 def digits(root: Path) -> DataConfig:
@@ -51,6 +59,7 @@ MADE: dict[str, Callable[[Path], DataConfig]] = {
     "image_folder": an_image_folder,
     "arrays": arrays,
     "digits": digits,
+    "patches": patches,
     "torchvision": torchvision,
 }
 """A small input for each module of `resnet_tl.data.sources`."""
@@ -125,7 +134,14 @@ def test_a_missing_folder_is_a_clear_error(source: Source, config: DataConfig, t
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("group_key", "(.)"), ("group_missing", "own"), ("labels", "labels.csv"), ("bits", 12), ("max_pixels", 9)],
+    [
+        ("group_key", "(.)"),
+        ("group_missing", "own"),
+        ("labels", "labels.csv"),
+        ("bits", 12),
+        ("max_pixels", 9),
+        ("skip_flagged", True),
+    ],
 )
 def test_an_option_that_a_source_does_not_know_is_refused(
     source: Source, config: DataConfig, option: str, value: object
