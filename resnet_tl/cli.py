@@ -21,7 +21,17 @@ from resnet_tl.identity import Environment
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand, nearest, parse_words, validate
 
-LITERAL = ("data.root", "data.labels", "data.group_key", "trial.weights", "out", "cache", "checkpoint", "images")
+LITERAL = (
+    "data.root",
+    "data.labels",
+    "data.group_key",
+    "trial.weights",
+    "out",
+    "out_dir",
+    "cache",
+    "checkpoint",
+    "images",
+)
 """Options that are taken letter by letter: paths and patterns."""
 
 

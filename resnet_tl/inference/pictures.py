@@ -1,5 +1,7 @@
 """The images of one call, by name, each decoded when its turn comes: files, or an array of them."""
 
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,3 +86,26 @@ def of_array(path: Path) -> list[Picture]:
         return lambda rules: decode_image(x[index], rules)
 
     return [Picture(name=f"{path.name}[{index}]", load=loader(index)) for index in range(len(x))]
+
+
+_MOST_BYTES = 200
+"""Of a file name, before what is put behind it; file systems allow 255."""
+
+
+def file_names(found: Pictures) -> list[str]:
+    """A file name for each picture, without a suffix of its own: the path below the named folder, its parts joined.
+
+    None leads out of the folder that it is put into, is hidden, or is that of another picture, on file systems too that
+    take `A` for `a`.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for picture in found.pictures:
+        path = Path(picture.name)
+        parts = path.relative_to(found.root).parts if found.root is not None else (path.name,)
+        text = re.sub(r'[\x00-\x1f\x7f"*/:<>?\\|]', "_", "__".join(parts))
+        text = re.sub(r"^[.~ ]", "_", text).encode()[-_MOST_BYTES:].decode(errors="ignore")
+        numbered = (text if number == 1 else f"{text}-{number}" for number in itertools.count(1))
+        names.append(next(name for name in numbered if name.casefold() not in taken))
+        taken.add(names[-1].casefold())
+    return names

@@ -42,6 +42,12 @@ def probabilities(log_p_K: Floats) -> list[str]:
     return [f"{p:.6g}" for p in np.exp(log_p_K)]
 
 
+def said(classes: Sequence[str], log_p_K: Floats) -> str:
+    """The predicted class and its probability."""
+    best = int(log_p_K.argmax())
+    return f"{classes[best]}  {np.exp(log_p_K[best]):.1%}"
+
+
 class Lines:
     """The lines of a table of predictions, of which a terminal shows the first ones and counts.
 
@@ -58,9 +64,8 @@ class Lines:
 
     def add(self, name: str, log_p_K: Floats) -> None:
         """Takes in one image."""
-        best = int(log_p_K.argmax())
-        self._counts[best] += 1
-        line = f"{name:{self._width}}  {self._classes[best]}  {np.exp(log_p_K[best]):.1%}"
+        self._counts[int(log_p_K.argmax())] += 1
+        line = f"{name:{self._width}}  {said(self._classes, log_p_K)}"
         if not self._on_terminal:
             print(line)
         elif len(self._first) < MOST_LINES:

@@ -58,3 +58,25 @@ def test_a_terminal_gets_the_first_lines_and_counts(capsys: pytest.CaptureFixtur
             assert told[-3:] == [
                 "… and 50 more images; p.csv has all of them. Predicted in all:", "  dog  100", "  cat  50",
             ]  # fmt: skip
+
+
+def test_pictures_are_drawn_for_images_that_can_be_read(three: Trained, run: Run, tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(Path(str(three.config.root)).rglob("*.png"))[::20]):
+        (tmp_path / "new" / str(number)).mkdir(parents=True)
+        (tmp_path / "new" / str(number) / "x.png").write_bytes(path.read_bytes())
+    (tmp_path / "new" / "broken.png").write_bytes(b"no image")
+    words = [f"checkpoint={three.checkpoint}", "images=new", "explain=gradcam", "contact=true"]
+    done = run("resnet_tl.predict", *words, "out_dir=pictures")
+    assert done.returncode == 1
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        *(f"{number}__x.png.gradcam.png" for number in range(3)), "contact-0001.png",
+    }  # fmt: skip
+    assert "Pictures with heat are in pictures, 3 of them." in done.stdout
+
+
+def test_options_that_contradict_are_refused_together(run: Run) -> None:
+    done = run("resnet_tl.predict", "checkpoint=x", "images=y", "explain=lime", "contact=true", "out=no/p.csv")
+    assert done.returncode == 2
+    for part in ("`explain` must be gradcam or none, but got lime", "`out_dir=FOLDER` must be given",
+                 "`out` must be in a folder that exists"):  # fmt: skip
+        assert part in done.stderr
