@@ -18,8 +18,8 @@ fitted; the predicted classes stay the same.
 
 `explain=gradcam` writes `out_dir/NAME.gradcam.png` for each image: what the network saw of it, with heat where it saw
 the predicted class. The heat is as coarse as the network's last maps: 7 places a side of 224 pixels, 2 of 64, and of 32
-pixels a single one, which says nothing. `contact=true` writes pages of thumbnails with the predictions, `out_dir/contact-0001.png` and so
-on.
+pixels a single one, which says nothing. `contact=true` writes pages of thumbnails with the predictions,
+`out_dir/contact-0001.png` and so on.
 """
 
 import contextlib
