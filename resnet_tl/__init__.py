@@ -1,6 +1,6 @@
 """Fine-tunes one pretrained ResNet on images, with one seed, and remembers how.
 
-    from resnet_tl import DataConfig, Environment, TrialConfig, fit, predict, prepare
+    from resnet_tl import DataConfig, Environment, TrialConfig, evaluate, fit, predict, prepare
 
 Knows torch and images; knows nothing of studies, Optuna, MLflow or databases. Importing this package loads neither
 torch nor torchvision, so that planning and reporting stay quick: its names are loaded when they are first asked for.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from resnet_tl.config import TrialConfig as TrialConfig
     from resnet_tl.data.prepare import prepare as prepare
     from resnet_tl.identity import Environment as Environment
+    from resnet_tl.inference.evaluate import evaluate as evaluate
     from resnet_tl.inference.predict import predict as predict
     from resnet_tl.training.seed_run import fit as fit
 
@@ -23,6 +24,7 @@ _HOMES = {
     "DataConfig": "resnet_tl.config",
     "Environment": "resnet_tl.identity",
     "TrialConfig": "resnet_tl.config",
+    "evaluate": "resnet_tl.inference.evaluate",
     "fit": "resnet_tl.training.seed_run",
     "predict": "resnet_tl.inference.predict",
     "prepare": "resnet_tl.data.prepare",
@@ -30,7 +32,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # `resnet_tl.fit` and `resnet_tl.predict` are command lines too; if somebody imported one, it would stand here in
+    # `resnet_tl.fit`, `predict` and `evaluate` are command lines too; if somebody imported one, it would stand here in
     # place of the function, so nobody does
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,6 +29,7 @@ LITERAL = (
     "data.group_key",
     "trial.weights",
     "out",
+    "out_dir",
     "cache",
     "checkpoint",
     "images",
@@ -272,3 +273,14 @@ def require(values: dict[str, Any], allowed: Sequence[str], required: Sequence[s
     problems += [f"`{key}=…` must be given." for key in required if key not in values]
     if problems:
         raise ConfigError(*problems)
+
+
+def flags(values: dict[str, Any], names: Sequence[str]) -> None:
+    """Checks options that are true or false.
+
+    Raises:
+        ConfigError: one is neither; all at once.
+    """
+    wrong = [name for name in names if not isinstance(values.get(name, False), bool)]
+    if wrong:
+        raise ConfigError(*(f"`{name}` must be true or false, but got {values[name]}." for name in wrong))

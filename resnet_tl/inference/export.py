@@ -14,8 +14,11 @@ from resnet_tl.model.network import Network, build_backbone
 from resnet_tl.model.weights import whole_state
 
 
-def rebuild(folder: Path) -> tuple[Network, Card]:
+def rebuild(folder: Path, *, plain: bool = False) -> tuple[Network, Card]:
     """The stored network in eval mode, ready to predict.
+
+    Args:
+        plain: without the layouts and kernels that are quick here, which other programs do not know.
 
     Raises:
         CheckpointError: it is damaged, or its starting weights cannot be had.
@@ -42,7 +45,7 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         head,
         num_frozen=card.num_frozen,
         bn=trial.bn,
-        channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format, "fp32"),
+        channels_last=None if plain else channels_last_pieces(trial.backbone, size, trial.memory_format, "fp32"),
     )
     return network.eval(), card
 

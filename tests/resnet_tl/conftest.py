@@ -14,6 +14,7 @@ from resnet_tl.features.store import Stored, begin, finish, num_rows, stored
 from resnet_tl.identity import Environment
 from resnet_tl.model.starting_point import starting_point
 from tests.conftest import CPU, write_images
+from tests.resnet_tl.trained import Trained, train
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +61,20 @@ def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: 
         assert sum(passes) == making.rows
         finish(making, cache)
     return stored(prefix, views, cache)
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Three classes, images fitted to 36 and cropped to 32 pixels."""
+    base = tmp_path_factory.mktemp("three")
+    root = write_images(base / "images", count=20, size=40)
+    return train(base, DataConfig(source="image_folder", root=str(root), size=36, crop=32))
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Two classes of grey images on one logit; a multi-layer head."""
+    base = tmp_path_factory.mktemp("two")
+    root = write_images(base / "images", classes=("bars", "dots"), count=20)
+    config = DataConfig(source="image_folder", root=str(root), size=32, channels=1)
+    return train(base, config, head="mlp_relu")

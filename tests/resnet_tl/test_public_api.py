@@ -26,9 +26,11 @@ def test_importing_the_package_loads_no_torch() -> None:
 
 @pytest.mark.parametrize("before", ["", "import resnet_tl.training.seed_run, resnet_tl.inference.predict\n"])
 def test_its_names_are_functions(before: str) -> None:
-    code = "import inspect\nfrom resnet_tl import fit, predict, prepare\nimport resnet_tl\n"
-    code += "print(*(inspect.isfunction(f) for f in (fit, predict, prepare, resnet_tl.fit, resnet_tl.predict)))"
-    assert python(before + code) == "True True True True True"
+    code = "import inspect\nfrom resnet_tl import evaluate, fit, predict, prepare\nimport resnet_tl\n"
+    code += (
+        "print(*(inspect.isfunction(f) for f in (evaluate, fit, predict, prepare, resnet_tl.fit, resnet_tl.evaluate)))"
+    )
+    assert python(before + code) == "True True True True True True"
 
 
 def test_a_wrong_name_is_an_attribute_error() -> None:
@@ -38,7 +40,7 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
         _ = resnet_tl.fitt
 
 
-@pytest.mark.parametrize("module", ["fit", "predict", "pretrain"])
+@pytest.mark.parametrize("module", ["fit", "predict", "evaluate", "pretrain"])
 def test_nobody_imports_a_command_line(module: str) -> None:
     for path in [p for folder in ("resnet_tl", "sweeps", "tests", "benchmarks") for p in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,5 +1,8 @@
 """Arrays saved by `numpy.save`: x_train.npy [N, H, W] or [N, H, W, C] with y_train.npy [N], and val and test alike.
 
+Channels may stand before the pixels too, [N, C, H, W], where they cannot be mistaken: where the last axis is neither 1
+nor 3 long, and the second is.
+
 Axes: N images, H W pixels, C channels.
 """
 
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import BadImage, Decoded, decode_array, decode_float
+from resnet_tl.data.decode import BadImage, Decoded, Rules, decode_array, decode_float
 from resnet_tl.data.finder import everything_below
 from resnet_tl.data.layout import split_of
 from resnet_tl.data.source import Listing, Source, folder_of, root_of, rules_of
@@ -38,33 +41,21 @@ class Arrays:
 def _arrays(config: DataConfig, root: Path) -> Listing:
     called, said = _names_of_splits(root)
     stated = [split for split in SPLITS if split in called]
-    images = {split: _load_array(root / f"x_{called[split]}.npy") for split in stated}
+    images = {split: channels_last(_load_array(root / f"x_{called[split]}.npy")) for split in stated}
     labels = {split: _load_array(root / f"y_{called[split]}.npy") for split in stated}
     problems: list[str] = []
     for split in stated:
         x, y, name = images[split], labels[split], called[split]
         where = root / f"x_{name}.npy"
-        shaped = x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3))
-        if not shaped:
-            problems.append(
-                f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}."
-            )
-        elif 0 in x.shape:
-            way_out = "" if split == "train" else f"; remove x_{name}.npy and y_{name}.npy to cut {split} from train"
-            problems.append(
-                f"{where}: there must be an image at least, of a pixel at least, but got {list(x.shape)}{way_out}."
-            )
-        if x.dtype.kind not in "iuf":
-            problems.append(f"{where}: pixels must be whole numbers, or floats in [0, 1], but got {x.dtype}.")
-        elif x.dtype.kind == "f" and shaped and x.size and (beyond := _beyond_unit(x)) is not None:
-            problems.append(f"{where}: float pixels must be in [0, 1], but {beyond}.")
+        way_out = "" if split == "train" else f"; remove x_{name}.npy and y_{name}.npy to cut {split} from train"
+        problems += problems_of_images(x, where, way_out)
         if y.ndim == 2 and y.shape[1] == 1:
             labels[split] = y = y[:, 0]
         if y.ndim != 1 or y.dtype.kind not in "iu":
             problems.append(
                 f"{root}/y_{name}.npy: labels must be integers [N], but got {y.dtype} {list(y.shape)}{_examples(y)}."
             )
-        elif shaped and len(x) != len(y):
+        elif _is_shaped(x) and len(x) != len(y):
             problems.append(f"x_{name}.npy and y_{name}.npy must be of equal length, but got {len(x)} and {len(y)}.")
     if not problems:
         if len({(x.shape[1:], x.dtype) for x in images.values()}) > 1:
@@ -95,15 +86,7 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
 
     def load(index: int) -> Decoded:
         which = int(np.searchsorted(bounds, index, side="right")) - 1
-        pixels = images[stated[which]][index - bounds[which]]
-        if pixels.dtype.kind in "iu":
-            return decode_array(pixels, rules)
-        pixels = np.asarray(pixels, dtype=np.float32).reshape(*pixels.shape[:2], -1)
-        if not np.isfinite(pixels).all():
-            raise BadImage("has pixels that are not finite")
-        if pixels.min() < 0 or pixels.max() > 1:
-            raise BadImage(f"has float pixels outside [0, 1]: {pixels.min():.3g} to {pixels.max():.3g}")
-        return decode_float(pixels, rules)
+        return decode_image(images[stated[which]][index - bounds[which]], rules)
 
     return Listing(
         names=[f"x_{called[split]}.npy[{index}]" for split in stated for index in range(len(images[split]))],
@@ -115,6 +98,64 @@ def _arrays(config: DataConfig, root: Path) -> Listing:
         load=load,
         said=said,
     )
+
+
+def array_of_images(path: Path) -> NDArray[Any]:
+    """One array of images without labels, [N, H, W] or [N, H, W, C], by the rules of this source; mapped, not read.
+
+    Raises:
+        DataError: it is no array of images.
+    """
+    x = channels_last(_load_array(path))
+    problems = problems_of_images(x, path, "")
+    if problems:
+        raise DataError(*problems)
+    return x
+
+
+def channels_last(x: NDArray[Any]) -> NDArray[Any]:
+    """[N, C, H, W] as [N, H, W, C], where no other reading is possible; anything else as it is."""
+    return np.moveaxis(x, 1, 3) if x.ndim == 4 and x.shape[3] not in (1, 3) and x.shape[1] in (1, 3) else x
+
+
+def problems_of_images(x: NDArray[Any], where: Path, way_out: str) -> list[str]:
+    """What of an array's shape, type and range is not as images must be.
+
+    Args:
+        way_out: the end of the sentence about an empty array.
+    """
+    problems = []
+    if not _is_shaped(x):
+        problems.append(f"{where}: images must be [N, H, W] or [N, H, W, C] with C 1 or 3, but got {list(x.shape)}.")
+    elif 0 in x.shape:
+        problems.append(
+            f"{where}: there must be an image at least, of a pixel at least, but got {list(x.shape)}{way_out}."
+        )
+    if x.dtype.kind not in "iuf":
+        problems.append(f"{where}: pixels must be whole numbers, or floats in [0, 1], but got {x.dtype}.")
+    elif x.dtype.kind == "f" and _is_shaped(x) and x.size and (beyond := _beyond_unit(x)) is not None:
+        problems.append(f"{where}: float pixels must be in [0, 1], but {beyond}.")
+    return problems
+
+
+def _is_shaped(x: NDArray[Any]) -> bool:
+    return x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3))
+
+
+def decode_image(pixels: NDArray[Any], rules: Rules) -> Decoded:
+    """One image of such an array, [H, W] or [H, W, C].
+
+    Raises:
+        BadImage: float pixels that are not finite, or outside [0, 1].
+    """
+    if pixels.dtype.kind in "iu":
+        return decode_array(pixels, rules)
+    pixels = np.asarray(pixels, dtype=np.float32).reshape(*pixels.shape[:2], -1)
+    if not np.isfinite(pixels).all():
+        raise BadImage("has pixels that are not finite")
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise BadImage(f"has float pixels outside [0, 1]: {pixels.min():.3g} to {pixels.max():.3g}")
+    return decode_float(pixels, rules)
 
 
 def _names_of_splits(root: Path) -> tuple[dict[str, str], list[str]]:
