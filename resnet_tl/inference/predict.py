@@ -17,6 +17,7 @@ from resnet_tl.data.decode import BadImage, Rules, decode_file
 from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.finder import Found, images_below, printable, told
 from resnet_tl.errors import DataError, shown
+from resnet_tl.inference.ensemble import is_ensemble, read_ensemble
 from resnet_tl.inference.export import normalisation_of, rebuild
 from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.runtime import computing
@@ -65,12 +66,14 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
     reads them by the rule of training, over all images of the call: as 16 bits, if they use as many.
 
     Args:
-        folder: of the checkpoint.
+        folder: of the checkpoint, or of an ensemble of them.
         paths: image files.
 
     Raises:
         CheckpointError: the network cannot be rebuilt.
     """
+    if is_ensemble(folder):
+        return _classify_together(folder, paths, device)
     with computing(device=device):
         network, card = rebuild(folder)
         network.to(device)
@@ -123,6 +126,21 @@ def classify(folder: Path, paths: Sequence[Path], *, device: str = "cpu") -> Cla
         kept = [index for index, path in enumerate(good) if path not in deep]
         good, probabilities_NK = [good[index] for index in kept], probabilities_NK[kept]
     return Classified(classes=card.classes, paths=good, probabilities_NK=probabilities_NK, bad=bad)
+
+
+def _classify_together(folder: Path, paths: Sequence[Path], device: str) -> Classified:
+    """What an ensemble says of the images that all of its members can read."""
+    ensemble = read_ensemble(folder)
+    parts = [classify(member, paths, device=device) for member in ensemble.folders]
+    bad = {path: reason for part in parts for path, reason in part.bad.items()}
+    good = [path for path in paths if path not in bad]
+    said = []
+    for part in parts:
+        place = {path: index for index, path in enumerate(part.paths)}
+        said.append(part.probabilities_NK[[place[path] for path in good]])
+    return Classified(
+        classes=ensemble.card.classes, paths=good, probabilities_NK=ensemble.rule.combine(np.stack(said)), bad=bad
+    )
 
 
 def _use_16_bits(deep: Mapping[Path, int]) -> bool:

@@ -1,0 +1,155 @@
+"""python -m sweeps.ensemble: networks of a finished study put together, from their stored predictions.
+
+    python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
+
+study=NAME        a study of the ledger in run.out (default: the current folder)
+method=METHOD     all        (default) a row for each of them
+                  mean       the mean of the members' probabilities
+                  greedy     networks selected one after the other, with replacement, by the study's metric on val
+                             (Caruana et al. 2004)
+                  stacking   a logistic model of the members' log probabilities with an L2 penalty, fitted to val; its
+                             score on val is that of nested cross-validation
+members=WHICH     best       the seeds of the best trial on val: what the mean takes unless it is told
+                  all        the seeds of all complete trials: what greedy and stacking have to choose from
+                  3          the seeds of the three best trials on val
+out=FOLDER        with one method: writes the ensemble, with its networks, for
+                      python -m resnet_tl.predict checkpoint=FOLDER images=…
+
+Prints the ensembles beside the best trial's single networks, all chosen on val and scored once on test. The table is a
+kind of its own in reports, too: `tables: [ensembles]` in a study file.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_tl.cli import entry, require
+from resnet_tl.errors import ConfigError, shown
+from resnet_tl.option_text import NOT_BUILT, expand, nearest, parse_words
+
+if TYPE_CHECKING:
+    from sweeps.reporting.ensembles import Ensemble, Library, Members
+    from sweeps.reporting.results import Results
+
+WORDS = ("study", "method", "members", "out", "run.out")
+TO_COME = ("bagging", "boosting")
+"""They train members of their own."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if not words or "--help" in words or "-h" in words:
+        print((__doc__ or "").strip())
+        return 0 if words else 2
+    values = parse_words(words, literal=("study", "out", "run.out"))
+    require(values, WORDS, ("study",))
+    from sweeps.reporting.ensembles import METHODS, Impossible, Library, make
+
+    method = values.get("method", "all")
+    known = ("all", *METHODS)
+    if method in TO_COME:
+        raise ConfigError(f"`method={method}` {NOT_BUILT}.")
+    if method not in known:
+        raise ConfigError(
+            f"`method` must be one of {', '.join(known)}, but got {method}; {nearest(str(method), known)}"
+        )
+    members = _members(values)
+    folder = expand(values["out"], "out") if "out" in values else None
+    if folder is not None:
+        if method == "all":
+            raise ConfigError(f"`out=` writes one ensemble, so method= must be one of {', '.join(METHODS)}.")
+        _require_free(folder)
+    out = expand(values.get("run.out", "."), "run.out")
+    from sweeps.reporting.markdown import markdown
+    from sweeps.reporting.reading import from_ledger
+    from sweeps.reporting.tables.ensembles import table_of
+    from sweeps.storage.database import database_of
+
+    ledger = database_of(out).read()
+    try:
+        results = from_ledger(ledger, values["study"], out)
+        library = Library(results)
+        found = [make(library, name, members) for name in (METHODS if method == "all" else (method,))]
+        if method != "all" and isinstance(found[0], Impossible):
+            raise ConfigError(f"method={method} is not possible here: {found[0].why}.")
+        sys.stdout.write(markdown([table_of(results, library, found)]))
+        if folder is not None:
+            (one,) = found
+            assert not isinstance(one, Impossible)
+            _write(folder, one, results, library)
+    finally:
+        ledger.close()
+    return 0
+
+
+def _members(values: dict[str, Any]) -> "Members | None":
+    given = values.get("members")
+    if given is None or given in ("best", "all"):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"`members` must be best, all or a number of trials from 1 up, but got {given}.")
+    return given
+
+
+def _require_free(folder: Path) -> None:
+    """Only an ensemble is replaced by another one."""
+    from resnet_tl.inference.ensemble import is_ensemble
+
+    if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"`out` must be a new folder, an empty one or an ensemble to replace, but {folder} is not.")
+
+
+def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library") -> None:
+    """Writes an ensemble with all its networks."""
+    assert results.details is not None
+    assert results.about is not None
+    places = [results.details.network(member.trial, member.seed) for member in one.members]
+    missing = [
+        f"trial {member.trial.number}, seed {member.seed}"
+        for member, place in zip(one.members, places, strict=True)
+        if place is None
+    ]
+    if missing:
+        raise ConfigError(
+            f"The networks of these members are not kept, so that the ensemble cannot be written:\n{shown(missing)}\n"
+            "A study keeps them with run.keep=all; under a new name it can run again with it."
+        )
+    from resnet_tl.files import replacing_folder
+    from resnet_tl.inference.ensemble import Average, EnsembleCard, MemberCard, member_folder, write_card
+    from resnet_tl.inference.export import export
+    from resnet_tl.model.checkpoint import read_card
+    from sweeps.reporting.ensembles import metrics_of
+
+    weights = one.rule.weights_M if isinstance(one.rule, Average) else (None,) * len(one.members)
+    with replacing_folder(folder.absolute()) as making:
+        cards = []
+        for number, (member, place, weight) in enumerate(zip(one.members, places, weights, strict=True)):
+            assert place is not None
+            inside = member_folder(making, number)
+            export(place, inside)
+            cards.append(
+                MemberCard(
+                    study=results.study,
+                    trial=member.trial.number,
+                    seed=member.seed,
+                    weight=weight,
+                    tensors_sha256=read_card(inside).tensors_sha256,
+                )
+            )
+        card = EnsembleCard(
+            method=one.method,
+            classes=results.about.data.classes,
+            members=tuple(cards),
+            how=one.how,
+            metrics=metrics_of(library, one),
+        )
+        write_card(making, card, one.rule)
+        size = sum(path.stat().st_size for path in making.rglob("*") if path.is_file())
+    print(f"\nThe ensemble is in {folder} ({size / 1e6:.0f} MB, networks included). Use it with")
+    print(f"  python -m resnet_tl.predict checkpoint={folder} images=…")
+
+
+if __name__ == "__main__":
+    entry(main)
