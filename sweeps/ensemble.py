@@ -2,15 +2,20 @@
 
     python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
 
-study=NAME        a study of the ledger in run.out (default: the current folder)
+study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups need, since
+                  they look at the images; with data.root=… and run.cache=… as it ran
 method=METHOD     all        (default) a row for each of them
                   mean       the mean of the members' probabilities
                   greedy     networks selected one after the other, with replacement, by the study's metric on val
                              (Caruana et al. 2004)
                   stacking   a logistic model of the members' log probabilities with an L2 penalty, fitted to val; its
                              score on val is that of nested cross-validation
-members=WHICH     best       the seeds of the best trial on val: what the mean takes unless it is told
-                  all        the seeds of all complete trials: what greedy and stacking have to choose from
+                  soup       one network whose parameters are the mean of the members' (Wortsman et al. 2022), of those
+                             with the architecture and the starting weights of the best of them; heads with hidden units
+                             must be of one seed. BatchNorm statistics that trained are measured anew on train
+                  greedy_soup  the same of those that do not make it worse on val, added one by one
+members=WHICH     best       the seeds of the best trial on val: what mean and soup take unless they are told
+                  all        the seeds of all complete trials: what the others have to choose from unless they are told
                   3          the seeds of the three best trials on val
 out=FOLDER        with one method: writes the ensemble, with its networks, for
                       python -m resnet_tl.predict checkpoint=FOLDER images=…
@@ -25,14 +30,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli import entry, require
-from resnet_tl.errors import ConfigError, shown
+from resnet_tl.errors import ConfigError, UserError, shown
 from resnet_tl.option_text import NOT_BUILT, expand, nearest, parse_words
 
 if TYPE_CHECKING:
-    from sweeps.reporting.ensembles import Ensemble, Library, Members
+    from resnet_tl.data.prepare import Prepared
+    from sweeps.definition.config import Definition
+    from sweeps.reporting.ensembles import Ensemble, Impossible, Library, Members
     from sweeps.reporting.results import Results
 
-WORDS = ("study", "method", "members", "out", "run.out")
+WORDS = ("study", "method", "members", "out", "run.out", "run.cache", "data.root")
+OF_FILE = ("run.out", "run.cache", "data.root")
+"""Options that go on to the study's file."""
 TO_COME = ("bagging", "boosting")
 """They train members of their own."""
 
@@ -43,15 +52,17 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or "--help" in words or "-h" in words:
         print((__doc__ or "").strip())
         return 0 if words else 2
-    values = parse_words(words, literal=("study", "out", "run.out"))
+    values = parse_words(words, literal=("study", "out", *OF_FILE))
     require(values, WORDS, ("study",))
-    from sweeps.reporting.ensembles import METHODS, Impossible, Library, make
+    from sweeps.reporting.ensembles import METHODS
+    from sweeps.reporting.soups import SOUPS
 
     method = values.get("method", "all")
-    known = ("all", *METHODS)
+    methods = (*METHODS, *SOUPS)
     if method in TO_COME:
         raise ConfigError(f"`method={method}` {NOT_BUILT}.")
-    if method not in known:
+    if method not in ("all", *methods):
+        known = ("all", *methods)
         raise ConfigError(
             f"`method` must be one of {', '.join(known)}, but got {method}; {nearest(str(method), known)}"
         )
@@ -59,9 +70,12 @@ def main(words: Sequence[str] | None = None) -> int:
     folder = expand(values["out"], "out") if "out" in values else None
     if folder is not None:
         if method == "all":
-            raise ConfigError(f"`out=` writes one ensemble, so method= must be one of {', '.join(METHODS)}.")
+            raise ConfigError(f"`out=` writes one ensemble, so method= must be one of {', '.join(methods)}.")
         _require_free(folder)
-    out = expand(values.get("run.out", "."), "run.out")
+    definition = _definition(values)
+    name = values["study"] if definition is None else definition.study.name
+    out = expand(values.get("run.out", "." if definition is None else str(definition.run.out)), "run.out")
+    from sweeps.reporting.ensembles import Impossible, Library
     from sweeps.reporting.markdown import markdown
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.tables.ensembles import table_of
@@ -69,9 +83,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     ledger = database_of(out).read()
     try:
-        results = from_ledger(ledger, values["study"], out)
+        results = from_ledger(ledger, name, out)
         library = Library(results)
-        found = [make(library, name, members) for name in (METHODS if method == "all" else (method,))]
+        found = _made(library, methods if method == "all" else (method,), members, definition)
         if method != "all" and isinstance(found[0], Impossible):
             raise ConfigError(f"method={method} is not possible here: {found[0].why}.")
         sys.stdout.write(markdown([table_of(results, library, found)]))
@@ -84,6 +98,58 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _definition(values: dict[str, Any]) -> "Definition | None":
+    """What the study's file says; None where `study=` is but a name of the ledger."""
+    from sweeps.definition.compose import compose, shipped
+
+    given = values["study"]
+    is_file = Path(given).suffix in (".yaml", ".yml") or given in {listed.name for listed in shipped()}
+    rest = [name for name in OF_FILE if name in values and name != "run.out"]
+    if not is_file and rest:
+        raise ConfigError(f"`{rest[0]}` goes with study=FILE.yaml, but `study` is {given}.")
+    return compose([f"{name}={values[name]}" for name in ("study", *OF_FILE) if name in values]) if is_file else None
+
+
+def _made(
+    library: "Library", methods: Sequence[str], members: "Members | None", definition: "Definition | None"
+) -> "list[Ensemble | Impossible]":
+    from sweeps.reporting.ensembles import METHODS, Impossible, make
+    from sweeps.reporting.soups import make_soup
+
+    found: list[Ensemble | Impossible] = []
+    data = None
+    for method in methods:
+        if method in METHODS:
+            found.append(make(library, method, members))
+        elif definition is None:
+            why = "soups look at the images, and the ledger does not know where they are; give study=FILE.yaml"
+            found.append(Impossible(method=method, why=why))
+        else:
+            try:
+                data = data or _images(library, definition)
+                found.append(make_soup(library, method, members, data))
+            except UserError as error:
+                if len(methods) == 1:
+                    raise
+                found.append(Impossible(method=method, why=str(error).rstrip(".")))
+    return found
+
+
+def _images(library: "Library", definition: "Definition") -> "Prepared":
+    """The images of the study, which must be those that its predictions are of."""
+    from resnet_tl.data.cache import default_cache
+    from resnet_tl.data.prepare import prepare
+
+    cache = definition.run.cache
+    data = prepare(definition.data, expand(str(cache), "run.cache") if cache else default_cache())
+    if data.fingerprint != library.data_fingerprint():
+        raise ConfigError(
+            f"The images must be those that study {library.study} ran on, but others are there now, or other options "
+            "of `data`; give the file and the options that it ran with."
+        )
+    return data
+
+
 def _members(values: dict[str, Any]) -> "Members | None":
     given = values.get("members")
     if given is None or given in ("best", "all"):
@@ -94,17 +160,27 @@ def _members(values: dict[str, Any]) -> "Members | None":
 
 
 def _require_free(folder: Path) -> None:
-    """Only an ensemble is replaced by another one."""
+    """Only an ensemble, or a network, is replaced by another one."""
     from resnet_tl.inference.ensemble import is_ensemble
 
-    if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"`out` must be a new folder, an empty one or an ensemble to replace, but {folder} is not.")
+    stored = is_ensemble(folder) or (folder / "model.json").is_file()
+    if folder.exists() and not stored and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"`out` must be a new folder, an empty one, or an ensemble or a network to replace, but {folder} is not."
+        )
 
 
 def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library") -> None:
     """Writes an ensemble with all its networks."""
     assert results.details is not None
     assert results.about is not None
+    from resnet_tl.files import replacing_folder
+
+    if one.store is not None:
+        one.store(folder.absolute())
+        print(f"\nThe network is in {folder}. Use it with")
+        print(f"  python -m resnet_tl.predict checkpoint={folder} images=…")
+        return
     places = [results.details.network(member.trial, member.seed) for member in one.members]
     missing = [
         f"trial {member.trial.number}, seed {member.seed}"
@@ -116,7 +192,6 @@ def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library"
             f"The networks of these members are not kept, so that the ensemble cannot be written:\n{shown(missing)}\n"
             "A study keeps them with run.keep=all; under a new name it can run again with it."
         )
-    from resnet_tl.files import replacing_folder
     from resnet_tl.inference.ensemble import Average, EnsembleCard, MemberCard, member_folder, write_card
     from resnet_tl.inference.export import export
     from resnet_tl.model.checkpoint import read_card

@@ -1,7 +1,10 @@
 """From a checkpoint back to a network: to predict with, or to store whole."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from torch import Tensor
 
 from resnet_tl.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.config import TrialConfig
@@ -21,7 +24,15 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         CheckpointError: it is damaged, or its starting weights cannot be had.
     """
     card = read_card(folder)
-    state = whole_state(folder, card)
+    return assembled(whole_state(folder, card), card, folder), card
+
+
+def assembled(state: Mapping[str, Tensor], card: Card, folder: Path) -> Network:
+    """The network that a card describes, of a whole state, in eval mode.
+
+    Raises:
+        CheckpointError: the tensors are not those of that network; it names the folder they are from.
+    """
     trial = TrialConfig.model_validate(card.trial)
     try:
         backbone = build_backbone(
@@ -44,7 +55,7 @@ def rebuild(folder: Path) -> tuple[Network, Card]:
         bn=trial.bn,
         channels_last=channels_last_pieces(trial.backbone, size, trial.memory_format, "fp32"),
     )
-    return network.eval(), card
+    return network.eval()
 
 
 def export(folder: Path, destination: Path) -> None:

@@ -130,6 +130,10 @@ class Details:
         """Which images of a split depend on each other; None where it was not noted."""
         return self._networks.clusters().get(split)
 
+    def data_fingerprint(self) -> str | None:
+        """Names all images as the study saw them; None where it was not noted."""
+        return self._networks.data_fingerprint()
+
     def network(self, trial: "Trial", seed: int) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
         return next((self._networks.network_of(run) for run in self.runs(trial) if run.seed == seed), None)

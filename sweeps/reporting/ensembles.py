@@ -7,6 +7,7 @@ Axes: M members, N images, K classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,8 @@ class Ensemble:
     """How members and weights came to be, for its file."""
     weights: str
     """In the cell of a table."""
+    store: Callable[[Path], None] | None = None
+    """Writes it as a checkpoint, where it is one network; None where it is several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,7 @@ class Library:
         if not results.has(results.on_test):
             raise ConfigError(f"Study {results.study} has no {results.on_test}, by which ensembles are compared.")
         self._details = results.details
+        self.study = results.study
         self.metric = results.metric.partition("/")[2]
         self._labels: Mapping[str, Ints] | None = None
 
@@ -114,6 +118,14 @@ class Library:
     def clusters(self, split: str) -> Ints | None:
         """Which images of a split depend on each other."""
         return self._details.clusters(split)
+
+    def data_fingerprint(self) -> str | None:
+        """Names the images that the predictions are of; None where it is not known."""
+        return self._details.data_fingerprint()
+
+    def network(self, member: Member) -> Path | None:
+        """The checkpoint of a member; None where it is not kept."""
+        return self._details.network(member.trial, member.seed)
 
     def probabilities(self, members: Sequence[Member], split: str) -> Floats:
         """What members say of a split, [M, N, K].

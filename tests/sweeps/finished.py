@@ -14,15 +14,27 @@ from sweeps.storage.database import database_of
 from sweeps.storage.network_store import NetworkStore
 from tests.conftest import CPU, trial, write_images
 
+FILE = """
+study: {{name: drawn, question: q, method: grid, seeds: [0, 1], space: {{lr: {{values: [0.01, 0.03]}}}}}}
+trial: {{backbone: resnet18, weights: "{out}/start.pth", optimizer: sgd, epochs: 2, batch_size: 8}}
+data: {{source: image_folder, root: "{out}/images", size: 32}}
+run: {{out: "{out}", cache: "{out}/cache"}}
+"""
 
-def finished_study(out: Path, *, freeze: str = "all", epochs: int = 8, seeds: Sequence[int] = (0, 1)) -> Prepared:
-    """Study `drawn`: two learning rates from the same random weights."""
+
+def finished_study(
+    out: Path, *, freeze: str = "all", head: str = "linear", epochs: int = 8, seeds: Sequence[int] = (0, 1)
+) -> Prepared:
+    """Study `drawn`, and its file: two learning rates from the same random weights."""
     root = write_images(out / "images", count=20)
     asked = DataConfig.model_validate({"source": "image_folder", "root": str(root), "size": 32})
     data = prepare(asked, out / "cache")
+    (out / "drawn.yaml").write_text(FILE.format(out=out))
     torch.manual_seed(0)
     torch.save(torchvision.models.resnet18().state_dict(), out / "start.pth")
-    configs = [trial(weights=str(out / "start.pth"), freeze=freeze, lr=lr, epochs=epochs) for lr in (0.01, 0.03)]
+    configs = [
+        trial(weights=str(out / "start.pth"), freeze=freeze, head=head, lr=lr, epochs=epochs) for lr in (0.01, 0.03)
+    ]
     ledger = database_of(out).open()
     ledger.put_study(
         StudyRecord(
