@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resnet_tl.errors import ConfigError
 from resnet_tl.inference.ensemble import Average, Stacking, stacked
 from resnet_tl.metrics import AT_ONCE, METRICS, Floats, Ints, scored
 from sweeps.statistics.images import Clusters
@@ -26,7 +27,7 @@ MOST_INPUTS = 2_000
 """Numbers that a stacking model reads of an image: members times classes."""
 
 
-class NotPossible(ValueError):
+class NotPossible(ConfigError):
     """A method cannot be applied to these predictions; says why."""
 
 

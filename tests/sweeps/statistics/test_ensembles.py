@@ -1,13 +1,17 @@
 """Selections and stacked models, on predictions whose best combination is known."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm as normal
 
 from resnet_tl.inference.ensemble import Average
 from resnet_tl.metrics import METRICS, Floats, Ints, log_softmax
 from sweeps.statistics.ensembles import NotPossible, greedy, of_images, score, scores_M, stack
+from sweeps.statistics.planned import OnImages, Sample, paired
 
 
 def drawn(seed: int, M: int = 6, N: int = 60, K: int = 3) -> tuple[Floats, Ints]:
@@ -102,3 +106,35 @@ def test_stacking_says_what_it_lacks() -> None:
     p_MNK, labels_N = drawn(6, M=700)
     with pytest.raises(NotPossible, match="members=k"):
         stack(p_MNK, labels_N, None)
+
+
+def test_intervals_against_one_network_cover_whatever_chose_the_ensemble() -> None:
+    """500 studies of five networks, of which the two best on val are put together: what the ensemble is truly better
+    by than a network of a fresh seed, on fresh images, lies in the interval in 95% of them."""
+    draws = np.random.default_rng(7)
+    S, N, of_seeds, of_cells = 5, 120, 0.25, 0.8
+    of_one = normal.cdf(0.4 / math.sqrt(1 + of_seeds**2 + of_cells**2))
+    covered = []
+    for _ in range(500):
+        luck_S = of_seeds * draws.normal(size=S)
+
+        def margins_SN(luck_S: Floats = luck_S) -> Floats:
+            """By how much each network is right on each of N images that nobody saw before."""
+            return 0.4 + luck_S[:, None] + draws.normal(size=N) + of_cells * draws.normal(size=(S, N))
+
+        chosen = np.argsort((margins_SN() > 0).mean(1))[-2:]
+        test_SN = margins_SN()
+        together_N = test_SN[chosen].mean(0) > 0
+        truly = normal.cdf((0.4 + luck_S[chosen].mean()) / math.sqrt(1 + of_cells**2 / 2)) - of_one
+        samples = [
+            Sample(
+                values_S=tuple(values_SN.mean(1)),
+                on_images=OnImages(values_SN=values_SN, clusters_N=None, bounds=(0.0, 1.0)),
+            )
+            for values_SN in (np.tile(together_N, (S, 1)), test_SN > 0)
+        ]
+        told = paired(*samples)
+        assert told.low is not None
+        assert told.high is not None
+        covered.append(told.low <= truly <= told.high)
+    assert 0.93 <= np.mean(covered) <= 0.985
