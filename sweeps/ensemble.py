@@ -160,14 +160,11 @@ def _members(values: dict[str, Any]) -> "Members | None":
 
 
 def _require_free(folder: Path) -> None:
-    """Only an ensemble, or a network, is replaced by another one."""
+    """Only an ensemble is replaced by another one: a network may be anybody's."""
     from resnet_tl.inference.ensemble import is_ensemble
 
-    stored = is_ensemble(folder) or (folder / "model.json").is_file()
-    if folder.exists() and not stored and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"`out` must be a new folder, an empty one, or an ensemble or a network to replace, but {folder} is not."
-        )
+    if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"`out` must be a new folder, an empty one or an ensemble to replace, but {folder} is not.")
 
 
 def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library") -> None:
