@@ -4,6 +4,7 @@
     python -m resnet_tl.predict checkpoint=FOLDER images=[a.png,b.png]
     python -m resnet_tl.predict checkpoint=FOLDER images=x.npy
     python -m resnet_tl.predict checkpoint=[FOLDER,FOLDER] images=…
+    python -m resnet_tl.predict checkpoint=ENSEMBLE images=…
     python -m resnet_tl.predict checkpoint=FOLDER images=… out_dir=pictures [explain=gradcam] [contact=true]
 
 Prints a table, and writes `out` with the probability of every class, image by image, so that a million images take no

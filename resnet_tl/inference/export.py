@@ -1,7 +1,10 @@
 """From a checkpoint back to a network: to predict with, or to store whole."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from torch import Tensor
 
 from resnet_tl.architecture import BACKBONES, channels_last_pieces
 from resnet_tl.config import TrialConfig
@@ -24,7 +27,18 @@ def rebuild(folder: Path, *, plain: bool = False) -> tuple[Network, Card]:
         CheckpointError: it is damaged, or its starting weights cannot be had.
     """
     card = read_card(folder)
-    state = whole_state(folder, card)
+    return assembled(whole_state(folder, card), card, folder, plain=plain), card
+
+
+def assembled(state: Mapping[str, Tensor], card: Card, folder: Path, *, plain: bool = False) -> Network:
+    """The network that a card describes, of a whole state, in eval mode.
+
+    Args:
+        plain: see `rebuild`.
+
+    Raises:
+        CheckpointError: the tensors are not those of that network; it names the folder they are from.
+    """
     trial = TrialConfig.model_validate(card.trial)
     try:
         backbone = build_backbone(
@@ -47,7 +61,7 @@ def rebuild(folder: Path, *, plain: bool = False) -> tuple[Network, Card]:
         bn=trial.bn,
         channels_last=None if plain else channels_last_pieces(trial.backbone, size, trial.memory_format, "fp32"),
     )
-    return network.eval(), card
+    return network.eval()
 
 
 def export(folder: Path, destination: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resnet_tl.data.batches import centre, to_unit
 from resnet_tl.data.decode import Resize, Rules
 from resnet_tl.errors import CheckpointError, ConfigError
+from resnet_tl.inference.ensemble import Rule, is_ensemble, read_ensemble
 from resnet_tl.inference.export import normalisation_of, rebuild
 from resnet_tl.metrics import Floats, log_softmax
 from resnet_tl.model.checkpoint import Card
@@ -123,6 +124,30 @@ class Mean:
         return mean_BK
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Combined:
+    """See `Predictor`: a stored ensemble, whose rule combines what the members say."""
+
+    members: tuple[OneNetwork, ...]
+    rule: Rule
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        return self.members[0].classes
+
+    @property
+    def reading(self) -> Reading:
+        """See `Predictor`."""
+        return self.members[0].reading
+
+    def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
+        """See `Predictor`."""
+        p_MBK = np.exp(np.stack([member.log_p_BK(pixels_BCHW) for member in self.members]))
+        log_p_BK: Floats = np.log(np.maximum(self.rule.combine(p_MBK), np.finfo(np.float64).tiny))
+        return log_p_BK
+
+
 def one_network(folder: Path, *, device: str = "cpu") -> OneNetwork:
     """Loads a stored network.
 
@@ -136,15 +161,22 @@ def one_network(folder: Path, *, device: str = "cpu") -> OneNetwork:
 
 
 def predictor_of(paths: Path | Sequence[Path], *, device: str = "cpu") -> Predictor:
-    """Loads one stored network, or several whose probabilities are averaged.
+    """Loads one stored network, an ensemble, or several networks whose probabilities are averaged.
 
     Raises:
         CheckpointError: one cannot be rebuilt, or they differ in their classes or in how they read images.
     """
     folders = [paths] if isinstance(paths, Path) else list(paths)
+    rule: Rule | None = None
+    if len(folders) == 1 and is_ensemble(folders[0]):
+        stored = read_ensemble(folders[0])
+        folders, rule = list(stored.folders), stored.rule
+    together = [str(folder) for folder in folders if is_ensemble(folder)]
+    if together:
+        raise CheckpointError(f"Networks are averaged, not ensembles of them, but got {', '.join(together)}.")
     members = tuple(one_network(folder, device=device) for folder in folders)
     first, *others = members
-    if not others:
+    if not others and rule is None:
         return first
     problems = []
     for other in others:
@@ -165,7 +197,7 @@ def predictor_of(paths: Path | Sequence[Path], *, device: str = "cpu") -> Predic
             )
     if problems:
         raise CheckpointError(*problems)
-    return Mean(members=members)
+    return Mean(members=members) if rule is None else Combined(members=members, rule=rule)
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:

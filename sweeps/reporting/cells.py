@@ -98,6 +98,8 @@ def rounded(metric: str, value: float) -> float:
 def gap(metric: str, value: float) -> str:
     """A difference of two scores with its sign: of losses, or in percentage points."""
     text = score(metric, value, sign=False)
+    if text.startswith("-") and float(text) == 0:
+        text = text[1:]  # what rounding has left
     return text if text.startswith("-") else f"+{text}"
 
 

@@ -4,6 +4,7 @@ Axes: K classes, R bins of probability, S seeds.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from sweeps.records import SeedRun
 from sweeps.statistics.images import Table
 from sweeps.statistics.planned import OnImages
 from sweeps.storage.ledger import Ledger
-from sweeps.storage.network_store import NetworkStore
+from sweeps.storage.network_store import Kept, NetworkStore
 
 if TYPE_CHECKING:
     from sweeps.reporting.results import Trial
@@ -121,6 +122,23 @@ class Details:
             elif run.reliability is not None:
                 found.append(np.array(run.reliability))
         return np.stack(found) if found else None
+
+    def kept(self, trial: "Trial") -> dict[int, Kept]:
+        """The predictions of a trial's seed runs on val and test, by seed, of those of which they are kept."""
+        found = {run.seed: self._networks.kept_of(run) for run in self.runs(trial)}
+        return {seed: kept for seed, kept in found.items() if kept is not None}
+
+    def clusters(self, split: str) -> Ints | None:
+        """Which images of a split depend on each other; None where it was not noted."""
+        return self._networks.clusters().get(split)
+
+    def data_fingerprint(self) -> str | None:
+        """Names all images as the study saw them; None where it was not noted."""
+        return self._networks.data_fingerprint()
+
+    def network(self, trial: "Trial", seed: int) -> Path | None:
+        """The folder of a seed run's network; None where none is kept."""
+        return next((self._networks.network_of(run) for run in self.runs(trial) if run.seed == seed), None)
 
     def by_class(self, trial: "Trial") -> dict[str, Floats]:
         """The metrics of each class on test, [S, K], NaN for classes without an image; none without predictions."""

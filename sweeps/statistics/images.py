@@ -269,6 +269,23 @@ def interval(
     return low + (high - low) * max(centre - half, 0.0), low + (high - low) * min(centre + half, 1.0)
 
 
+def interval_of_one(
+    values_N: Table,
+    clusters_N: Clusters | None = None,
+    *,
+    bounds: tuple[float, float],
+    effective: float | None = None,
+    level: float = LEVEL,
+) -> tuple[float, float]:
+    """Interval of the score of one network, or one ensemble, for fresh images.
+
+    Args:
+        values_N: what each image brings to the score, of two clusters at least.
+    """
+    # the same row twice has no variance between seeds, so that what is left is that of the images
+    return interval(np.stack([values_N, values_N]), clusters_N, bounds=bounds, effective=effective, level=level)
+
+
 def difference(
     a_SN: Table,
     b_SN: Table,

@@ -160,6 +160,12 @@ class NetworkStore:
             return digest([[content[split][part] for part in ("names", "labels")] for split in ("val", "test")])
         return None
 
+    def data_fingerprint(self) -> str | None:
+        """Names all images as the study saw them; None where it is not known."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((self._folder / "images.json").read_text(encoding="utf-8"))["data"])
+        return None
+
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
         if run.network is None or run.network.startswith("runs:/"):

@@ -1,0 +1,236 @@
+"""python -m sweeps.ensemble: networks of a finished study put together, from their stored predictions.
+
+    python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
+
+study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups need, since
+                  they look at the images; with data.root=… and run.cache=… as it ran
+method=METHOD     all        (default) a row for each of them
+                  mean       the mean of the members' probabilities
+                  greedy     networks selected one after the other, with replacement, by the study's metric on val
+                             (Caruana et al. 2004)
+                  stacking   a logistic model of the members' log probabilities with an L2 penalty, fitted to val; its
+                             score on val is that of nested cross-validation
+                  soup       one network whose parameters are the mean of the members' (Wortsman et al. 2022), of those
+                             with the architecture and the starting weights of the best of them; heads with hidden units
+                             must be of one seed. BatchNorm statistics that trained are measured anew on train
+                  greedy_soup  the same of those that do not make it worse on val, added one by one
+members=WHICH     best       the seeds of the best trial on val: what mean and soup take unless they are told
+                  all        the seeds of all complete trials: what the others have to choose from unless they are told
+                  3          the seeds of the three best trials on val
+out=FOLDER        with one method: writes the ensemble, with its networks, for
+                      python -m resnet_tl.predict checkpoint=FOLDER images=…
+
+Prints the ensembles beside the best trial's single networks, all chosen on val and scored once on test. The table is a
+kind of its own in reports, too: `tables: [ensembles]` in a study file.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_tl.cli import entry, require
+from resnet_tl.errors import ConfigError, UserError, shown
+from resnet_tl.option_text import NOT_BUILT, expand, nearest, parse_words
+
+if TYPE_CHECKING:
+    from resnet_tl.data.prepare import Prepared
+    from sweeps.definition.config import Definition
+    from sweeps.reporting.ensembles import Ensemble, Impossible, Library, Members
+    from sweeps.reporting.results import Results
+
+WORDS = ("study", "method", "members", "out", "run.out", "run.cache", "data.root")
+OF_FILE = ("run.out", "run.cache", "data.root")
+"""Options that go on to the study's file."""
+TO_COME = ("bagging", "boosting")
+"""They train members of their own."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if not words or "--help" in words or "-h" in words:
+        print((__doc__ or "").strip())
+        return 0 if words else 2
+    values = parse_words(words, literal=("study", "out", *OF_FILE))
+    require(values, WORDS, ("study",))
+    from sweeps.reporting.ensembles import METHODS
+    from sweeps.reporting.soups import SOUPS
+
+    method = values.get("method", "all")
+    methods = (*METHODS, *SOUPS)
+    if method in TO_COME:
+        raise ConfigError(f"`method={method}` {NOT_BUILT}.")
+    if method not in ("all", *methods):
+        known = ("all", *methods)
+        raise ConfigError(
+            f"`method` must be one of {', '.join(known)}, but got {method}; {nearest(str(method), known)}"
+        )
+    members = _members(values)
+    folder = expand(values["out"], "out") if "out" in values else None
+    if folder is not None:
+        if method == "all":
+            raise ConfigError(f"`out=` writes one ensemble, so method= must be one of {', '.join(methods)}.")
+        _require_free(folder)
+    definition = _definition(values)
+    name = values["study"] if definition is None else definition.study.name
+    out = expand(values.get("run.out", "." if definition is None else str(definition.run.out)), "run.out")
+    from sweeps.reporting.ensembles import Impossible, Library
+    from sweeps.reporting.markdown import markdown
+    from sweeps.reporting.reading import from_ledger
+    from sweeps.reporting.tables.ensembles import table_of
+    from sweeps.storage.database import database_of
+
+    ledger = database_of(out).read()
+    try:
+        results = from_ledger(ledger, name, out)
+        library = Library(results)
+        found = _made(library, methods if method == "all" else (method,), members, definition)
+        if method != "all" and isinstance(found[0], Impossible):
+            raise ConfigError(f"method={method} is not possible here: {found[0].why}.")
+        sys.stdout.write(markdown([table_of(results, library, found)]))
+        if folder is not None:
+            (one,) = found
+            assert not isinstance(one, Impossible)
+            _write(folder, one, results, library)
+    finally:
+        ledger.close()
+    return 0
+
+
+def _definition(values: dict[str, Any]) -> "Definition | None":
+    """What the study's file says; None where `study=` is but a name of the ledger."""
+    from sweeps.definition.compose import compose, shipped
+
+    given = values["study"]
+    is_file = Path(given).suffix in (".yaml", ".yml") or given in {listed.name for listed in shipped()}
+    rest = [name for name in OF_FILE if name in values and name != "run.out"]
+    if not is_file and rest:
+        raise ConfigError(f"`{rest[0]}` goes with study=FILE.yaml, but `study` is {given}.")
+    return compose([f"{name}={values[name]}" for name in ("study", *OF_FILE) if name in values]) if is_file else None
+
+
+def _made(
+    library: "Library", methods: Sequence[str], members: "Members | None", definition: "Definition | None"
+) -> "list[Ensemble | Impossible]":
+    from sweeps.reporting.ensembles import METHODS, Impossible, make
+    from sweeps.reporting.soups import make_soup
+
+    found: list[Ensemble | Impossible] = []
+    data = None
+    for method in methods:
+        if method in METHODS:
+            found.append(make(library, method, members))
+        elif definition is None:
+            why = "soups look at the images, and the ledger does not know where they are; give study=FILE.yaml"
+            found.append(Impossible(method=method, why=why))
+        elif definition.space.varies_images:
+            why = "soups are networks that see the images in one way, and this study searches size, crop or balance"
+            found.append(Impossible(method=method, why=why))
+        else:
+            try:
+                data = data or _images(library, definition)
+                found.append(make_soup(library, method, members, data))
+            except UserError as error:
+                if len(methods) == 1:
+                    raise
+                found.append(Impossible(method=method, why=str(error).rstrip(".")))
+    return found
+
+
+def _images(library: "Library", definition: "Definition") -> "Prepared":
+    """The images of the study, which must be those that its predictions are of."""
+    from resnet_tl.data.cache import default_cache
+    from resnet_tl.data.prepare import prepare
+
+    cache = definition.run.cache
+    data = prepare(definition.data, expand(str(cache), "run.cache") if cache else default_cache())
+    if data.fingerprint != library.data_fingerprint():
+        raise ConfigError(
+            f"The images must be those that study {library.study} ran on, but others are there now, or other options "
+            "of `data`; give the file and the options that it ran with."
+        )
+    return data
+
+
+def _members(values: dict[str, Any]) -> "Members | None":
+    given = values.get("members")
+    if given is None or given in ("best", "all"):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"`members` must be best, all or a number of trials from 1 up, but got {given}.")
+    return given
+
+
+def _require_free(folder: Path) -> None:
+    """Only an ensemble is replaced by another one: a network may be anybody's."""
+    from resnet_tl.inference.ensemble import is_ensemble
+
+    if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"`out` must be a new folder, an empty one or an ensemble to replace, but {folder} is not.")
+
+
+def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library") -> None:
+    """Writes an ensemble with all its networks."""
+    assert results.details is not None
+    assert results.about is not None
+    from resnet_tl.files import replacing_folder
+
+    if one.store is not None:
+        one.store(folder.absolute())
+        print(f"\nThe network is in {folder}. Use it with")
+        print(f"  python -m resnet_tl.predict checkpoint={folder} images=…")
+        return
+    ways = {tuple(member.trial.values.get(name) for name in ("size", "crop")) for member in one.members}
+    if len(ways) > 1:
+        raise ConfigError(
+            "The networks of an ensemble that is written must read images alike, but these differ in size or crop; "
+            "choose members of one way, such as members=best."
+        )
+    places = [results.details.network(member.trial, member.seed) for member in one.members]
+    missing = [
+        f"trial {member.trial.number}, seed {member.seed}"
+        for member, place in zip(one.members, places, strict=True)
+        if place is None
+    ]
+    if missing:
+        raise ConfigError(
+            f"The networks of these members are not kept, so that the ensemble cannot be written:\n{shown(missing)}\n"
+            "A study keeps them with run.keep=all; under a new name it can run again with it."
+        )
+    from resnet_tl.inference.ensemble import Average, EnsembleCard, MemberCard, member_folder, write_card
+    from resnet_tl.inference.export import export
+    from resnet_tl.model.checkpoint import read_card
+    from sweeps.reporting.ensembles import metrics_of
+
+    weights = one.rule.weights_M if isinstance(one.rule, Average) else (None,) * len(one.members)
+    with replacing_folder(folder.absolute()) as making:
+        cards = []
+        for number, (member, place, weight) in enumerate(zip(one.members, places, weights, strict=True)):
+            assert place is not None
+            inside = member_folder(making, number)
+            export(place, inside)
+            cards.append(
+                MemberCard(
+                    study=results.study,
+                    trial=member.trial.number,
+                    seed=member.seed,
+                    weight=weight,
+                    tensors_sha256=read_card(inside).tensors_sha256,
+                )
+            )
+        card = EnsembleCard(
+            method=one.method,
+            classes=results.about.data.classes,
+            members=tuple(cards),
+            how=one.how,
+            metrics=metrics_of(library, one),
+        )
+        write_card(making, card, one.rule)
+        size = sum(path.stat().st_size for path in making.rglob("*") if path.is_file())
+    print(f"\nThe ensemble is in {folder} ({size / 1e6:.0f} MB, networks included). Use it with")
+    print(f"  python -m resnet_tl.predict checkpoint={folder} images=…")
+
+
+if __name__ == "__main__":
+    entry(main)
