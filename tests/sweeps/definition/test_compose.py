@@ -43,7 +43,7 @@ def test_every_shipped_study_loads_and_gives_valid_trials(name: str) -> None:
     assert len(trials) == {
         "quickstart": 6, "resnet18_optimizer_lr": 13, "resnet18_heads": 19, "resnet18_lr_batch": 32, "resnet34_lr": 5,
         "resnet50_lr": 5, "resnet101_lr": 5, "resnet152_lr": 5, "resnet_depth": 25, "freeze_fraction": 12,
-        "digits_options": 10,
+        "digits_options": 10, "chest_xray": 6, "grayscale_head": 12, "augmentation_ablation": 8, "patches_transfer": 3,
     }[name]  # fmt: skip
     text = next(s.path for s in shipped() if s.name == name).read_text()
     for word in ("python -m sweeps.run", "# Expected", "# Cost:"):

@@ -37,6 +37,11 @@ def patches(root: Path) -> DataConfig:
     return DataConfig(source="patches", root=str(root / "out"))
 
 
+def rotations(root: Path) -> DataConfig:
+    write_images(root, count=4)
+    return DataConfig(source="rotations", root=str(root), size=16)
+
+
 def digits(root: Path) -> DataConfig:
     return DataConfig(source="digits_0_4")
 
@@ -60,6 +65,7 @@ MADE: dict[str, Callable[[Path], DataConfig]] = {
     "arrays": arrays,
     "digits": digits,
     "patches": patches,
+    "rotations": rotations,
     "torchvision": torchvision,
 }
 """A small input for each module of `resnet_tl.data.sources`."""
