@@ -4,7 +4,7 @@
     python -m resnet_tl.export checkpoint=FOLDER format=safetensors out=FOLDER
 
 `onnx` needs the extra `onnx` (pip install 'resnet-sweeps[onnx]'). It writes `network.onnx`, which takes any number of
-normalised images [batch, C, H, W] and gives a logit for each class, and beside it `network.json`: the classes, and
+normalised images [batch, C, H, W] and gives a logit for each class, and beside it `network.onnx.json`: the classes, and
 how an image becomes the input. `safetensors` writes a checkpoint that needs no other file, whatever was frozen.
 
 Either is compared with the stored network on up to 16 of `images`, or on noise without them. The largest absolute
@@ -65,7 +65,7 @@ def main() -> int:
         pixels_BCHW = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     if kind == "onnx":
         found = onnx_file.write(network, out, pixels_BCHW)
-        also = f" and {out.with_suffix('.json')}, which says how images become its input"
+        also = f" and {onnx_file.described_in(out)}, which says how images become its input"
     else:
         export.export(network.folder, out)
         try:

@@ -70,6 +70,12 @@ def _summary(made: Made, options: PatchOptions) -> str:
         lines.append(f"{clamped:,} patches were moved to lie inside of their image.")
     if made.num_larger:
         lines.append(f"{made.num_larger:,} regions are wider or higher than a patch, which shows a part of them.")
+    if made.num_turned:
+        lines.append(
+            f"{made.num_turned:,} patches are of images that EXIF turns, and their masks it does not: these are taken "
+            "as drawn on the upright images. Where they were drawn on the stored pixels, the patches show something "
+            "else; look at the contact sheet, and store such images upright."
+        )
     if made.num_missed:
         advice = "" if options.per_region else ", and per_region=true cuts around each part"
         lines.append(

@@ -48,6 +48,13 @@ def data_of(trial: TrialConfig, data: DataConfig) -> DataConfig:
     return validate(DataConfig, values, "data")
 
 
+def network_of(trial: TrialConfig) -> TrialConfig:
+    """What a trial says of the network alone, without how it is shown the images."""
+    if not isinstance(trial, StudyTrial):
+        return trial
+    return TrialConfig.model_validate({name: getattr(trial, name) for name in TrialConfig.model_fields})
+
+
 def in_space(problems: Iterable[str]) -> list[str]:
     """Problems of a trial's options, with those of the data as they are written in a study."""
     names = "|".join(SHOWN)

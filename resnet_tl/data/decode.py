@@ -244,6 +244,15 @@ def _is_deep(args: object) -> bool:
     )
 
 
+def is_turned(path: Path) -> bool:
+    """Whether EXIF says that a picture is to be shown turned or mirrored; False of what is no picture."""
+    try:
+        with path.open("rb") as stream:
+            return _TURNS.get(_opened(stream, path).getexif().get(_ORIENTATION, 1)) is not None
+    except Exception:  # as for pixels
+        return False
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Applies the one EXIF field that matters: `exif_transpose` writes all others anew, and fails on odd ones."""
     try:

@@ -7,6 +7,11 @@ from typing import Literal
 
 from resnet_tl.errors import DataError
 
+
+class NothingDeep(DataError):
+    """Bits were asked for, and no image stores more than 8."""
+
+
 BITS = (8, 10, 12, 14, 16)
 
 
@@ -25,7 +30,7 @@ def settled_bits(asked: int | Literal["auto"] | None, largest: int | None) -> in
     """
     if largest is None:
         if asked not in (None, "auto", 8):
-            raise DataError(
+            raise NothingDeep(
                 f"`data.bits` must be left out where no image stores more than 8 bits, as here, but got {asked}."
             )
         return None

@@ -46,8 +46,8 @@ def download(address: Address, path: Path) -> None:
     """
     print(f"Downloading {address.shown}", file=sys.stderr, flush=True)
     left = RETRIES
+    most = path.stat().st_size if path.exists() else 0
     while True:
-        before = path.stat().st_size if path.exists() else 0
         try:
             _fetch(address, path)
             return
@@ -62,7 +62,8 @@ def download(address: Address, path: Path) -> None:
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise DataError(_certificate(address, reason)) from None
             now = path.stat().st_size if path.exists() else 0
-            left = RETRIES if now > before else left - 1
+            # more than ever before: a server without ranges begins anew each time
+            left, most = (RETRIES, now) if now > most else (left - 1, most)
             if left < 0 or (now == 0 and not isinstance(error, _Cut)):  # a host that was never reached
                 kept = f" {now:,} bytes arrived and are kept; the same command goes on from there." if now else ""
                 raise DataError(

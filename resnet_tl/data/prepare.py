@@ -379,7 +379,7 @@ def _make(
         splits,
         notes_on.known_as([source.names[index] for index in kept], config),
         num_torn=num_across_classes(near, hashes, labels),
-        num_leaked=sum(has_copy_learnt) - sum(is_leaked),
+        num_leaked=sum(c and not e for c, e in zip(has_copy_learnt, is_leaked, strict=True)),
         num_crowded=num_crowded,
         scarce=[source.classes[label] for label in scarce],
         is_cut=not {"val", "test"} <= {source.given[index] for index in kept},
@@ -422,7 +422,7 @@ def _make(
         "images_name": digest([sorted(contents), source.classes]),
         "skipped": bad,
         "notes": notes,
-        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}, grouped=groups is not None)
+        "cut": notes_on.of_cut(config, {source.given[index] for index in kept}, grouped=source.groups is not None)
         if is_cut
         else "",
         "bits": bits,

@@ -85,6 +85,7 @@ def root_of(config: DataConfig) -> Path:
     Raises:
         DataError: it is not given.
     """
+    assert config.url is None, "`remote.local` puts a folder in place of an address"
     if config.root is None:
         raise DataError(f"`data.root` must be given for data.source={config.source}: the folder that holds it.")
     return expand(config.root, "data.root")

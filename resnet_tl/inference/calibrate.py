@@ -73,6 +73,11 @@ def fit_temperature(log_p_NK: Floats, labels_N: Ints) -> float:
             "A temperature needs a network that is better than chance on the images it is fitted to, but this one is "
             "not; were they given the right labels?"
         )
+    if slope(float(np.exp(high))) < 0:
+        raise DataError(
+            f"A temperature must be at least {_LEAST:g}, but this network's outputs hardly differ between classes, and "
+            "would have to be sharpened beyond that: it has learnt next to nothing."
+        )
     while high - low > 1e-9:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(float(np.exp(middle))) < 0 else (low, middle)
@@ -163,6 +168,11 @@ class Calibrated:
     def reading(self) -> Reading:
         """See `Predictor`."""
         return self.network.reading
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """See `Predictor`."""
+        return self.network.cards
 
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """See `Predictor`."""

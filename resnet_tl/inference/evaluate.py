@@ -16,7 +16,9 @@ from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.config import DataConfig
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.decode import Decoded, Rules
+from resnet_tl.data.depth import NothingDeep
 from resnet_tl.data.prepare import prepare
+from resnet_tl.data.remote import local
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS
@@ -112,7 +114,9 @@ def score(
     data = as_the_network_reads(data, predictor.reading)
     tell = on_image or (lambda done, total: None)
     if split == "all":
-        found = _of_all(predictor, data, tell)
+        with local(data, cache or default_cache()) as (found_data, said):
+            found = _of_all(predictor, found_data, tell)
+        found = (*found[:3], [*said, *found[3]])
     else:
         found = _of_split(predictor, data, split, cache or default_cache(), tell)
     names, labels_N, log_p_NK, notes = found
@@ -189,7 +193,10 @@ def _labels_for(predictor: Predictor, classes: Sequence[str], labels: Sequence[i
 
 def _of_split(predictor: Predictor, data: DataConfig, split: str, cache: Path, tell: OnImage) -> _Found:
     """Scores the images of one split in batches as training does, so that the last bits are the same."""
-    prepared = prepare(data, cache)
+    try:
+        prepared = prepare(data, cache)
+    except NothingDeep:  # the network has seen deeper images than any of these, and reads 8 bits as they are
+        prepared = prepare(data.model_copy(update={"bits": None}), cache)
     images = prepared.load()
     index = images.splits[split]
     if not len(index):
@@ -200,6 +207,11 @@ def _of_split(predictor: Predictor, data: DataConfig, split: str, cache: Path, t
         rows.append(predictor.log_p_BK(images.pixels_NCHW[index[start : start + EVAL_BATCH]]))
         tell(min(start + EVAL_BATCH, len(index)), len(index))
     notes = [*([prepared.how_cut] if prepared.how_cut else []), *prepared.notes]
+    if any(card.images_name not in (None, prepared.images_name) for card in predictor.cards):
+        notes.append(
+            "These are other images than those of the training, or the same ones cut otherwise, some of which may have "
+            "been learnt from (a study that searches the size cuts its images at its own data.size)."
+        )
     if prepared.skipped:
         notes.append(f"{len(prepared.skipped)} broken images are left out.")
     return [images.names[number] for number in index], labels_N, np.concatenate(rows), notes

@@ -1,7 +1,7 @@
 """A stored network as an ONNX file, with how images become its input, and the proof that it computes the same.
 
-    NAME.onnx   input `images` [B, C, H, W] float32, normalised; output `logits` [B, K]; any number of images
-    NAME.json   classes, how images become the input, how closely the file agrees
+    NAME.onnx        input `images` [B, C, H, W] float32, normalised; output `logits` [B, K]; any number of images
+    NAME.onnx.json   classes, how images become the input, how closely the file agrees
 
 Axes: B images, C channels, H W pixels, K classes.
 """
@@ -23,6 +23,12 @@ from resnet_tl.inference.predictor import OneNetwork
 from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.network import Network
 from resnet_tl.model.runtime import computing
+
+
+def described_in(path: Path) -> Path:
+    """The file beside an ONNX file that says how images become its input: no name that a checkpoint has."""
+    return path.with_name(f"{path.name}.json")
+
 
 TOLERANCE = 1e-4
 """Largest difference of two logits, as a share of the largest logit where that is above 1. ONNX Runtime folds BatchNorm
@@ -133,7 +139,7 @@ def write(network: OneNetwork, path: Path, pixels_BCHW: NDArray[np.generic]) -> 
             "must_have_size": None if card.resized else list(card.size),
             "interpolation": "bilinear with antialiasing",
             "centre_crop": card.crop,
-            "scale": "pixels to [0, 1]: divided by 255 where they have 8 bits",
+            "scale": "grey values of more than 8 bits are brought to 8 and rounded, then divided by 255",
             "mean": list(card.mean),
             "std": list(card.std),
         },
@@ -142,5 +148,5 @@ def write(network: OneNetwork, path: Path, pixels_BCHW: NDArray[np.generic]) -> 
         "largest_difference_of_logits": result.largest_difference,
         "compared_on_images": len(pixels_BCHW),
     }
-    write_text(path.with_suffix(".json"), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_text(described_in(path), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return result

@@ -104,7 +104,7 @@ def file_names(found: Pictures) -> list[str]:
         path = Path(picture.name)
         parts = path.relative_to(found.root).parts if found.root is not None else (path.name,)
         text = re.sub(r'[\x00-\x1f\x7f"*/:<>?\\|]', "_", "__".join(parts))
-        text = re.sub(r"^[.~ ]", "_", text).encode()[-_MOST_BYTES:].decode(errors="ignore")
+        text = re.sub(r"^[.~ ]", "_", text.encode()[-_MOST_BYTES:].decode(errors="ignore"))
         numbered = (text if number == 1 else f"{text}-{number}" for number in itertools.count(1))
         names.append(next(name for name in numbered if name.casefold() not in taken))
         taken.add(names[-1].casefold())

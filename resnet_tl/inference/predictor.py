@@ -65,6 +65,10 @@ class Predictor(Protocol):
     def reading(self) -> Reading:
         """How images become pixels for it."""
 
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """What stands beside the networks it is made of."""
+
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """Log probability of each class, of images as they were decoded: uint8, or float32 in [0, 1]."""
 
@@ -87,6 +91,11 @@ class OneNetwork:
     def reading(self) -> Reading:
         """See `Predictor`."""
         return reading_of(self.card)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """See `Predictor`."""
+        return (self.card,)
 
     def inputs_BCHW(self, pixels_BCHW: NDArray[np.generic]) -> torch.Tensor:
         """What the network is fed: the centre crop, normalised, on the network's device."""
@@ -116,6 +125,11 @@ class Mean:
         """See `Predictor`."""
         return self.members[0].reading
 
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """See `Predictor`."""
+        return tuple(member.card for member in self.members)
+
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """See `Predictor`."""
         # added as logarithms: probabilities of 1e-400, which sure networks give, are 0 as floats
@@ -140,6 +154,11 @@ class Combined:
     def reading(self) -> Reading:
         """See `Predictor`."""
         return self.members[0].reading
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """See `Predictor`."""
+        return tuple(member.card for member in self.members)
 
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """See `Predictor`."""

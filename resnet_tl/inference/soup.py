@@ -96,15 +96,16 @@ class Soups:
             places: of the networks; one of them alone is that network as it is.
         """
         state = dict(self._first)
-        for name in self._moved:
+        for name in self._moved:  # where networks of this soup differ from the first one, or from each other
             tensors = [self._others[place].get(name, self._first[name]) for place in places]
             if len(tensors) == 1 or not tensors[0].is_floating_point():
                 state[name] = tensors[0]
             else:
                 state[name] = torch.stack([tensor.double() for tensor in tensors]).mean(0).float()
-        if len(places) > 1 and any(name.endswith("running_mean") for name in self._moved):
+        trained = self._trained_norms(places)
+        if len(places) > 1 and trained:
             with computing(device="cpu"):
-                self._measure(state)
+                self._measure(state, trained)
         return state
 
     def probabilities(self, state: Mapping[str, Tensor], split: str) -> NDArray[np.float64]:
@@ -119,9 +120,18 @@ class Soups:
         """Writes a checkpoint that needs no other file."""
         save(folder, dict(state), replace(self.card, base=None, metrics=dict(metrics)))
 
-    def _measure(self, state: dict[str, Tensor]) -> None:
-        """Puts BatchNorm statistics of the training images, never augmented, in place of those that trained."""
-        names = [name.removesuffix(".running_mean") for name in self._moved if name.endswith(".running_mean")]
+    def _trained_norms(self, places: Sequence[int]) -> list[str]:
+        """BatchNorm layers whose statistics are not the same in all of some networks."""
+        found = []
+        for name in self._moved:
+            if name.endswith(".running_mean"):
+                first, *others = [self._others[place].get(name, self._first[name]) for place in places]
+                if not all(torch.equal(first, other) for other in others):
+                    found.append(name.removesuffix(".running_mean"))
+        return found
+
+    def _measure(self, state: dict[str, Tensor], names: Sequence[str]) -> None:
+        """Puts BatchNorm statistics of the training images, never augmented, in place of those of some layers."""
         own = {key: t.clone() if key.rsplit(".", 1)[0] in names else t for key, t in state.items()}
         network = assembled(own, self.card, self._folder)
         for name in names:

@@ -28,7 +28,7 @@ from resnet_tl.option_text import problems_of
 
 FORMAT = 1
 
-BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS}
+BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS, "images_name": None}
 """What held for networks whose card does not say it, since it was written before there was a choice."""
 
 _Count = Annotated[int, Field(ge=1)]
@@ -67,6 +67,8 @@ class Card:
     """How those weights fit the images, where their channels differ; cards from before there was a choice have none,
     and their networks `luma`."""
     versions: dict[str, str]
+    images_name: str | None
+    """Of the images that it was trained on, with their splits; None of versions that noted none."""
     tensors_sha256: str = ""
 
 

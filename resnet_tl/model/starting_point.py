@@ -85,6 +85,7 @@ class StartingPoint:
             base=self.base if frozen else None,
             first_layer=trial.first_layer,
             versions=checkpoint.versions(),
+            images_name=self.data.images_name,
         )
 
 

@@ -63,7 +63,9 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
         data = parts.get("data")
         if data is not None and "size" in space.names and data.size is None:
             # the images are cut into splits once, at their first size
-            sizes = [size for params in space.probes() if isinstance(size := space.apply(params, base)["size"], int)]
+            sizes = [
+                size for params in space.probes() if isinstance(size := space.apply(params, base).get("size"), int)
+            ]
             data = parts["data"] = data.model_copy(update={"size": next(iter(sizes), None)})
         if data is not None or not space.varies_images:
             _check_points(space, base, data, sampled=method in ("random", "bayes"))

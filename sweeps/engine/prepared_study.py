@@ -36,7 +36,7 @@ from sweeps.records import (
     StudyRecord,
 )
 from sweeps.storage.ledger import Ledger, now
-from sweeps.study_trial import data_of
+from sweeps.study_trial import data_of, network_of
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.mlflow_files import fetch_checkpoint
 
@@ -204,7 +204,8 @@ class PreparedStudy:
         return found
 
     def start_from(self, trial: TrialConfig) -> TrialConfig:
-        """The configuration as a worker needs it: stage names and MLflow runs become paths."""
+        """The configuration as a worker needs it: of the network alone, stage names and MLflow runs become paths."""
+        trial = network_of(trial)
         if trial.weights in self.definition.pretrain:
             return trial.model_copy(update={"weights": str(self.stage(trial).checkpoint)})
         if trial.weights.startswith("runs:/"):
@@ -291,9 +292,8 @@ class PreparedStudy:
 
     def in_use(self) -> list[Path]:
         """Folders of the cache that the study needs to its end, beside features."""
-        folders = [Path(self.data.folder)]
+        folders = [Path(data.folder) for data in self.shown()]
         for trial in self.probes():
-            folders.append(Path(self.data_of(trial).folder))
             if trial.weights in self.definition.pretrain:
                 stage = self.stage(trial)
                 folders += [Path(stage.data.folder), stage.checkpoint.parent]

@@ -14,6 +14,7 @@ from resnet_tl.option_text import few
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.definition.dimension import Dimension
 from sweeps.planning.feature_reuse import why_nothing
+from sweeps.study_trial import data_of
 
 MOST_WAYS = 8
 """Kinds of training that a picture shows one by one; a study over depths and freeze fractions can have dozens."""
@@ -55,7 +56,7 @@ def flow_of(definition: Definition) -> Diagram:
     drawn = ways[:MOST_WAYS]
     counted = study.is_listed
     for number, way in enumerate(drawn):
-        nodes, inside = _way(way, number, data, is_counted=counted)
+        nodes, inside = _way(way, number, data_of(way.example, data), is_counted=counted)
         parts += nodes
         begins = [Edge(source="shown", target=nodes[0].key)]
         begins.append(Edge(source=f"start{starts.index(way.example.weights)}", target=nodes[0].key))
@@ -82,12 +83,20 @@ def _ways(definition: Definition) -> list[_Way]:
         cut = cut_of(trial, channels) if trial.weights != "none" and finite_views(trial.augment) else 0
         # precision and layout decide the bits of what is stored
         how = (cut, trial.precision, trial.memory_format) if cut else why_nothing([trial], channels)
-        key = (trial.backbone, trial.weights, is_head_only(trial, channels), how)
+        shown = data_of(trial, definition.data)
+        key = (
+            trial.backbone,
+            trial.weights,
+            is_head_only(trial, channels),
+            how,
+            (shown.size, shown.crop) if cut else None,
+        )
         reason = "" if cut else why_nothing([trial], channels)
         way = found.setdefault(key, _Way(example=trial, cut=cut, reason=reason))
         way.views |= dict.fromkeys(view.name for view in finite_views(trial.augment) or ())
         # with three classes no criterion that is given is the one taken by itself unless it always is
-        way.names.add(digest([trial.backbone, trial.weights, canonical(trial, num_classes=3, channels=channels)]))
+        network = canonical(trial, num_classes=3, channels=channels)
+        way.names.add(digest([trial.backbone, trial.weights, network, shown.size, shown.crop, shown.balanced]))
     return list(found.values())
 
 

@@ -9,7 +9,6 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.config import Definition
 from sweeps.definition.space import Params, describe
 from sweeps.records import RunState, TrialRecord
-from sweeps.study_trial import StudyTrial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +85,7 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
                 new.append(trial)
                 number += 1
             elif by_name[name].params != params:
-                old = by_name[name]
-                # a study that has begun to vary the images shows how each trial sees them
-                seen = config if isinstance(config, StudyTrial) else old.config
-                trial = dataclasses.replace(old, params=params, config=seen)
+                trial = dataclasses.replace(by_name[name], params=params)
                 trials[trials.index(by_name[name])] = trial
                 renamed.append(trial)
     else:
@@ -105,6 +101,14 @@ def plan(definition: Definition, known: Known, name_of: NameOf) -> Plan:
                 if len(fresh) == to_ask:
                     break
             to_ask = len(fresh)
+    if definition.space.varies_images:
+        # what was stored before the study varied the images does not say how a trial sees them
+        seen = {trial.number: definition.trial(trial.params) for trial in trials}
+        changed = {trial.number for trial in trials if seen[trial.number] != trial.config}
+        trials = [dataclasses.replace(trial, config=seen[trial.number]) for trial in trials]
+        old = {trial.number for trial in known.trials}
+        again = {trial.number for trial in renamed} | (changed & old)
+        renamed = [trial for trial in trials if trial.number in again]
     return Plan(
         trials=tuple(trials),
         new=tuple(new),

@@ -172,7 +172,12 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
         values = distinct(trial.value(name) for trial in results.trials) or [given]
         if len(values) == 1 and values[0] != NONE_HERE:
             told.append(f"{name} {canonical(given if same(given, values[0]) else values[0])}")
-    told += [f"{name} {about.data.options[name]}" for name in _OF_IMAGES if about.data.options.get(name)]
+    for name in _OF_IMAGES:
+        if any(name in trial.values for trial in results.trials):  # searched: true of all trials where it is one value
+            seen = distinct(trial.values.get(name) for trial in results.trials)
+            told += [f"{name} {seen[0]}"] if len(seen) == 1 and seen[0] is not None else []
+        elif about.data.options.get(name):
+            told.append(f"{name} {about.data.options[name]}")
     used = {trial.values.get("weights") for trial in results.trials}
     for name, stage in about.pretrain.items():
         if name not in used:

@@ -46,8 +46,12 @@ def summary(results: Results, trial: Trial, column: str, *, seeds_only: bool = F
     """
     if seeds_only:
         return summarise(trial.scores(column))
-    told = describe(sample(results, trial, column))
-    # of a calibration error there is none: few images make it look larger than it is
+    return described(sample(results, trial, column), column)
+
+
+def described(own: Sample, column: str) -> Summary:
+    """Mean, spread and interval of a score; of a calibration error no interval, since few images make it look large."""
+    told = describe(own)
     return told if metric_of(column).of_images else replace(told, low=None, high=None)
 
 
@@ -77,8 +81,8 @@ def _chance(results: Results, trials: Sequence[Trial], column: str, what: str) -
         return f"{what} are for other seeds on these very test images: all of them are one group."
     if metric_of(column).of_images is None:
         return (
-            f"{what} of differences are for other seeds on these very test images, and say nothing of new images; "
-            f"{metric_of(column).short} itself has no interval, since few images make it look larger than it is."
+            f"{metric_of(column).short} itself has no interval, since few images make it look larger than it is; "
+            "intervals and p-values of differences are for other seeds on these very images."
         )
     if not knows_images(results, column):
         return (

@@ -92,7 +92,7 @@ def _cut_short(trial: Trial) -> list[Inline]:
     if 2 * at_end <= len(ends):
         return []
     return [
-        f"In {at_end} of its {count(len(ends), 'seed run')} the last epoch was the best: more epochs may score higher."
+        f"In {at_end} of its {count(len(ends), 'seed run')} the last epoch was the best: more epochs may do better."
     ]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_scores_are_printed_and_stored(three: Trained, run: Run, tmp_path: Path)
     content = json.loads((tmp_path / "scores" / "metrics.json").read_text())
     assert content["num_images"] == 60
     for name in METRICS:
-        assert f"  {name:9}  {content['metrics'][f'all/{name}']:.4f}\n" in done.stdout
+        assert re.search(rf"^  {name} +{content['metrics'][f'all/{name}']:.4f}$", done.stdout, re.MULTILINE)
     confusion = rows_of(tmp_path / "scores" / "confusion.csv")
     assert confusion[0] == ["true class", "predicted bars", "predicted dots", "predicted rings"]
     counts_KK = np.array([row[1:] for row in confusion[1:]], dtype=int)

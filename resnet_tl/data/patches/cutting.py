@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnet_tl.data.decode import BadImage, to_8_bits
+from resnet_tl.data.decode import BadImage, is_turned, to_8_bits
 from resnet_tl.data.near_copies import thumbnail
 from resnet_tl.data.patches.options import PatchOptions
 from resnet_tl.data.patches.pairs import Pair
@@ -43,6 +43,8 @@ class Cut:
     """Whether its region is wider or higher than the patch."""
     missed: bool
     """Whether no pixel of its region is in it."""
+    turned: bool
+    """Whether EXIF turns the image and not its mask."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +115,7 @@ def _cut_one(options: PatchOptions, pair: Pair, stem: Path) -> "CutImage | _Prob
             kind=f"A patch of size={options.size} must fit into its image, but these are smaller",
             text=f"{pair.name} has {width} × {height} pixels",
         )
+    turned = pair.mask is not None and is_turned(pair.image) and not is_turned(pair.mask)
     regions = [] if mask_HW is None else regions_of(mask_HW, per_region=options.per_region)
     cuts = []
     for number, region in enumerate(regions or [None]):
@@ -133,6 +136,7 @@ def _cut_one(options: PatchOptions, pair: Pair, stem: Path) -> "CutImage | _Prob
                 num_pixels=None if region is None else region.num_pixels,
                 larger=region is not None and max(region.width, region.height) > options.size,
                 missed=mask_HW is not None and region is not None and not mask_HW[rows, columns].any(),
+                turned=turned,
             )
         )
     small = drawn(pixels, mask_HW, [made.square for made in cuts], flagged=not regions)

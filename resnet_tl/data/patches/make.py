@@ -36,6 +36,8 @@ class Made:
     """Flagged patches whose folder or name is of another class than the negative one."""
     num_larger: int
     """Regions wider or higher than a patch."""
+    num_turned: int
+    """Patches of images that EXIF turns and whose masks it does not."""
     num_missed: int
     """Patches without a pixel of their region, whose parts lie around its centroid."""
     smallest: int | None
@@ -103,6 +105,7 @@ def make_patches(options: PatchOptions, *, tell: Callable[[str], None] = lambda 
         num_without_mask=sum(pair.mask is None for pair in paired.pairs),
         num_relabelled=sum(made.num_pixels is None and pair.label != paired.negative for pair, made in kept),
         num_larger=sum(made.larger for _, made in kept),
+        num_turned=sum(made.turned for _, made in kept),
         num_missed=sum(made.missed for _, made in kept),
         smallest=min(sizes, default=None),
         pages=sheet.written,

@@ -7,9 +7,9 @@ from sweeps.definition.outputs.tables.slices import Options
 from sweeps.reporting.cells import count, interval, label, name_of, score, show, show_range
 from sweeps.reporting.importance import slices_of
 from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
-from sweeps.reporting.samples import chance, sample
+from sweeps.reporting.samples import chance, described, sample
 from sweeps.reporting.table import Table, left_out
-from sweeps.statistics.planned import describe, mean_of
+from sweeps.statistics.planned import mean_of
 
 
 def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Table]:
@@ -22,7 +22,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         for value, own in slices_of(results, name):
             cells: list[str] = []
             for metric in metrics:
-                told = describe(mean_of([sample(results, trial, metric) for trial in own]))
+                told = described(mean_of([sample(results, trial, metric) for trial in own]), metric)
                 num_seeds = max(num_seeds, told.n)
                 cells.append(score(metric, told.mean))
                 cells.append(interval(metric, told))

@@ -23,7 +23,7 @@ def test_what_the_description_says_of_images_gives_the_probabilities_of_predict(
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), dtype=np.uint8)
     found = write(network, tmp_path / "network.onnx", pixels)
     assert found.largest_difference <= 1e-4 * max(1, found.largest_logit)
-    about = json.loads((tmp_path / "network.json").read_text())
+    about = json.loads((tmp_path / "network.onnx.json").read_text())
     steps = about["preprocessing"]
     paths = sorted(Path(str(two.config.root)).rglob("*.png"))[::13]
     assert (steps["resize"], steps["centre_crop"]) == ({"how": "crop", "size": [32, 32]}, None)

@@ -53,6 +53,28 @@ def test_sizes_and_balance_are_searched_on_the_same_test_images(tmp_path: Path, 
     report = (tmp_path / "reports" / "shown.md").read_text()
     assert "| Learning rate | Size | Balanced |" in report
 
+    # the best network says how it reads images, and does so
+    assert "could not be stored" not in done.stdout
+    samples = tmp_path / "mlruns" / "best" / "shown" / "samples"
+    told = run("resnet_tl.predict", f"checkpoint={samples.parent}", f"images={samples}")
+    assert told.returncode == 0, told.stderr
+
     # the same trial of a study with that presentation alone is taken over
     other = run("sweeps.run", "study=shown.yaml", "study.name=other", "data.balanced=oversample")
     assert "4 seed runs are taken over from other studies" in other.stdout
+
+
+def test_new_seeds_of_trials_that_were_there_see_the_images_at_their_own_size(tmp_path: Path, run: Run) -> None:
+    write_images(tmp_path / "images")
+    (tmp_path / "shown.yaml").write_text(STUDY)
+    assert run("sweeps.run", "study=shown.yaml", "study.seeds=[0]").returncode == 0
+    own = "lr: {values: [1e-3, 1e-2, 1e-1], set: {1e-3: {size: 32}, 1e-2: {size: 32}}}"
+    words = ("study=shown.yaml", "data.size=24", "study.seeds=[0,1]", f"study.space={{{own}}}")
+    assert run("sweeps.run", *words).returncode == 0
+    assert run("sweeps.run", *words, "study.name=fresh", "run.out=elsewhere").returncode == 0
+    extended, fresh = (
+        pd.read_csv(tmp_path / place / "reports" / f"{name}.csv").drop(columns=["study", "wall_s"])
+        for place, name in ((".", "shown"), ("elsewhere", "fresh"))
+    )
+    pd.testing.assert_frame_equal(extended, fresh)
+    assert sorted(extended["size"]) == [24, 24, 32, 32, 32, 32]

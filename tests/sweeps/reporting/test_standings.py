@@ -253,7 +253,7 @@ def test_a_best_trial_that_was_still_getting_better_is_said_to_be() -> None:
             replace(trial, columns=trial.columns | {"max_epoch": (5, 5, 5), "best_epoch": ends})
             for trial in results.trials
         )
-        said = "In 2 of its 3 seed runs the last epoch was the best: more epochs may score higher."
+        said = "In 2 of its 3 seed runs the last epoch was the best: more epochs may do better."
         assert (said in words(replace(results, trials=trials))) == told
 
 

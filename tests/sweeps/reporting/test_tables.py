@@ -302,7 +302,7 @@ def test_a_calibration_error_has_no_interval(tmp_path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
     got = "\n".join(markdown_table(t) for t in make(from_csv(path, "val/ece"), TABLES.spec("summary", "t")))
     assert "| 1e-3 | 3 | **5.20 ± 0.20%** | **6.00 ± 0.00%** | / |" in got  # the least error is the best
-    assert "ECE itself has no interval, since few images make it look larger than it is." in got
+    assert "ECE itself has no interval, since few images make it look larger than it is;" in got
 
 
 def test_importances_name_what_explains_the_trials(tmp_path: Path) -> None:
