@@ -81,6 +81,9 @@ def test_statistics_of_layers_that_trained_are_measured_on_train_and_no_others(
     for name in ("backbone.layer3.0.bn1.running_mean", "backbone.layer1.0.conv1.weight"):
         assert torch.equal(state[name], one[name])
         assert torch.equal(one[name], other[name])
+    # of networks that trained no layer differently, nothing is measured, whoever else there is
+    alone, twice = soups.state([1]), soups.state([1, 1])
+    assert all(torch.equal(twice[name], tensor) for name, tensor in alone.items())
     weight, mean = "backbone.layer4.1.conv2.weight", "backbone.layer4.1.bn2.running_mean"
     assert torch.allclose(state[weight], (one[weight] + other[weight]) / 2, atol=1e-7)
     assert not torch.allclose(state[mean], (one[mean] + other[mean]) / 2, atol=1e-4)

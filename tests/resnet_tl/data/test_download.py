@@ -134,3 +134,13 @@ def _own_certificate(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "own.pem")
     return context
+
+
+def test_a_server_that_never_gets_further_ends_the_download(tmp_path: Path) -> None:
+    cuts = [1_000_000 if number % 2 else 500_000 for number in range(20 * RETRIES)]
+    with (
+        serving(Served(CONTENT, cut_after=cuts, ranges=False)) as served,
+        pytest.raises(DataError, match="was cut after"),
+    ):
+        fetch(served, tmp_path / "a")
+    assert len(served.asked) <= 2 * RETRIES + 4

@@ -652,6 +652,17 @@ def test_another_presentation_takes_over_splits_and_clusters(folder: Path, tmp_p
         assert prepare(config(folder), cache, folds=folds, like=base).fingerprint == base.fingerprint
 
 
+def test_what_is_said_of_a_cut_is_true_of_every_presentation(folder: Path, tmp_path: Path) -> None:
+    for index in range(12):  # one drawing twice, which at 8 pixels is one more copy than at 32
+        shutil.copy(folder / "dots" / f"{index:02}.png", folder / "dots" / f"{index:02}b.png")
+    cache = tmp_path / "cache"
+    base = prepare(config(folder, group_key=r"(\d\d)"), cache)
+    other = prepare(config(folder, size=8, group_key=r"(\d\d)"), cache, like=base)
+    assert "in whole groups" in base.how_cut
+    assert other.how_cut == base.how_cut
+    assert not any("-" in note.split(" images")[0] for note in other.notes), "a negative count"
+
+
 def test_a_split_that_was_cut_elsewhere_is_not_cut_again(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     base = prepare(config(folder, split_seed=1), cache)

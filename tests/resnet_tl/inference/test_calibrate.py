@@ -43,6 +43,10 @@ def test_where_no_temperature_is_best_there_is_none() -> None:
         fit_temperature(log_p_NK, log_p_NK.argmax(1))
     with pytest.raises(DataError, match="better than chance"):
         fit_temperature(log_p_NK, log_p_NK.argmin(1))
+    labels_N = log_p_NK.argmax(1)
+    labels_N[:5] = log_p_NK.argmin(1)[:5]
+    with pytest.raises(DataError, match="has learnt next to nothing"):
+        fit_temperature(log_softmax(1e-6 * np.sign(log_p_NK - log_p_NK.mean(1, keepdims=True))), labels_N)
 
 
 def test_a_temperature_belongs_to_the_weights_that_it_was_fitted_to(three: Trained) -> None:

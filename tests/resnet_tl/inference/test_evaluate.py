@@ -1,5 +1,6 @@
 """Labelled images, scored by the network's own rules."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from resnet_tl.inference.evaluate import evaluate
 from resnet_tl.inference.predict import predict
 from resnet_tl.metrics import METRICS
 from resnet_tl.predictions import read
+from tests.resnet_tl.data.file_server import Served, serving
 from tests.resnet_tl.trained import Trained, train
 
 
@@ -94,3 +96,26 @@ def test_broken_images_are_refused_or_left_out(three: Trained, tmp_path: Path) -
     found = evaluate(three.checkpoint, data.model_copy(update={"skip_bad": True}), split="all")
     assert len(found.names) == 40
     assert "1 broken images are left out." in found.notes
+
+
+def test_all_images_of_an_archive_are_those_of_the_archive(
+    three: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(str(three.config.root))
+    content = Path(shutil.make_archive(str(tmp_path / "a"), "zip", root.parent, root.name)).read_bytes()
+    (tmp_path / root.name / "other").mkdir(parents=True)  # what lies in the current folder is not meant
+    monkeypatch.chdir(tmp_path)
+    with serving(Served(content)) as served:
+        sha256 = hashlib.sha256(content).hexdigest()
+        by_address = DataConfig(source="image_folder", url=served.url, sha256=sha256, root=root.name)
+        found = evaluate(three.checkpoint, by_address, split="all", cache=tmp_path / "cache")
+    expected = evaluate(three.checkpoint, folder_of(three), split="all", cache=three.cache)
+    assert found.metrics == expected.metrics
+
+
+def test_a_cut_that_is_not_that_of_the_training_is_said(three: Trained) -> None:
+    told = "or the same ones cut otherwise"
+    same = evaluate(three.checkpoint, folder_of(three), cache=three.cache)
+    assert not any(told in note for note in same.notes)
+    other = evaluate(three.checkpoint, folder_of(three, split_seed=5), cache=three.cache)
+    assert any(told in note for note in other.notes)

@@ -21,7 +21,10 @@ from tests.resnet_tl.trained import Trained
 def test_what_the_description_says_of_images_gives_the_probabilities_of_predict(two: Trained, tmp_path: Path) -> None:
     network = one_network(two.checkpoint)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), dtype=np.uint8)
+    card = tmp_path / "network.json"  # a checkpoint's own file, say
+    card.write_text("mine")
     found = write(network, tmp_path / "network.onnx", pixels)
+    assert card.read_text() == "mine"
     assert found.largest_difference <= 1e-4 * max(1, found.largest_logit)
     about = json.loads((tmp_path / "network.onnx.json").read_text())
     steps = about["preprocessing"]

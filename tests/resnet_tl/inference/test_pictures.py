@@ -13,6 +13,8 @@ def test_file_names_never_lead_out_of_their_folder_and_are_never_equal() -> None
     assert len(names[5].encode()) <= 200
     assert names[5].endswith("é.png")
     assert names[6] == "_.a"
+    cut = file_names(Pictures(pictures=of_files([root / ("a" * 10 + "." + "b" * 199)]), root=root))
+    assert not cut[0].startswith("."), "what is left after cutting is not hidden"
     loose = ["../../etc/passwd", "/etc/passwd", "x/..", "~root"]
     names = file_names(Pictures(pictures=of_files([Path(name) for name in loose])))
     assert names == ["passwd", "passwd-2", "_.", "_root"]
