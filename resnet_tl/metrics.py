@@ -82,6 +82,11 @@ NUM_BINS = 10
 """Of predicted probability, equally wide."""
 
 
+def _bins(sure: Floats) -> Ints:
+    """The bin of each largest probability."""
+    return np.minimum((sure * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+
+
 def reliability_R3(sure_N: Floats, right_N: NDArray[np.bool_]) -> Floats:
     """How sure a network is, and how often right: for each bin of the largest probability the number of images, the
     sum of those probabilities, and the number of images whose class is right.
@@ -92,7 +97,7 @@ def reliability_R3(sure_N: Floats, right_N: NDArray[np.bool_]) -> Floats:
 
     Source: the bins of Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
     """
-    bin_N = np.minimum((sure_N * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+    bin_N = _bins(sure_N)
     sums = [
         np.bincount(bin_N, weights=weight_N.astype(np.float64), minlength=NUM_BINS)
         for weight_N in (np.ones(len(sure_N)), sure_N, right_N)
@@ -206,10 +211,14 @@ def _brier_of_images(scored: Scored) -> Floats:
 
 
 def _ece(scored: Scored) -> Floats:
-    sure_MN = np.exp(scored.log_p_MNK.max(-1))
+    M, N = scored.predicted_MN.shape
+    # of the predicted class: with equal logits the same number as the largest probability
+    rows_M, places_N = np.arange(M)[:, None], np.arange(N)
+    sure_MN = np.exp(scored.log_p_MNK[rows_M, places_N, scored.predicted_MN])
     right_MN = scored.predicted_MN == scored.labels_N
-    bins_MR3 = np.stack([reliability_R3(s, r) for s, r in zip(sure_MN, right_MN, strict=True)])
-    ece_M: Floats = np.abs(bins_MR3[:, :, 1] - bins_MR3[:, :, 2]).sum(-1) / len(scored.labels_N)
+    cell_MN = rows_M * NUM_BINS + _bins(sure_MN)
+    gaps_MR = np.bincount(cell_MN.ravel(), weights=(sure_MN - right_MN).ravel(), minlength=M * NUM_BINS)
+    ece_M: Floats = np.abs(gaps_MR.reshape(M, NUM_BINS)).sum(-1) / N
     return ece_M
 
 
