@@ -114,7 +114,8 @@ class TrialConfig(Options):
     """How RGB weights fit grey images: the sum of the three kernels, which sees a grey image as the weights would see
     it in all three channels, or the sum weighted by luma, whose responses are a third of that."""
     freeze: float | str = "none"
-    """Fraction of backbone parameters that stays fixed, in [0, 1]; or a stage (`layer3`), `none`, `all`."""
+    """Fraction of backbone parameters that stays fixed, in [0, 1], by whole tensors until it is first reached; or a
+    stage (`layer3`), `none`, `all`."""
     trainable_blocks: int | None = Field(None, ge=0)
     """Instead of `freeze`: how many residual blocks, counted from the end, are trained."""
     bn: Literal["frozen_eval", "batch_stats", "train_affine"] = "frozen_eval"

@@ -144,10 +144,12 @@ def sentences(trial: TrialConfig, network: NetworkSummary) -> list[str]:
     """What is frozen, what may be computed once, and what is counted."""
     backbone = [stage for stage in network.stages if not _is_head(stage)]
     total, fixed = (sum(getattr(stage, name) for stage in backbone) for name in ("num_parameters", "num_frozen"))
+    share = isinstance(trial.freeze, float) and 0 < trial.freeze < 1
+    reached = f", the fewest in order that reach {trial.freeze:.0%}" if share else ""
     said = [
         f"{network.num_trained:,} of {network.num_parameters:,} parameters train.",
         f"Frozen: {fixed:,} of the backbone's {total:,} parameters ({fixed / total:.1%}), in the first "
-        f"{network.num_frozen_tensors} of {network.num_tensors} tensors."
+        f"{network.num_frozen_tensors} of {network.num_tensors} tensors{reached}."
         if network.num_frozen_tensors
         else "Nothing is frozen.",
     ]

@@ -124,8 +124,8 @@ def _made(
         elif definition is None:
             why = "soups look at the images, and the ledger does not know where they are; give study=FILE.yaml"
             found.append(Impossible(method=method, why=why))
-        elif definition.space.varies_images:
-            why = "soups are networks that see the images in one way, and this study searches size, crop or balance"
+        elif not definition.space.names.isdisjoint(("size", "crop")):
+            why = "soups are networks that see the images in one way, and this study searches their size or crop"
             found.append(Impossible(method=method, why=why))
         else:
             try:

@@ -209,8 +209,10 @@ def _of_split(predictor: Predictor, data: DataConfig, split: str, cache: Path, t
     notes = [*([prepared.how_cut] if prepared.how_cut else []), *prepared.notes]
     if any(card.images_name not in (None, prepared.images_name) for card in predictor.cards):
         notes.append(
-            "These are other images than those of the training, or the same ones cut otherwise, some of which may have "
-            "been learnt from (a study that searches the size cuts its images at its own data.size)."
+            "These are other images than those of the training, or the same ones cut otherwise, so that some may have "
+            "been learnt from. To score the images that the training left for this, give the data.* options that it "
+            "had (group_key, labels, split_seed, val_fraction, test_fraction; of a study that searches the size its "
+            "data.size)."
         )
     if prepared.skipped:
         notes.append(f"{len(prepared.skipped)} broken images are left out.")
@@ -242,7 +244,8 @@ def _of_all(predictor: Predictor, data: DataConfig, tell: OnImage) -> _Found:
         )
     if not rows:
         raise DataError("No usable image is left.")
-    notes = [*listing.said, *([f"{len(bad)} broken images are left out."] if bad else [])]
+    notes = ["All images are scored, those of the training too where they are among them.", *listing.said]
+    notes += [*([f"{len(bad)} broken images are left out."] if bad else [])]
     return names, labels_N[kept], np.stack(rows), notes
 
 

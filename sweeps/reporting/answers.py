@@ -87,7 +87,9 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
         return evidence
     assert evidence.difference is not None
     enough = what_would_show(evidence.difference.needed(evidence.num_pairs * num_hypotheses), evidence.metric)
-    if enough is None:
+    if abs(evidence.difference.mean) < 5e-5:
+        evidence.note = "the two score the same"
+    elif enough is None:
         evidence.note = (
             "neither more seeds on these images nor more images with these seeds would show a difference of this size"
             if on_images

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sweeps.reporting.cells import count, gap, gap_interval, interval, label, score, unit, what_would_show
+from sweeps.reporting.cells import count, gap, gap_interval, interval, label, p_value, score, unit, what_would_show
 from sweeps.reporting.chart import title_of
 from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial, ranking, sign
@@ -150,4 +150,7 @@ def _first(results: Results, found: Standings) -> list[Inline]:
     size = f"{gap_interval(found.metric, told.difference)}{unit(found.metric)}"
     if told.standing == "worse":
         return [f"The first trial ({name}) is worse than the best: {size}."]
-    return [f"The first trial ({name}) is not shown to be worse than the best: {size}."]
+    return [
+        f"The first trial ({name}) is not shown to be worse than the best: {size} (p {p_value(told.p)}, which allows "
+        "for the best having been picked, as the interval does not)."
+    ]

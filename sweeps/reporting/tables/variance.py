@@ -28,7 +28,7 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     found = [components_of(best.values_SN, best.clusters_N)]
     header: list[Inline] = ["Source of chance", f"Standard error of {label(metric).lower()}", "Share of its variance"]
     seeds = "seeds, each with its own cut" if results.folds else "seeds"
-    names = [seeds, "test images" if metric.startswith("test/") else "images", "both together"]
+    names = [seeds, "test images" if metric.startswith("test/") else "images", "seeds with images"]
     second = tables[1] if len(tables) > 1 else None
     if second is not None:
         found.append(components_of(best.values_SN.astype(float) - second.values_SN, best.clusters_N))
@@ -38,15 +38,15 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         rows.append(
             (name, *(cell for part, each in zip(parts, found, strict=True) for cell in _cells(metric, part, each)))
         )
-    rows.append(("all", *(cell for each in found for cell in _cells(metric, each.total, each))))
+    rows.append(("in all", *(cell for each in found for cell in _cells(metric, each.total, each))))
     of_lead: Inline = (
         (", and of its lead over the second, ", title_of(results, ranked[1])) if second is not None else ""
     )
     told: list[Inline] = [
         ("Of the best, ", title_of(results, ranked[0]), of_lead, "."),
         chance(results, ranked[:1], metric, what="Standard errors"),
-        "Both together: what a seed does to single images. Shares are estimates, 0 where one would be below; an "
-        "interval of few seeds is longer than ± 2 standard errors.",
+        "Seeds with images: what a seed does to single images, beyond how good it and they are. Shares are estimates, "
+        "0 where one would be below; an interval of few seeds is longer than ± 2 standard errors.",
         *advice(sample(results, ranked[0], metric)),
     ]
     return [Table(title=None, header=tuple(header), rows=tuple(rows), notes=tuple(told))]

@@ -160,7 +160,7 @@ def test_variance_has_its_sources_and_what_more_would_bring() -> None:
     results = results_of([0.5, 0.6, 0.55], seeds=4)
     (table,) = variance(results, results.trials, VarianceOptions())
     text = written(table)
-    assert [plain_text(row[0]) for row in table.rows] == ["seeds", "test images", "both together", "all"]
+    assert [plain_text(row[0]) for row in table.rows] == ["seeds", "test images", "seeds with images", "in all"]
     shares = [float(plain_text(row[2]).rstrip("%")) for row in table.rows[:3]]
     assert sum(shares) == pytest.approx(100, abs=1.5)
     assert "Four times as many seeds would narrow the interval of the best by" in text
