@@ -158,7 +158,7 @@ def test_requests_share_images_by_address_too(archive: bytes, drawings: Path, tm
 
 def test_sources_that_read_no_folder_take_no_address(tmp_path: Path) -> None:
     config = request(Served(b"", url="http://127.0.0.1:1/a.zip"), None, source="digits", size=None)
-    with pytest.raises(ConfigError, match="`data.url` works with data.source=arrays, image_folder only"):
+    with pytest.raises(ConfigError, match="`data.url` works with data.source=arrays, image_folder, rotations only"):
         prepare(config, tmp_path)
 
 

@@ -163,7 +163,7 @@ def test_off_is_a_word(study: str) -> None:
         ("study.stop=3", "`study.stop` is not built yet"),
         ("run.max_trials=3", "`run.max_trials` is not built yet"),
         ("run.executor=ray", "`run.executor` is not built yet; leave it out$"),
-        ("data.skip_flagged=x", "`data.skip_flagged` is not built yet"),
+        ("data.synthetic=x", "`data.synthetic` is not built yet"),
         ("study.tables=wide", "must name kinds of table, but got 'wide'; valid: "),
         ("study.tables=sumary", "did you mean `summary`"),
         ("study.tables=[{pivot: {rows: [a], columns: {a: 1}}}]", "pivot.rows must be a valid string"),
