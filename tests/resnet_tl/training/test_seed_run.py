@@ -163,7 +163,7 @@ def test_a_loss_that_stops_being_finite_names_its_epoch_and_step(prepared: Prepa
 
 def test_all_metrics_are_there_on_val_and_test(prepared: Prepared) -> None:
     result = fit(trial(), prepared, seed=0, environment=CPU)
-    names = {f"{s}/{m}" for s in ("val", "test") for m in ("loss", "accuracy", "precision", "recall", "f1", "auroc")}
+    names = {f"{s}/{m}" for s in ("val", "test") for m in METRICS}
     assert set(result.metrics) == names
     assert len(predictions.unpack(result.compact["test"]).right_N) == prepared.num_images["test"]
 
@@ -264,11 +264,11 @@ class TestCheckpoints:
         (tmp_path / "a.png").write_text("no image")
         (tmp_path / "b.png").write_bytes(b"")
         with pytest.raises(DataError) as caught:
-            predict.predict(tmp_path / "checkpoint", predict.find_images(str(tmp_path)).files)
+            predict.predict(tmp_path / "checkpoint", find_images(str(tmp_path)).files)
         assert "a.png is not an image" in str(caught.value)
         assert "b.png is empty" in str(caught.value)
         with pytest.raises(DataError, match="must name files that exist"):
-            predict.find_images(str(tmp_path / "nothing.png"))
+            find_images(str(tmp_path / "nothing.png"))
 
     def test_one_broken_image_costs_no_other_its_result(
         self, prepared: Prepared, folder: Path, tmp_path: Path, run: Run
