@@ -21,6 +21,8 @@ from resnet_tl.errors import CheckpointError, ConfigError, DataError, WeightsErr
 from resnet_tl.freezing import num_frozen
 from resnet_tl.heartbeat import heard
 from resnet_tl.inference import export, predict
+from resnet_tl.inference.pictures import find_images
+from resnet_tl.metrics import METRICS
 from resnet_tl.model import checkpoint
 from resnet_tl.result import Epoch
 from resnet_tl.seeding import derive, uniforms_BW
