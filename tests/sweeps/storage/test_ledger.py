@@ -21,6 +21,7 @@ from sweeps.records import (
 )
 from sweeps.storage.database import SqliteDatabase
 from sweeps.storage.ledger import Ledger
+from sweeps.study_trial import StudyTrial
 from tests.conftest import trial
 
 RUN = SeedRun(
@@ -85,8 +86,10 @@ def test_studies_and_trials_come_back_as_they_were(ledger: Ledger) -> None:
     assert ledger.study("t") is None
     record = TrialRecord(number=0, fingerprint="f", params={"lr": 1e-3}, config=trial(lr=1e-3))
     ledger.put_trials("s", [record])
-    ledger.set_params("s", {0: {"lr": 1e-3, "momentum": 0.9}})
-    assert ledger.trials("s") == [dataclasses.replace(record, params={"lr": 1e-3, "momentum": 0.9})]
+    seen = StudyTrial.model_validate(record.config.model_dump() | {"balanced": "off", "size": 32, "crop": None})
+    anew = dataclasses.replace(record, params={"lr": 1e-3, "momentum": 0.9}, config=seen)
+    ledger.describe("s", [anew])
+    assert ledger.trials("s") == [anew]
     assert ledger.trials("t") == []
 
 
