@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.address import without_secrets
-from resnet_tl.config import MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import LITERAL_OPTIONS, MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, UserError
@@ -21,19 +21,7 @@ from resnet_tl.identity import Environment
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand, nearest, parse_words, validate
 
-LITERAL = (
-    "data.root",
-    "data.labels",
-    "data.url",
-    "data.sha256",
-    "data.group_key",
-    "trial.weights",
-    "out",
-    "out_dir",
-    "cache",
-    "checkpoint",
-    "images",
-)
+LITERAL = (*LITERAL_OPTIONS, "out", "out_dir", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 else:
     HeadName = Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
+LITERAL_OPTIONS = ("data.root", "data.labels", "data.url", "data.sha256", "data.group_key", "trial.weights")
+"""Options that every command takes letter by letter, whatever characters they hold: paths, addresses and patterns."""
 FINITE_AUGMENTATIONS = ("five_crop", "hflip", "vflip")
 """Those under which an image has few views, all of which can be computed beforehand."""
 

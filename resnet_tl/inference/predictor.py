@@ -110,10 +110,12 @@ class OneNetwork:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mean:
-    """See `Predictor`: the mean of the members' probabilities."""
+class Together:
+    """See `Predictor`: several networks that answer as one."""
 
     members: tuple[OneNetwork, ...]
+    rule: Rule | None
+    """Of a stored ensemble, which combines what the members say; None for the mean of their probabilities."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,38 +134,12 @@ class Mean:
 
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """See `Predictor`."""
-        # added as logarithms: probabilities of 1e-400, which sure networks give, are 0 as floats
         log_p_MBK = np.stack([member.log_p_BK(pixels_BCHW) for member in self.members])
-        mean_BK: Floats = np.logaddexp.reduce(log_p_MBK, axis=0) - np.log(len(self.members))
-        return mean_BK
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Combined:
-    """See `Predictor`: a stored ensemble, whose rule combines what the members say."""
-
-    members: tuple[OneNetwork, ...]
-    rule: Rule
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See `Predictor`."""
-        return self.members[0].classes
-
-    @property
-    def reading(self) -> Reading:
-        """See `Predictor`."""
-        return self.members[0].reading
-
-    @property
-    def cards(self) -> tuple[Card, ...]:
-        """See `Predictor`."""
-        return tuple(member.card for member in self.members)
-
-    def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
-        """See `Predictor`."""
-        p_MBK = np.exp(np.stack([member.log_p_BK(pixels_BCHW) for member in self.members]))
-        log_p_BK: Floats = np.log(np.maximum(self.rule.combine(p_MBK), np.finfo(np.float64).tiny))
+        if self.rule is None:
+            # added as logarithms: probabilities of 1e-400, which sure networks give, are 0 as floats
+            mean_BK: Floats = np.logaddexp.reduce(log_p_MBK, axis=0) - np.log(len(self.members))
+            return mean_BK
+        log_p_BK: Floats = np.log(np.maximum(self.rule.combine(np.exp(log_p_MBK)), np.finfo(np.float64).tiny))
         return log_p_BK
 
 
@@ -216,7 +192,7 @@ def predictor_of(paths: Path | Sequence[Path], *, device: str = "cpu") -> Predic
             )
     if problems:
         raise CheckpointError(*problems)
-    return Mean(members=members) if rule is None else Combined(members=members, rule=rule)
+    return Together(members=members, rule=rule)
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:

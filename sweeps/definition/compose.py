@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.config import DataConfig, Options, TrialConfig
+from resnet_tl.config import LITERAL_OPTIONS, DataConfig, Options, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import CONTROL, NOT_BUILT, brief, expand, load_yaml_file, nearest, require_modest
 from sweeps.definition import wandb_sweep
@@ -24,17 +24,7 @@ DEFAULT_STUDY = "quickstart"
 MOST_PROBLEMS = 50
 """That are told at once; a list of a thousand wrong values has a thousand."""
 
-LITERAL = (
-    "data.root",
-    "data.labels",
-    "data.url",
-    "data.sha256",
-    "data.group_key",
-    "run.out",
-    "run.cache",
-    "run.tracking_uri",
-    "trial.weights",
-)
+LITERAL = (*LITERAL_OPTIONS, "run.out", "run.cache", "run.tracking_uri")
 """Options taken letter by letter, whatever characters they hold."""
 
 

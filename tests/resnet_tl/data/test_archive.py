@@ -60,7 +60,7 @@ def test_a_tar_that_holds_a_zip_is_a_tar(tmp_path: Path) -> None:
     assert unpacked(tarred(tmp_path / "a", {"inner.zip": inner}), tmp_path) == {"inner.zip": inner}
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/tmp/out.txt", "..\\out.txt", "C:\\out.txt"])
+@pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/out.txt", "..\\out.txt", "C:\\out.txt"])
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_nothing_is_written_outside(kind: str, name: str, tmp_path: Path) -> None:
     files = {"fine.txt": b"1", name: b"2"}
