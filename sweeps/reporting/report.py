@@ -29,7 +29,7 @@ MADE_BY = "Made by "
 
 WITH_CONTENTS = 4
 """Headings from which on a report has a list of contents."""
-OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "summary")}
+OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "shifted", "summary")}
 """Tables that a report has without being asked."""
 
 
@@ -54,6 +54,8 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
         parts += _titled(OWN["confirmed"], make(results, OWN["confirmed"]))
     if specs is None:
         parts += [block for spec, tables in own_tables(results) for block in _titled(spec, tables)]
+        if results.shifted and "shifted" not in asked:
+            parts += _titled(OWN["shifted"], make(results, OWN["shifted"]))
     else:
         parts += [block for spec in specs for block in _titled(spec, make(results, spec))]
     rest = pictures[1:] if said else pictures
@@ -117,6 +119,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
             code(data.source),
             f", {images['train']} for training, {images['val']} for selection (val), "
             f"{images['test']} for the final score (test); {len(data.classes)} classes.",
+            *(f" {images[name]} of {name}, under other conditions, scored beside test." for name in data.shifted),
         )
     ]
     settings = _settings(results, about)
