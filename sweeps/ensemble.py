@@ -3,7 +3,7 @@
     python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
 
 study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups need, since
-                  they look at the images; with data.root=… and run.cache=… as it ran
+                  they look at the images, and bagging and boosting; with data.root=… and run.cache=… as it ran
 method=METHOD     all        (default) a row for each of them
                   mean       the mean of the members' probabilities
                   greedy     networks selected one after the other, with replacement, by the study's metric on val
@@ -14,9 +14,14 @@ method=METHOD     all        (default) a row for each of them
                              with the architecture and the starting weights of the best of them; heads with hidden units
                              must be of one seed. BatchNorm statistics that trained are measured anew on train
                   greedy_soup  the same of those that do not make it worse on val, added one by one
+                  bagging    trains members of its own, as the best trial, each on training images drawn with
+                             replacement: seed runs of a study NAME/bagging, which goes on where it was
+                  boosting   the same one after the other, each on images that the ones before it got wrong more often
+                             (SAMME: Zhu et al. 2009)
 members=WHICH     best       the seeds of the best trial on val: what mean and soup take unless they are told
                   all        the seeds of all complete trials: what the others have to choose from unless they are told
-                  3          the seeds of the three best trials on val
+                  3          the seeds of the three best trials on val; of bagging and boosting, how many they train
+                             (default: 5)
 out=FOLDER        with one method: writes the ensemble, with its networks, for
                       python -m resnet_tl.predict checkpoint=FOLDER images=…
 
@@ -24,26 +29,29 @@ Prints the ensembles beside the best trial's single networks, all chosen on val 
 kind of its own in reports, too: `tables: [ensembles]` in a study file.
 """
 
+import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError, UserError, shown
-from resnet_tl.option_text import NOT_BUILT, expand, nearest, parse_words
+from resnet_tl.option_text import expand, nearest, parse_words
 
 if TYPE_CHECKING:
     from resnet_tl.data.prepare import Prepared
     from sweeps.definition.config import Definition
+    from sweeps.records import TrialRecord
     from sweeps.reporting.ensembles import Ensemble, Impossible, Library, Members
     from sweeps.reporting.results import Results
 
 WORDS = ("study", "method", "members", "out", "run.out", "run.cache", "data.root")
 OF_FILE = ("run.out", "run.cache", "data.root")
 """Options that go on to the study's file."""
-TO_COME = ("bagging", "boosting")
-"""They train members of their own."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -54,19 +62,19 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     values = parse_words(words, literal=("study", "out", *OF_FILE))
     require(values, WORDS, ("study",))
-    from sweeps.reporting.ensembles import METHODS
+    from sweeps.reporting.ensembles import METHODS, OWN
     from sweeps.reporting.soups import SOUPS
 
     method = values.get("method", "all")
-    methods = (*METHODS, *SOUPS)
-    if method in TO_COME:
-        raise ConfigError(f"`method={method}` {NOT_BUILT}.")
+    methods = (*METHODS, *SOUPS, *OWN)
     if method not in ("all", *methods):
         known = ("all", *methods)
         raise ConfigError(
             f"`method` must be one of {', '.join(known)}, but got {method}; {nearest(str(method), known)}"
         )
     members = _members(values)
+    if method in OWN and isinstance(members, str):
+        raise ConfigError(f"`members` must be the number of members that {method} trains, but got {members}.")
     folder = expand(values["out"], "out") if "out" in values else None
     if folder is not None:
         if method == "all":
@@ -81,20 +89,26 @@ def main(words: Sequence[str] | None = None) -> int:
     from sweeps.reporting.tables.ensembles import table_of
     from sweeps.storage.database import database_of
 
-    ledger = database_of(out).read()
-    try:
+    with contextlib.ExitStack() as opened:
+        ledger = database_of(out).read()
+        opened.callback(ledger.close)
         results = from_ledger(ledger, name, out)
-        library = Library(results)
-        found = _made(library, methods if method == "all" else (method,), members, definition)
+        asked = _Asked(
+            library=Library(results),
+            members=members,
+            definition=definition,
+            trials=tuple(ledger.trials(name)),
+            command=shlex.join(["python", "-m", "sweeps.ensemble", *words]),
+            opened=opened,
+        )
+        found = asked.make(methods if method == "all" else (method,))
         if method != "all" and isinstance(found[0], Impossible):
             raise ConfigError(f"method={method} is not possible here: {found[0].why}.")
-        sys.stdout.write(markdown([table_of(results, library, found)]))
+        sys.stdout.write(markdown([table_of(results, asked.library, found)]))
         if folder is not None:
             (one,) = found
             assert not isinstance(one, Impossible)
-            _write(folder, one, results, library)
-    finally:
-        ledger.close()
+            _write(folder, one, results, asked.library)
     return 0
 
 
@@ -110,47 +124,96 @@ def _definition(values: dict[str, Any]) -> "Definition | None":
     return compose([f"{name}={values[name]}" for name in ("study", *OF_FILE) if name in values]) if is_file else None
 
 
-def _made(
-    library: "Library", methods: Sequence[str], members: "Members | None", definition: "Definition | None"
-) -> "list[Ensemble | Impossible]":
-    from sweeps.reporting.ensembles import METHODS, Impossible, make
-    from sweeps.reporting.soups import make_soup
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What ensembles are made of."""
 
-    found: list[Ensemble | Impossible] = []
-    data = None
-    for method in methods:
-        if method in METHODS:
-            found.append(make(library, method, members))
-        elif definition is None:
-            why = "soups look at the images, and the ledger does not know where they are; give study=FILE.yaml"
-            found.append(Impossible(method=method, why=why))
-        elif not definition.space.names.isdisjoint(("size", "crop")):
-            why = "soups are networks that see the images in one way, and this study searches their size or crop"
-            found.append(Impossible(method=method, why=why))
-        else:
+    library: "Library"
+    members: "Members | None"
+    definition: "Definition | None"
+    trials: "tuple[TrialRecord, ...]"
+    """Of the study."""
+    command: str
+    """As the user gave it."""
+    opened: contextlib.ExitStack
+    """Closes what has to stay open until all is written."""
+
+    def make(self, methods: Sequence[str]) -> "list[Ensemble | Impossible]":
+        """One ensemble for each method, or why there is none."""
+        from sweeps.reporting.ensembles import METHODS, Impossible, make
+
+        found: list[Ensemble | Impossible] = []
+        for method in methods:
+            if method in METHODS:
+                found.append(make(self.library, method, self.members))
+                continue
             try:
-                data = data or _images(library, definition)
-                found.append(make_soup(library, method, members, data))
+                found.append(self._with_images(method, alone=len(methods) == 1))
             except UserError as error:
                 if len(methods) == 1:
                     raise
                 found.append(Impossible(method=method, why=str(error).rstrip(".")))
-    return found
+        return found
 
+    def _with_images(self, method: str, *, alone: bool) -> "Ensemble | Impossible":
+        from sweeps.reporting.ensembles import OWN, Impossible
+        from sweeps.reporting.soups import make_soup
 
-def _images(library: "Library", definition: "Definition") -> "Prepared":
-    """The images of the study, which must be those that its predictions are of."""
-    from resnet_tl.data.cache import default_cache
-    from resnet_tl.data.prepare import prepare
+        own, definition = method in OWN, self.definition
+        if definition is None:
+            what = "members of its own are trained on" if own else "soups look at"
+            why = f"{what} the images, and the ledger does not know where they are; give study=FILE.yaml"
+            return Impossible(method=method, why=why)
+        if not definition.space.names.isdisjoint(("size", "crop")):
+            what = "its members" if own else "soups are networks that"
+            why = f"{what} see the images in one way, and this study searches their size or crop"
+            return Impossible(method=method, why=why)
+        if own:
+            return self._own(method, definition, train=alone)
+        return make_soup(self.library, method, self.members, self._images)
 
-    cache = definition.run.cache
-    data = prepare(definition.data, expand(str(cache), "run.cache") if cache else default_cache())
-    if data.fingerprint != library.data_fingerprint():
-        raise ConfigError(
-            f"The images must be those that study {library.study} ran on, but others are there now, or other options "
-            "of `data`; give the file and the options that it ran with."
-        )
-    return data
+    def _own(self, method: str, definition: "Definition", *, train: bool) -> "Ensemble | Impossible":
+        """An ensemble of members that are trained for it, which takes time: only where it alone is asked for."""
+        from rich.console import Console
+
+        from sweeps.engine.own_members import NUM_MEMBERS, OwnMembers
+        from sweeps.reporting.ensembles import Impossible, Library, of_own
+        from sweeps.reporting.reading import from_ledger
+        from sweeps.storage.database import database_of
+
+        library = self.library
+        (trial,) = [trial for trial in self.trials if trial.number == library.best.number]
+        own = OwnMembers(definition, trial, method)
+        there = own.num_trained()
+        if not train and there < 2:
+            why = (
+                f"it trains {NUM_MEMBERS} members of its own (members= says how many), about "
+                f"{library.best.mean('wall_s') or 0.0:.2g} s each; method={method} does"
+            )
+            return Impossible(method=method, why=why)
+        count = there if not train else self.members if isinstance(self.members, int) else NUM_MEMBERS
+        assert self._images  # those of the study, before anything is trained on them
+        trained = own.train(count, command=self.command, console=Console(soft_wrap=True))
+        out = expand(definition.run.out, "run.out").resolve()
+        ledger = database_of(out).read()
+        self.opened.callback(ledger.close)
+        return of_own(library, Library(from_ledger(ledger, trained.study, out)), method, trained.weights, trained.ended)
+
+    @cached_property
+    def _images(self) -> "Prepared":
+        """The images of the study, which must be those that its predictions are of."""
+        from resnet_tl.data.cache import default_cache
+        from resnet_tl.data.prepare import prepare
+
+        assert self.definition is not None
+        cache = self.definition.run.cache
+        data = prepare(self.definition.data, expand(str(cache), "run.cache") if cache else default_cache())
+        if data.fingerprint != self.library.data_fingerprint():
+            raise ConfigError(
+                f"The images must be those that study {self.library.study} ran on, but others are there now, or other "
+                "options of `data`; give the file and the options that it ran with."
+            )
+        return data
 
 
 def _members(values: dict[str, Any]) -> "Members | None":
@@ -187,7 +250,8 @@ def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library"
             "The networks of an ensemble that is written must read images alike, but these differ in size or crop; "
             "choose members of one way, such as members=best."
         )
-    places = [results.details.network(member.trial, member.seed) for member in one.members]
+    from_library = one.own or library
+    places = [from_library.network(member) for member in one.members]
     missing = [
         f"trial {member.trial.number}, seed {member.seed}"
         for member, place in zip(one.members, places, strict=True)
@@ -212,7 +276,7 @@ def _write(folder: Path, one: "Ensemble", results: "Results", library: "Library"
             export(place, inside)
             cards.append(
                 MemberCard(
-                    study=results.study,
+                    study=from_library.study,
                     trial=member.trial.number,
                     seed=member.seed,
                     weight=weight,

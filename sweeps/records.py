@@ -20,6 +20,11 @@ NAMING = 2
 no effect, so that a new option renames nothing. Studies of another rule are read and reported, but cannot go on."""
 
 
+def folder_of_study(name: str) -> str:
+    """A study's name as that of a file or folder; members of an ensemble are a study `NAME/METHOD`."""
+    return name.replace("/", "+")
+
+
 class RunState(StrEnum):
     """How a seed run ended."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.data.augment import augment_BCHW, mix
+from resnet_tl.data.draws import read_draws
 from resnet_tl.data.prepare import Images
 from resnet_tl.heartbeat import beat
 from resnet_tl.seeding import derive, shuffled
@@ -75,21 +76,24 @@ def centre(images_BCHW: Tensor, crop: int | None) -> Tensor:
 def epoch_order(images: Images, *, balanced: str | bool, seed: int, epoch: int) -> NDArray[np.int64]:
     """The samples of one epoch in random order.
 
-    A sample number is `image + round * N`; under `oversample` every class is drawn as often as the largest, and
-    `round` counts the repetitions, so that each has augmentation of its own.
+    A sample number is `image + round * N`; `round` counts the repetitions of an image that is drawn several times, so
+    that each has augmentation of its own. Under `oversample` every class is drawn as often as the largest of train.
     """
-    train = images.splits["train"]
+    N = len(images.labels_N)
+    train = read_draws(images.draws[seed]) if images.draws else images.splits["train"]
     key = derive(seed, "order", epoch)
     if balanced != "oversample":
         return train[shuffled(key, len(train))]
-    labels = images.labels_N[train]
+    rounds = 1 + int(train.max()) // N
+    labels = images.labels_N[train % N]
     counts = np.bincount(labels)
+    most = np.bincount(images.labels_N[images.splits["train"]]).max()  # the same for all seeds, whatever they draw
     samples = []
     for label, count in enumerate(counts):
         members = train[labels == label]
         members = members[shuffled(derive(seed, "order", epoch, label), count)]
-        repeats = np.arange(counts.max())
-        samples.append(members[repeats % count] + repeats // count * len(images.labels_N))
+        repeats = np.arange(most)
+        samples.append(members[repeats % count] + repeats // count * (N * rounds))
     joined = np.concatenate(samples)
     return joined[shuffled(key, len(joined))]
 

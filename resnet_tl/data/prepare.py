@@ -14,8 +14,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,10 @@ class Prepared:
     folds: int = 0
     """Folds into which each seed cuts all images anew, so that every split holds all of them in turn; 0: the splits are
     cut once for all seeds."""
+    drawn: str = ""
+    """By which method each seed draws the training images, with replacement; empty: all of them train, each once."""
+    draws: tuple[tuple[int, str], ...] = ()
+    """Of each seed the file of its draws; see `resnet_tl.data.draws`."""
     split_seed: int = 0
     """Decides the cut, together with the seed of the run where there are folds."""
 
@@ -151,6 +155,21 @@ class Prepared:
             learnable=splits["train"],
             names=came["names"],
             clusters_N=np.array(came["clusters"], dtype=np.int64),
+            draws={seed: Path(path) for seed, path in self.draws},
+        )
+
+    def drawn_by(self, method: str, draws: Mapping[int, Path]) -> "Prepared":
+        """The same images, of which each seed trains on draws of its own.
+
+        Args:
+            method: names the rule that makes the draws from the data, the seed and the seeds before it.
+            draws: the file of each seed.
+        """
+        return replace(
+            self,
+            drawn=method,
+            draws=tuple((seed, str(path)) for seed, path in sorted(draws.items())),
+            fingerprint=digest([self.fingerprint, {"drawn": method}]),
         )
 
 
@@ -168,6 +187,9 @@ class Images:
     names: list[str]
     clusters_N: NDArray[np.int64]
     """Images of one number depend on each other: copies, exact and near, and images of one group."""
+
+    draws: dict[int, Path] = field(default_factory=dict)
+    """By seed the file of what an epoch draws, where it is not each image of train once; see `data.draws`."""
 
     def with_splits(self, splits: dict[str, NDArray[np.int64]]) -> "Images":
         """The same images, cut another way."""

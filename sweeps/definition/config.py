@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -292,6 +293,15 @@ class PretrainConfig(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MembersConfig:
+    """That the seeds of a study are members of an ensemble, each with training images drawn for it."""
+
+    method: str
+    draws: Mapping[int, Path]
+    """The file of each seed's draws; see `resnet_tl.data.draws`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """A whole, valid request."""
 
@@ -302,6 +312,8 @@ class Definition:
     data: DataConfig
     run: RunConfig
     pretrain: dict[str, PretrainConfig]
+    members: MembersConfig | None = None
+    """None for what a person asks for: every seed trains on all training images."""
     notes: tuple[str, ...] = ()
     """How the request was read where that is not plain: a file of another program."""
 

@@ -13,6 +13,7 @@ from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import UserError
 from resnet_tl.files import is_full
 from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text
+from sweeps.records import folder_of_study
 
 RESERVE_BYTES = 8_000_000
 """Kept back for what remains to be written when a disk has become full: the scores of runs that have ended, the
@@ -44,7 +45,7 @@ class DiskRoom:
 
     def __init__(self, out: Path, study: str, data: Prepared, keep: str) -> None:
         self._out, self._data, self._keep = out, data, keep
-        self._reserve = out / "mlruns" / ".work" / f"reserve-{study}"
+        self._reserve = out / "mlruns" / ".work" / f"reserve-{folder_of_study(study)}"
 
     def hold(self) -> None:
         """Keeps the reserve back, where the file system lets a file take room ahead.

@@ -39,7 +39,7 @@ from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
-from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
+from sweeps.records import RunState, SeedRun, TrialRecord, folder_of_study, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
@@ -99,7 +99,7 @@ class _Driver:
         self._command = command
         self._state = StudyState(self._study, trials=study.plan.trials, runs=study.runs, to_ask=study.plan.to_ask)
         self._todo = deque(Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo)
-        self._work = study.out / "mlruns" / ".work" / "studies" / self._study.name
+        self._work = study.out / "mlruns" / ".work" / "studies" / folder_of_study(self._study.name)
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
         self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.keep)

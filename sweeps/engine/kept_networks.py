@@ -7,7 +7,7 @@ from sweeps.engine.best_network import BestNetwork
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor
 from sweeps.planning.study_state import StudyState
-from sweeps.records import SeedRun, TrialRecord
+from sweeps.records import SeedRun, TrialRecord, folder_of_study
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 
@@ -24,7 +24,7 @@ class KeptNetworks:
         self._keep = prepared.definition.keep
         self._name = prepared.study.name
         self._leader: TrialRecord | None = None
-        self._best = BestNetwork(prepared.out / "mlruns" / "best" / self._name)
+        self._best = BestNetwork(prepared.out / "mlruns" / "best" / folder_of_study(self._name))
 
     def best_folder(self) -> Path | None:
         """Where the best network is; None where it is not kept, or could not be stored."""
@@ -99,7 +99,9 @@ class KeptNetworks:
         return self._store.network_of(run) if self._keep == "all" else None
 
     def _is_best_stored(self) -> bool:
-        return self._keep == "none" or self._best.is_stored(self._state.ranked())
+        # members of an ensemble answer together, and none is the study's network
+        alone = self._prepared.definition.members is None
+        return self._keep == "none" or not alone or self._best.is_stored(self._state.ranked())
 
     def _checkpoint(self) -> Path | None:
         """The network that is to be stored as the best."""

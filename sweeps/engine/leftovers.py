@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_tl.files import remove_leftovers
 from sweeps.engine.scheduler import folder_of
-from sweeps.records import SeedRun
+from sweeps.records import SeedRun, folder_of_study
 from sweeps.storage.network_store import NetworkStore
 
 
@@ -25,6 +25,7 @@ def clear_leftovers(
         runs: all that the ledger has of the study.
         since: when the ledger was told of the study, before this start; None where it was not.
     """
+    study = folder_of_study(study)
     known = list(runs)
     for run in known:
         if run.state.is_result:

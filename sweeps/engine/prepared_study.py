@@ -421,6 +421,8 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
     prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
+    if definition.members is not None:
+        prepared.data = prepared.data.drawn_by(definition.members.method, definition.members.draws)
     num_classes_in_val = prepared.num_classes_in_val()
     for trial in prepared.probes():
         check_together(trial, data_of(trial, definition.data), len(prepared.data.classes))

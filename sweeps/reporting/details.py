@@ -99,7 +99,8 @@ class Details:
         if kept is None or split not in kept.logits:
             return None
         if name == "accuracy":
-            return kept.logits[split].argmax(-1) == kept.labels[split]
+            right_N: Table = kept.logits[split].argmax(-1) == kept.labels[split]
+            return right_N
         return predictions.of_images(name, kept.logits[split], kept.labels[split])
 
     def confusion_KK(self, trial: "Trial") -> Ints | None:

@@ -50,6 +50,10 @@ class Ensemble:
     """In the cell of a table."""
     store: Callable[[Path], None] | None = None
     """Writes it as a checkpoint, where it is one network; None where it is several."""
+    own: "Library | None" = None
+    """Whose networks the members are, where they were trained for this ensemble alone."""
+    ended: str | None = None
+    """Why it has fewer members than were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +225,41 @@ def stacking(library: Library, members: Members) -> Ensemble:
         f"{_named(members, library)}, fitted to val with an L2 penalty (C = {found.strength:g}) that was chosen by the "
         f"cross-validated loss; its score on val is that of nested cross-validation in {found.num_folds} folds.",
         weights=f"logistic model, C = {found.strength:g}",
+    )
+
+
+OWN: Mapping[str, str] = {
+    "bagging": "each on as many training images drawn with replacement; their probabilities count alike (Breiman 1996)",
+    "boosting": "each on training images drawn by weights that grow where the members before it are wrong; their "
+    "probabilities are weighted by how right each is on images so weighted (SAMME: Zhu et al. 2009)",
+}
+"""Methods that train members for themselves, and what these are."""
+
+
+def of_own(library: Library, own: Library, method: str, weights: Sequence[float], ended: str | None) -> Ensemble:
+    """Members that were trained for one method, put together.
+
+    Args:
+        own: of the study whose seeds they are.
+        weights: of the members, sum 1.
+    """
+    members = own.candidates("best")[: len(weights)]
+    for split in ("val", "test"):
+        own.probabilities(members[:1], split)
+        assert np.array_equal(own.labels(split), library.labels(split)), "members are scored on the study's own images"
+    rule = Average(weights_M=tuple(weights))
+    low, high = min(weights), max(weights)
+    return Ensemble(
+        method=method,
+        members=members,
+        num_candidates=len(members),
+        rule=rule,
+        probabilities={split: rule.combine(own.probabilities(members, split)) for split in ("val", "test")},
+        how=f"{count(len(members), 'member')} of its own, trained as trial {library.best.number}, the best on val, "
+        f"{OWN[method]}.",
+        weights=("1" if len(members) == 1 else f"1/{len(members)} each") if low == high else f"{low:.2f} to {high:.2f}",
+        own=own,
+        ended=ended,
     )
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import remove_leftovers
+from sweeps.records import folder_of_study
 from sweeps.storage import schema, sqlite, upgrade
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.schema import LedgerError
@@ -164,7 +165,7 @@ class SqliteDatabase:
         """See `Database`."""
         folder = self._work / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"study-{study}.lock")
+        lock = FileLock(folder / f"study-{folder_of_study(study)}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:

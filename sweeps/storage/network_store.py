@@ -26,7 +26,7 @@ from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, w
 from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read
-from sweeps.records import SeedRun
+from sweeps.records import SeedRun, folder_of_study
 
 CHECKPOINT = "checkpoint"
 WHOLE_MATRIX = 30
@@ -52,7 +52,7 @@ class NetworkStore:
 
     def __init__(self, out: Path, study: str) -> None:
         self._out = out
-        self._folder = out / "mlruns" / "networks" / study
+        self._folder = out / "mlruns" / "networks" / folder_of_study(study)
 
     def describe_images(self, data: Prepared) -> None:
         """Notes which images the predictions are of, in their order."""

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from resnet_tl.address import Address
 from resnet_tl.files import remove_leftovers
+from sweeps.records import folder_of_study
 from sweeps.storage.sqlite import BUSY_S, connect, explanation, sqlite_url
 from sweeps.tracking.tracker import Key
 
@@ -88,7 +89,7 @@ class Place:
         return self._artifacts(study) if is_database else None
 
     def _artifacts(self, study: str) -> str:
-        return (self.out / "mlruns" / "artifacts" / study).as_uri()
+        return (self.out / "mlruns" / "artifacts" / folder_of_study(study)).as_uri()
 
     def make(self, say: Callable[[str], None]) -> None:
         """Makes our own database where there is none, and puts its addresses right after `run.out` was moved or copied.

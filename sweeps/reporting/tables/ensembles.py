@@ -141,6 +141,8 @@ def _adjusted(tests: dict[str, Paired]) -> dict[str, float | None]:
 
 
 def _members(one: Ensemble) -> str:
+    if one.own is not None:
+        return f"{len(one.members)} of its own"
     numbers = sorted({member.trial.number for member in one.members})
     of = f" of {one.num_candidates}" if one.num_candidates != len(one.members) else ""
     trials = f"trial {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} trials"
@@ -164,6 +166,11 @@ def _notes(
     if made:
         told.append(_chance(results, library, adjusted))
     told += [_named(one) for one in made if one.method in GREEDY]
+    told += [
+        f"{one.method.capitalize()}: {one.how}" + (f" It ended early: {one.ended}." if one.ended else "")
+        for one in made
+        if one.own is not None
+    ]
     whole = {trial.number for trial in library.trials}
     told += notes(results, [trial for trial in results.trials if trial.number not in whole])
     return told

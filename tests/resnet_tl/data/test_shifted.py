@@ -10,7 +10,6 @@ from PIL import Image, ImageOps
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.errors import ConfigError, DataError
-from tests.conftest import write_images
 
 
 def asked(root: Path, **changes: object) -> DataConfig:
