@@ -359,7 +359,8 @@ def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
     names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
     if len(names) > 1:
         raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
-    if re.search(r"[/\\]|^\.*$", names[0]):  # pictures are named by it
+    own = re.fullmatch(r"(.*)/(bagging|boosting)(_\d+)?", names[0])  # members of an ensemble
+    if re.search(r"[/\\]|^\.*$", own[1] if own else names[0]):  # pictures are named by it
         raise DataError(f"{path}: the name of a study must hold no slash, but got {brief(names[0])}.")
     if len(names[0].encode()) > MOST_BYTES:
         raise DataError(
