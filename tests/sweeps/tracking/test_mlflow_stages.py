@@ -193,6 +193,42 @@ def test_what_our_own_database_has_lost_comes_back_and_what_people_removed_does_
     assert [run.info.lifecycle_stage for run in runs_of(second)] == ["deleted"]
 
 
+def test_a_run_that_people_removed_half_done_is_left_alone(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    stage = trained_stage(tmp_path)
+    with monkeypatch.context() as patch:
+        next(kills(patch, 2, before=False))
+        with pytest.raises(Killed):
+            send(place, stage)
+    (run,) = runs_of(place)
+    MlflowClient(place.uri).delete_run(run.info.run_id)
+    send(place, stage)
+    assert [run.info.lifecycle_stage for run in runs_of(place)] == ["deleted"]
+    assert place.lacking_stages("s", {stage.fingerprint}) == set(), "it is not looked for at every start"
+
+
+def test_scores_that_arrived_before_a_kill_are_not_sent_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = trained_stage(tmp_path, num_epochs=0)
+    with serve((tmp_path / "served").as_uri()) as server:
+        place = Place(out=tmp_path / "out", cache=cache, given=parse(f"http://{server.place}", "x"))
+        with monkeypatch.context() as patch:
+            next(kills(patch, 4, before=True))
+            with pytest.raises(Killed):
+                send(place, stage)
+        (run,) = server.runs.values()
+        assert run["info"]["status"] == "RUNNING"
+        sent = list(run["data"]["metrics"])
+        assert sent
+        send(place, stage)
+        assert run["info"]["status"] == "FINISHED"
+        assert run["data"]["metrics"] == sent
+
+
 def test_a_server_gets_the_same(tmp_path: Path, cache: Path) -> None:
     stage = trained_stage(tmp_path)
     with serve((tmp_path / "served").as_uri()) as server:
