@@ -16,7 +16,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
 from resnet_tl.metrics import METRICS, metric_of
-from resnet_tl.option_text import LARGEST, NOT_BUILT
+from resnet_tl.option_text import LARGEST
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
@@ -242,6 +242,10 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
     return option not in OPTIONS or head not in HEADS or option in options_of(head)
 
 
+NO_SHIFT = ("train", "val", "test", "all", "best", "clusters")
+"""Names that sets of `data.shifted` must not have: they mean something else where scores are kept."""
+
+
 class DataConfig(Options):
     """Which images, cut into which splits, at which size."""
 
@@ -295,8 +299,9 @@ class DataConfig(Options):
     """What becomes of JPEG files that end too early: broken images, or as far as they go, with grey for the rest."""
     skip_flagged: bool = False
     """Leave out the patches of a patch set in whose images no region was found."""
-    shifted: str | None = None
-    """Not built yet: images taken under other conditions, to be scored beside `test`."""
+    shifted: dict[str, str] | None = None
+    """Labelled images taken under other conditions, {night: FOLDER}, each laid out as `root`: every network that is
+    scored on `test` is scored once on all images of each, too. They steer nothing."""
 
     @field_validator("balanced", mode="before")
     @classmethod
@@ -319,10 +324,14 @@ class DataConfig(Options):
 
     @field_validator("shifted")
     @classmethod
-    def _not_built(cls, value: str | None) -> str | None:
-        if value is not None:
-            raise ValueError(NOT_BUILT)
-        return value
+    def _shifted(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        wrong = [name for name in value or () if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in NO_SHIFT]
+        if wrong:
+            raise ValueError(
+                "must name each set by lower-case letters, digits and `_`, the first a letter, and none "
+                f"{', '.join(NO_SHIFT)}, but got {wrong[0]}"
+            )
+        return value or None
 
     @model_validator(mode="after")
     def _agree(self) -> "DataConfig":

@@ -27,6 +27,7 @@ from resnet_tl.metrics import Floats, Ints, log_softmax
 
 FILE = "predictions.safetensors"
 SPLITS = ("val", "test")
+"""Those that every file has; sets of images under other conditions may stand beside them."""
 FULL_CLASSES = 100
 """The most classes whose logits are kept in float32: of 1,000 classes and 50,000 images they would take 200 MB."""
 
@@ -50,7 +51,7 @@ class Compact:
 
 def write(folder: Path, logits: Mapping[str, Floats]) -> None:
     """Stores class logits [N, K] of each split; a reader finds the old file or the new one."""
-    assert set(logits) == set(SPLITS)
+    assert set(logits) >= set(SPLITS)
     with replacing(folder / FILE) as stream:
         stream.write(save({split: _as_stored(logits_NK) for split, logits_NK in logits.items()}))
 
@@ -81,7 +82,7 @@ def read(folder: Path) -> dict[str, Logits]:
         raise CheckpointError(f"{path} is missing; a seed run that is complete writes it into its folder.") from None
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from None
-    if set(found) != set(SPLITS):
+    if not set(found) >= set(SPLITS):
         raise CheckpointError(f"{path} must hold the logits of {' and '.join(SPLITS)}, but holds {sorted(found)}.")
     num_classes = found[SPLITS[0]].shape[-1:]
     for split, logits_NK in found.items():
@@ -93,7 +94,7 @@ def read(folder: Path) -> dict[str, Logits]:
             )
         if not np.isfinite(logits_NK).all():
             raise CheckpointError(f"{path} must hold finite logits, but those of {split} are not: it is damaged.")
-    return {split: found[split] for split in SPLITS}
+    return {split: found[split] for split in (*SPLITS, *sorted(set(found) - set(SPLITS)))}
 
 
 def pack(logits_NK: Floats, labels_N: Ints) -> bytes:

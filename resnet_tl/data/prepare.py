@@ -10,14 +10,11 @@ The fingerprint names content (pixels, labels, splits), so data that moved is th
 the same pixels, so whatever depends on the files themselves stands under `seen`.
 """
 
-import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,11 +33,13 @@ from resnet_tl.data.clusters import (
     without_crowds,
     without_whole_classes,
 )
-from resnet_tl.data.decode import BadImage, Decoded, Pixels, Resize
+from resnet_tl.data.decode import Pixels, Resize
+from resnet_tl.data.decoding import decode_all, store
 from resnet_tl.data.depth import settled_bits
 from resnet_tl.data.folds import cut_folds, require_folds
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.remote import local
+from resnet_tl.data.shifted import Learnt, clusters_beside, configs, list_shifted, names_beside
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
@@ -99,11 +98,18 @@ class Prepared:
     """Images whose very pixels stand in another class too."""
     num_leaked: int
     """Images of val and test whose very pixels stand in train too."""
+    shifted: tuple[str, ...] = ()
+    """Names of the sets under other conditions; each is a split beside `test`, which is scored as seldom."""
     folds: int = 0
     """Folds into which each seed cuts all images anew, so that every split holds all of them in turn; 0: the splits are
     cut once for all seeds."""
     split_seed: int = 0
     """Decides the cut, together with the seed of the run where there are folds."""
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Splits that the selected network is scored on, once."""
+        return ("val", "test", *self.shifted)
 
     @property
     def num_stored(self) -> int:
@@ -136,7 +142,8 @@ class Prepared:
         table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
         came = json.loads(Path(self.names_file).read_text(encoding="utf-8"))
         every = np.arange(len(table["labels"]))
-        splits = dict.fromkeys(SPLITS, every) if table["splits"] is None else by_split(table["splits"])
+        names = (*SPLITS, *self.shifted)
+        splits = dict.fromkeys(SPLITS, every) if table["splits"] is None else by_split(table["splits"], names)
         return Images(
             pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
             labels_N=np.array(table["labels"], dtype=np.int64),
@@ -154,7 +161,8 @@ class Images:
     pixels_NCHW: Pixels
     labels_N: NDArray[np.int64]
     splits: dict[str, NDArray[np.int64]]
-    """Image numbers of `train`, `val` and `test`; before a seed has cut folds, all images in each."""
+    """Image numbers of `train`, `val`, `test` and the sets under other conditions; before a seed has cut folds, all
+    images in each."""
     learnable: NDArray[np.int64]
     """Images that some fit trains on: those of train, or all where there are folds."""
     names: list[str]
@@ -238,6 +246,7 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     stored = table["prepared"]
     classes = tuple(stored["classes"])
+    shifted = tuple(config.shifted or ())
     if folds:  # the folder holds the images alone, which all numbers of folds share
         of_class = Counter(table["labels"])
         counts = Counter({(split, label): number for split in SPLITS for label, number in of_class.items()})
@@ -263,7 +272,11 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
             "how_cut": facts["cut"],
             "folds": folds,
             "split_seed": config.split_seed,
-            "table": {split: {name: counts[split, label] for label, name in enumerate(classes)} for split in SPLITS},
+            "shifted": shifted,
+            "table": {
+                split: {name: counts[split, label] for label, name in enumerate(classes)}
+                for split in (*SPLITS, *shifted)
+            },
         }
     )
 
@@ -271,7 +284,8 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
 def _signature(config: DataConfig, *, is_cut: bool, like: Prepared | None) -> str:
     """Names the request and the state of the files it reads, without reading them."""
     source = source_of(config)
-    state = sorted(_state(path) for path in source.files(config))
+    places = (config, *configs(config).values())
+    state = sorted(_state(path) for each in places for path in source.files(each))
     libraries = [version(library) for library in source.libraries]
     options = config.model_dump(mode="json", exclude={"url", "sha256"})  # there is a folder in their place
     more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else [])]
@@ -301,16 +315,18 @@ def _make(
         like: see `prepare`.
     """
     own = [split for split in ("val", "test") if split in source.given]
+    if config.shifted and not is_cut:
+        raise DataError("`data.shifted` needs splits that are the same for all seeds, so leave `study.folds` out.")
     if own and not is_cut:
         raise DataError(
             f"The data brings its own {' and '.join(own)}, but folds cut all images: put them into class folders "
             "without splits, or leave `study.folds` out."
         )
-    found = _decode(source, folder / "raw")
+    found = decode_all(source, folder / "raw")
     bits = settled_bits(config.bits, found.largest)
     if config.bits == "auto" and bits is not None and bits < 16:
         source = source_of(config).list(config.model_copy(update={"bits": bits}))
-        found = _decode(source, folder / "raw")
+        found = decode_all(source, folder / "raw")
     kept, hashes, sizes, bad, largest = found.kept, found.hashes, found.sizes, found.bad, found.largest
     notes = [
         *source.said,
@@ -318,11 +334,26 @@ def _make(
         *([f"Grey values are taken to use {bits} bits: the largest is {largest}."] if largest else []),
         *notes_on.idle_fractions(config, {source.given[index] for index in kept}),
     ]
-    problems = list(source.problems)
+    problems = [*source.problems, *source.unlearnable]
+    beside = [] if problems else list_shifted(config, source, bits)
+    decoded = [decode_all(extra.source, folder / "raw", append=True) for extra in beside]
+    num_listed = len({*source.names, *bad})
+    for extra, there in zip(beside, decoded, strict=True):
+        sizes = sizes + there.sizes
+        bad |= {f"{extra.name}: {name}": reason for name, reason in there.bad.items()}
+        num_listed += len({*extra.source.names, *there.bad})
+        if there.largest and bits is None:
+            problems.append(
+                f"`data.shifted`, {extra.name}: its images must store 8 bits, as those that are learnt from, but some "
+                "store more."
+            )
+        if not there.kept:
+            problems.append(f"`data.shifted`, {extra.name}: it must hold an image that can be used, but has none.")
+        notes += extra.said
     if bad and not config.skip_bad and source.names:  # where nothing stands in its place, one sentence says so
         reasons = [f"{name} {reason}" for name, reason in sorted(bad.items())]
         problems.append(
-            f"{len(bad)} of {len({*source.names, *bad})} images cannot be used; repair or remove them, "
+            f"{len(bad)} of {num_listed} images cannot be used; repair or remove them, "
             f"or leave them out with data.skip_bad=true:\n{shown(reasons, most=1000)}"
         )
     if problems:
@@ -343,8 +374,10 @@ def _make(
     near: list[list[int]] = []
     scarce: list[int] = []
     num_crowded = 0
+    names = [source.names[index] for index in kept]
     if like is not None:
-        splits, clusters = _taken_over(like, [source.names[index] for index in kept])
+        splits, clusters = _taken_over(like, [*names, *names_beside(beside, decoded)])
+        splits, clusters = splits[: len(kept)], clusters[: len(kept)]
     else:
         near, num_crowded = without_crowds(near_sets(hashes, near_copies(found.thumbnails)), hashes, labels)
         free, lacking_splits = to_cut(given)
@@ -366,7 +399,8 @@ def _make(
     number = {cluster: index for index, cluster in enumerate(dict.fromkeys(together))}
     for split, lacking in (absent(splits, labels, source.classes) if is_cut else {}).items():
         notes.append(notes_on.of_absent(split, lacking, source.classes))
-    pixels_sha256 = _store(folder / "raw", folder / "images.npy", (len(kept), *shape), source.dtype)
+    num_stored = len(kept) + sum(len(there.kept) for there in decoded)
+    pixels_sha256 = store(folder / "raw", folder / "images.npy", (num_stored, *shape), source.dtype)
     classes_of: dict[str, set[int]] = {}
     for h, label in zip(hashes, labels, strict=True):
         classes_of.setdefault(h, set()).add(label)
@@ -377,13 +411,28 @@ def _make(
     notes += notes_on.of_near_copies(
         near,
         splits,
-        notes_on.known_as([source.names[index] for index in kept], config),
+        notes_on.known_as(names, config),
         num_torn=num_across_classes(near, hashes, labels),
         num_leaked=sum(c and not e for c, e in zip(has_copy_learnt, is_leaked, strict=True)),
         num_crowded=num_crowded,
         scarce=[source.classes[label] for label in scarce],
         is_cut=not {"val", "test"} <= {source.given[index] for index in kept},
     )
+    clusters_told = [number[cluster] for cluster in together]
+    num_contradicting = sum(len(classes_of[h]) > 1 for h in hashes)
+    contents = list(zip(found.contents, labels, splits, strict=True))
+    # what stands beside test decides nothing above: neither how splits are cut nor what is told of their images
+    itself = Learnt(hashes=hashes, labels=labels, thumbnails=found.thumbnails, splits=splits)
+    for extra, there in zip(beside, decoded, strict=True):
+        clusters_there, num_copies = clusters_beside(extra, there, itself)
+        first = 1 + max(clusters_told)
+        clusters_told += [first + cluster for cluster in clusters_there]
+        labels_there = [extra.labels[index] for index in there.kept]
+        notes += extra.notes(labels_there, source.classes, num_copies)
+        hashes, labels = [*hashes, *there.hashes], [*labels, *labels_there]
+        splits = [*splits, *[extra.name] * len(labels_there)]
+        contents += zip(there.contents, labels_there, splits[-len(labels_there) :], strict=True)
+    names += names_beside(beside, decoded)
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
     shown_as = {"pixels": hashes, "shape": list(shape), "dtype": source.dtype} | config.model_dump(
@@ -392,11 +441,9 @@ def _make(
     if bits is not None and bits < 16:
         shown_as["bits"] = bits
     sides: dict[str, Any] = {"labels": labels, "splits": splits, "classes": list(source.classes)}
-    clusters_told = [number[cluster] for cluster in together]
     if not is_cut:
         sides |= {"splits": None, "clusters": clusters_told}
     name = digest({"format": FORMAT} | shown_as | sides)
-    contents = list(zip(found.contents, labels, splits, strict=True))
     stored = {
         "fingerprint": name,
         "presentation_name": digest(shown_as),
@@ -405,8 +452,8 @@ def _make(
         "size": [shape[1], shape[2]],
         "crop": config.crop,
         "balanced": config.balanced,
-        "num_images": {split: splits.count(split if is_cut else "all") for split in SPLITS},
-        "num_contradicting": sum(len(classes_of[h]) > 1 for h in hashes),
+        "num_images": {split: splits.count(split if is_cut else "all") for split in (*SPLITS, *(config.shifted or ()))},
+        "num_contradicting": num_contradicting,
         "num_leaked": sum(is_leaked),
     }
     table = {
@@ -427,7 +474,7 @@ def _make(
         else "",
         "bits": bits,
     }
-    came = {"names": [source.names[index] for index in kept], "clusters": clusters_told}
+    came = {"names": names, "clusters": clusters_told}
     return facts, came
 
 
@@ -441,91 +488,3 @@ def _taken_over(like: Prepared, names: Sequence[str]) -> tuple[list[str], list[i
             f"All sizes must show the same images, but {len(told)} can be used at one size alone:\n{shown(told)}"
         )
     return table["splits"] or ["all"] * len(names), came["clusters"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """What decoding a whole set has found."""
-
-    kept: list[int]
-    """Numbers of the usable images."""
-    hashes: list[str]
-    """Of their pixels."""
-    contents: list[str]
-    """Of the images as they came."""
-    sizes: Counter[tuple[int, ...]]
-    """How often each shape occurs."""
-    bad: dict[str, str]
-    """The unusable ones, with the reason."""
-    largest: int | None
-    """The largest value among those that store more than 8 bits."""
-    thumbnails: list[NDArray[np.uint8] | None]
-    """Of the usable images."""
-    num_filled: int
-    """Files that ended too early, and are used as far as they go."""
-
-
-def _decode(source: Listing, raw: Path) -> _Found:
-    """Writes the pixels of all usable images one after another."""
-    bad = dict(source.bad)
-    candidates = [index for index, name in enumerate(source.names) if name not in bad]
-
-    def load(index: int) -> Decoded | str:
-        try:
-            return source.load(index)
-        except BadImage as error:
-            return str(error)
-
-    kept: list[int] = []
-    hashes: list[str] = []
-    contents: list[str] = []
-    thumbnails: list[NDArray[np.uint8] | None] = []
-    sizes: Counter[tuple[int, ...]] = Counter()
-    largest = []
-    num_filled = 0
-    with ThreadPoolExecutor(os.cpu_count() if source.parallel else 1) as pool, raw.open("wb") as stream:
-        chunk = 256  # decoded images held at once
-        for start in range(0, len(candidates), chunk):
-            part = candidates[start : start + chunk]
-            for index, decoded in zip(part, pool.map(load, part), strict=True):
-                if isinstance(decoded, str):
-                    bad[source.names[index]] = decoded
-                    continue
-                kept.append(index)
-                sizes[decoded.pixels.shape] += 1
-                content = np.ascontiguousarray(decoded.pixels, dtype=source.dtype).tobytes()
-                hashes.append(hashlib.sha256(content).hexdigest())
-                contents.append(decoded.content)
-                thumbnails.append(decoded.thumbnail)
-                stream.write(content)
-                num_filled += decoded.filled
-                if decoded.largest is not None:
-                    largest.append(decoded.largest)
-    most = max(largest, default=None)
-    return _Found(
-        kept=kept,
-        hashes=hashes,
-        contents=contents,
-        sizes=sizes,
-        bad=bad,
-        largest=most,
-        thumbnails=thumbnails,
-        num_filled=num_filled,
-    )
-
-
-def _store(raw: Path, path: Path, shape: tuple[int, ...], dtype: str) -> str:
-    """Puts an array header before the raw pixels; returns the sha256 of the whole file."""
-    with path.open("wb") as stream:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-            "fortran_order": False,
-            "shape": shape,
-        }
-        np.lib.format.write_array_header_1_0(stream, header)
-        with raw.open("rb") as source:
-            shutil.copyfileobj(source, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    raw.unlink()
-    return sha256_of(path)

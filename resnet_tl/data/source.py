@@ -35,6 +35,8 @@ class Listing:
     """Names that cannot be images, with the reason, known without decoding."""
     problems: Sequence[str] = ()
     """What else is wrong, to be reported together with what decoding finds."""
+    unlearnable: Sequence[str] = ()
+    """What is wrong for learning alone: a set of one class can still be scored."""
     said: Sequence[str] = ()
     """What was decided about the layout, one sentence each, where the user might expect something else."""
 

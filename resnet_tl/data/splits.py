@@ -168,6 +168,6 @@ def absent(splits: Sequence[str], labels: Sequence[int], classes: Sequence[str])
     return {split: names for split, names in found.items() if names}
 
 
-def by_split(splits: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+def by_split(splits: Sequence[str], names: Sequence[str] = SPLITS) -> dict[str, NDArray[np.int64]]:
     """Image numbers of each split, in order."""
-    return {name: np.array([i for i, s in enumerate(splits) if s == name], dtype=np.int64) for name in SPLITS}
+    return {name: np.array([i for i, s in enumerate(splits) if s == name], dtype=np.int64) for name in names}

@@ -164,7 +164,10 @@ def as_the_network_reads(data: DataConfig, reading: Reading) -> DataConfig:
         "max_pixels": reading.max_pixels,
     }
     given = {name: getattr(data, name) for name in own if name in data.model_fields_set}
-    problems = [
+    problems = []
+    if data.shifted:
+        problems.append("`data.shifted` belongs to training; to score such images, give their folder as data.root.")
+    problems += [
         f"`data.{name}` must be left out or {value}, as the network was trained, but got {given[name]}."
         for name, value in own.items()
         if name in given and given[name] not in (value, *_LEFT_OPEN.get(name, ()))

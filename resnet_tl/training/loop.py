@@ -222,7 +222,7 @@ class Loop:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _results(self) -> list[FitResult]:
-        """Scores the selected networks on val and test, the only look at that, and stores them.
+        """Scores the selected networks on val, test and what stands beside it, the only look at these, and stores them.
 
         Train was scored while it was learnt; another pass over it would take a third of an epoch.
         """
@@ -230,10 +230,11 @@ class Loop:
         complete = [n for n, result in enumerate(results) if result is None]
         if complete:
             self._learner.select(complete)
-        for part in self._parts(complete, ["val", "test"]):
+        splits = self._start.data.scored
+        for part in self._parts(complete, splits):
             started = time.perf_counter()
-            logits = {split: self._learner.logits(split, part) for split in ("val", "test")}
-            scores = {split: self._scores(split, logits[split]) for split in ("val", "test")}
+            logits = {split: self._learner.logits(split, part) for split in splits}
+            scores = {split: self._scores(split, logits[split]) for split in splits}
             wall_s = (time.perf_counter() - started) / len(part)
             for place, n in enumerate(part):
                 beat()

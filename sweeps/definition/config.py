@@ -283,6 +283,13 @@ class PretrainConfig(Options):
     data: DataConfig
     seed: int = Field(0, ge=0)
 
+    @field_validator("data")
+    @classmethod
+    def _alone(cls, value: DataConfig) -> DataConfig:
+        if value.shifted:
+            raise ValueError("`shifted` belongs to the study's own data: a stage is scored on nothing else")
+        return value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:

@@ -412,6 +412,7 @@ class PreparedStudy:
                 num_leaked=data.num_leaked,
                 notes=data.notes,
                 cut=data.how_cut,
+                shifted=data.shifted,
                 counts=data.table,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),
@@ -480,7 +481,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
 
 def _options(data: DataConfig) -> dict[str, object]:
     """`data.*` as given, but for the place of the images and what stands at its default."""
-    return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "url", "sha256", "skip_bad"})
+    return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "url", "sha256", "skip_bad", "shifted"})
 
 
 def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -> Known:

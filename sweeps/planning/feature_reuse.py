@@ -136,7 +136,7 @@ def _decide(
     expected = 0.0
     for config, seed_runs in trials:
         seen |= dict.fromkeys(finite_views(config.augment) or ())
-        final = images["val"] + images["test"]
+        final = sum(images[split] for split in data.scored)
         expected += seed_runs * (config.epochs * met + final)
     passes = round(expected)
     views = tuple(seen)
@@ -250,7 +250,7 @@ def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, 
 def predictions_bytes(data: Prepared) -> int:
     """Of a seed run's predictions on the disk, which are kept whatever becomes of its network."""
     num_classes = len(data.classes)
-    scored = data.num_images["val"] + data.num_images["test"]
+    scored = sum(data.num_images[split] for split in data.scored)
     return scored * num_classes * (4 if num_classes <= FULL_CLASSES else 2)
 
 

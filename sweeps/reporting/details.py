@@ -88,7 +88,7 @@ class Details:
         return float(len(sizes) ** 2 / (1 / sizes).sum())
 
     def _of_images(self, fingerprint: str, seed: int, split: str, name: str) -> Table | None:
-        if name in ("accuracy", "loss"):
+        if name in ("accuracy", "loss") and split in predictions.SPLITS:  # these the ledger has itself
             if split not in self._compact:
                 self._compact[split] = self._ledger.compact(self._study, split)
             blob = self._compact[split].get((fingerprint, seed))
@@ -96,7 +96,11 @@ class Details:
                 return None
             return predictions.right_in(blob) if name == "accuracy" else predictions.unpack(blob).loss_N
         kept = self._networks.kept(fingerprint, seed)
-        return None if kept is None else predictions.of_images(name, kept.logits[split], kept.labels[split])
+        if kept is None or split not in kept.logits:
+            return None
+        if name == "accuracy":
+            return kept.logits[split].argmax(-1) == kept.labels[split]
+        return predictions.of_images(name, kept.logits[split], kept.labels[split])
 
     def confusion_KK(self, trial: "Trial") -> Ints | None:
         """Counts on test over all seeds, row = true class, column = predicted class; None where none are kept."""

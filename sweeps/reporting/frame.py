@@ -1,6 +1,7 @@
 """The tidy frame, one row per trial and seed, and where the files are that hold it."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,23 @@ import pandas as pd
 
 from resnet_tl.config import has_effect
 from sweeps.records import state_of_trial
-from sweeps.reporting.results import SCORES, Results, Trial
+from sweeps.reporting.results import SCORES, Results, Trial, is_score, scores_on
 from sweeps.study_trial import PARAMETERS
 
 COLUMNS = (
     "study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint",
     "trial_state",
 )  # fmt: skip
+"""Of every study, in order; scores on sets under other conditions stand behind those on test."""
 WHOLE = ("trial", "seed", "max_epoch", "best_epoch")
 """Columns of whole numbers."""
+
+
+def columns_with(shifted: Iterable[str]) -> tuple[str, ...]:
+    """The columns of a study that has sets under other conditions."""
+    end = COLUMNS.index("wall_s")
+    return (*COLUMNS[:end], *scores_on(shifted), *COLUMNS[end:])
+
 
 FRESH = "/confirm"
 """Behind a study's name in the CSV: rows on fresh seeds, which choose nothing. No study's own name holds a `/`."""
@@ -45,8 +54,8 @@ def frame_of(results: Results) -> pd.DataFrame:
     for name in WHOLE:
         if name in frame:
             frame[name] = frame[name].astype("Int64")
-    for name in (*SCORES, "wall_s"):
-        if name in frame:
+    for name in results.columns:
+        if is_score(name) or name == "wall_s":
             frame[name] = frame[name].astype("Float64")
     return frame
 

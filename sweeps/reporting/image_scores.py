@@ -40,7 +40,8 @@ def write_images(results: Results, path: Path, csv_sha256: str) -> None:
         path: of the CSV file.
     """
     target = images_path(path)
-    wanted = [results.metric, results.headline, *(item.metric for item in results.hypotheses if item.metric)]
+    shifted = (f"{name}/{results.metric.partition('/')[2]}" for name in results.shifted)
+    wanted = [results.metric, results.headline, *(item.metric for item in results.hypotheses if item.metric), *shifted]
     columns = [name for name in dict.fromkeys(wanted) if knows_images(results, name)]
     if not columns:
         if target.exists():

@@ -21,9 +21,9 @@ from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.details import Details
-from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, sha256
+from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, columns_with, sha256
 from sweeps.reporting.image_scores import read_images
-from sweeps.reporting.results import SCORES, Origin, Results, Trial, distinct
+from sweeps.reporting.results import SCORES, Origin, Results, Trial, distinct, is_score, scores_on, set_of
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.study_trial import FLOATS, INTEGERS, PARAMETERS, SHOWN, StudyTrial
@@ -56,7 +56,8 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
     seeds = about.seeds
     # seed runs of an earlier version lack the scores that are newer: what only some rows have compares nothing
     whole = [run for run in runs if run.state == "complete"]
-    scores = [name for name in SCORES if name == about.metric or all(name in run.metrics for run in whole)]
+    every = (*SCORES, *scores_on(about.data.shifted))
+    scores = [name for name in every if name == about.metric or all(name in run.metrics for run in whole)]
     for run in runs:
         by_name.setdefault(run.fingerprint, []).append(run)
     trials = []
@@ -80,7 +81,9 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         trials=tuple(trials),
         metric=about.metric,
         columns=tuple(
-            name for name in COLUMNS if (name in scores or name not in SCORES) and (name in known or name not in SHOWN)
+            name
+            for name in columns_with(about.data.shifted)
+            if (name in scores or not is_score(name)) and (name in known or name not in SHOWN)
         ),
         seeds=seeds,
         details=details,
@@ -170,7 +173,8 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     """
     frame = _checked(path)
     parameters = [name for name in COLUMNS if name in frame and name in PARAMETERS]
-    scores = [name for name in COLUMNS if name in frame and name in SCORES]
+    ordered = columns_with(dict.fromkeys(name for column in frame if (name := set_of(str(column))) is not None))
+    scores = [name for name in ordered if name in frame and is_score(name)]
     if "trial" not in frame:
         keys = [tuple(map(repr, row)) for row in frame[parameters].itertuples(index=False)]
         order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
@@ -191,7 +195,7 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
         study=study,
         trials=tuple(replace(trial, fresh=beside.get(trial.number)) for trial in planned),
         metric=metric,
-        columns=tuple(name for name in COLUMNS if name in frame.columns),
+        columns=tuple(name for name in ordered if name in frame.columns),
         seeds=None,
     )
     if "seed" in frame:
@@ -208,11 +212,11 @@ def _checked(path: Path) -> pd.DataFrame:
     """The file's known columns, with numbers for numbers and the text of parameters; `state` is always there."""
     raw = _rows(path)
     problems: list[str] = []
-    unknown = [str(c) for c in raw.columns if c not in COLUMNS]
+    unknown = [str(c) for c in raw.columns if c not in COLUMNS and not is_score(str(c))]
     problems += [f"The column {brief(name)} is not known; {nearest(name, COLUMNS)}" for name in unknown[:MOST_UNKNOWN]]
     if len(unknown) > MOST_UNKNOWN:
         problems.append(f"{len(unknown) - MOST_UNKNOWN} more columns are not known either.")
-    frame = raw[[name for name in COLUMNS if name in raw.columns]].copy()
+    frame = raw[[name for name in raw.columns if name in COLUMNS or is_score(str(name))]].copy()
     if not any(name in SCORES for name in frame):
         problems.append(f"At least one score column must be there, such as test/accuracy; known: {', '.join(SCORES)}.")
     if raw.empty:
@@ -221,8 +225,9 @@ def _checked(path: Path) -> pd.DataFrame:
         frame["state"] = "complete"
     states = list(frame["state"])
     if "complete" in states:  # a score that no row has is one that the data has not: AUROC on images of one class
-        empty = [name for name in SCORES if name in frame and (frame[name] == "").all()]
-        frame = frame.drop(columns=empty) if len(empty) < sum(name in frame for name in SCORES) else frame
+        scored = [name for name in frame if is_score(str(name))]
+        empty = [name for name in scored if (frame[name] == "").all()]
+        frame = frame.drop(columns=empty) if len(empty) < len(scored) else frame
     wrong = [
         f"line {index + 2}, state: {brief(state)} must be one of {', '.join(STATES)}"
         for index, state in enumerate(states)
@@ -231,7 +236,7 @@ def _checked(path: Path) -> pd.DataFrame:
     for name in frame:
         parsed: list[Any] = []
         for index, text in enumerate(frame[name]):
-            needed = states[index] == "complete" and name in SCORES
+            needed = states[index] == "complete" and is_score(str(name))
             cell = str(name)
             value, problem = _parameter(cell, text) if name in PARAMETERS else _cell(cell, text, needed=needed)
             parsed.append(value)
@@ -296,7 +301,7 @@ def _parameter(name: str, text: str) -> tuple[Any, str | None]:
 
 def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
     """A number of a column, None where the cell is empty; or text, in other columns; and what is wrong with it."""
-    if name not in (*WHOLE, "wall_s", *SCORES):
+    if name not in (*WHOLE, "wall_s") and not is_score(name):
         found = CONTROL.search(text)
         return text, f"{brief(text)} must be printable text" if found else None
     value: float | None = None
@@ -313,7 +318,7 @@ def _cell(name: str, text: str, *, needed: bool) -> tuple[Any, str | None]:
         problem = f"{text} must be 0 or more"
     elif name in ("trial", "seed") and value is None:
         problem = "must not be empty where the column is there"
-    elif name in SCORES and value is not None:
+    elif is_score(name) and value is not None:
         low, high = metric_of(name).bounds
         if not low <= value <= high:
             fraction = metric_of(name).unit == "fraction"
@@ -376,7 +381,7 @@ def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: S
                 f"{path}: a trial must have each seed once, but trial {frame[twice]['trial'].iloc[0]} has not."
             )
     trials = []
-    measured = [name for name in ("max_epoch", "best_epoch", "wall_s", *SCORES) if name in frame]
+    measured = [str(name) for name in frame if name in ("max_epoch", "best_epoch", "wall_s") or is_score(str(name))]
     cells: dict[str, list[Any]] = {str(name): list(frame[name]) for name in frame}
     places: dict[int, list[int]] = {}
     for place, number in enumerate(cells["trial"]):

@@ -13,7 +13,7 @@ from sweeps.definition.hypotheses import canonical
 from sweeps.definition.outputs.registry import FIGURES, Spec
 from sweeps.reporting import figures
 from sweeps.reporting.answers import answers
-from sweeps.reporting.results import SCORES, Results, Trial
+from sweeps.reporting.results import SCORES, Results, Trial, scores_on
 from sweeps.reporting.tables import make
 
 MOST_TRIALS = 300
@@ -50,6 +50,7 @@ def undrawable(definition: Definition) -> list[str]:
     if not points or len(points) > MOST_TRIALS:
         return []
     draws = random.Random(0)
+    beside = scores_on(definition.data.shifted or ())
     trials = tuple(
         Trial(
             number=number,
@@ -58,12 +59,12 @@ def undrawable(definition: Definition) -> list[str]:
             states=("complete",) * len(study.seeds),
             columns={
                 name: tuple(draws.random() for _ in study.seeds)
-                for name in (*SCORES, "best_epoch", "max_epoch", "wall_s")
+                for name in (*SCORES, *beside, "best_epoch", "max_epoch", "wall_s")
             },
         )
         for number, params in enumerate(points)
     )
-    results = Results(study=study.name, trials=trials, metric=study.metric, columns=(), seeds=study.seeds)
+    results = Results(study=study.name, trials=trials, metric=study.metric, columns=beside, seeds=study.seeds)
     found = []
     for noun, spec in asked:
         try:

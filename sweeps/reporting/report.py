@@ -30,7 +30,7 @@ MADE_BY = "Made by "
 
 WITH_CONTENTS = 4
 """Headings from which on a report has a list of contents."""
-OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "summary", "pretrain")}
+OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "shifted", "summary", "pretrain")}
 """Tables that a report has without being asked."""
 
 
@@ -55,6 +55,8 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
         parts += _titled(OWN["confirmed"], make(results, OWN["confirmed"]))
     if specs is None:
         parts += [block for spec, tables in own_tables(results) for block in _titled(spec, tables)]
+        if results.shifted and "shifted" not in asked:
+            parts += _titled(OWN["shifted"], make(results, OWN["shifted"]))
         if "pretrain" not in asked and starts_from_stage(results):
             parts += _titled(OWN["pretrain"], make(results, OWN["pretrain"]))
     else:
@@ -120,6 +122,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
             code(data.source),
             f", {images['train']} for training, {images['val']} for selection (val), "
             f"{images['test']} for the final score (test); {len(data.classes)} classes.",
+            *(f" {images[name]} of {name}, under other conditions, scored beside test." for name in data.shifted),
         )
     ]
     settings = _settings(results, about)

@@ -1,13 +1,14 @@
 """What a study found, as tables, statistics and pictures take it; `reading` makes it, `frame` writes it down."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.config import has_effect
+from resnet_tl.config import NO_SHIFT, has_effect
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis, canonical, same
 from sweeps.definition.outputs.registry import Spec
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
     from sweeps.statistics.planned import OnImages
 
 SCORES = tuple(f"{split}/{metric}" for split in ("val", "test") for metric in METRICS)
+"""Columns of every study; sets of `data.shifted` have columns of their own, see `scores_on`."""
+
+
+def scores_on(splits: Iterable[str]) -> tuple[str, ...]:
+    """The columns of scores on sets of images."""
+    return tuple(f"{split}/{metric}" for split in splits for metric in METRICS)
+
+
+def set_of(column: str) -> str | None:
+    """The set of images under other conditions that a column is a score on; None where it is no such column."""
+    split, _, metric = column.partition("/")
+    named = re.fullmatch(r"[a-z][a-z0-9_]*", split) and split not in NO_SHIFT
+    return split if metric in METRICS and named else None
+
+
+def is_score(column: str) -> bool:
+    """Whether a column is a score, on val, test or a set under other conditions."""
+    return column in SCORES or set_of(column) is not None
 
 
 NONE_HERE = ""
@@ -122,6 +141,11 @@ class Results:
     def headline(self) -> str:
         """What trials are shown by: the metric on test, or where there is no test, as it is."""
         return self.on_test if self.has(self.on_test) else self.metric
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """Sets of images under other conditions that trials are scored on."""
+        return tuple(dict.fromkeys(name for column in self.columns if (name := set_of(column)) is not None))
 
     def on_images(self, trial: Trial, column: str) -> "OnImages | None":
         """What each image brings to a score in a trial's seed runs; None where it is not known."""

@@ -309,6 +309,48 @@ def difference(
     )
 
 
+def between_sets(
+    a_SN: Table,
+    b_SM: Table,
+    clusters: tuple[Clusters | None, Clusters | None] = (None, None),
+    *,
+    bounds: tuple[float, float],
+    effective: tuple[float | None, float | None] = (None, None),
+) -> Parts:
+    """The difference of one trial's scores on two sets of images, a − b, paired by seed; images are others.
+
+    The seeds' part is that of the differences of single seeds, the images' parts add up, with the degrees of freedom
+    of Welch (1947).
+
+    Args:
+        a_SN: of two seeds and two clusters at least.
+        b_SM: of the same seeds, on M other images.
+        clusters: of the images of a and of b.
+        bounds: the least and the greatest value of the score.
+        effective: of a and of b, as `interval` has it.
+    """
+    one, other = (
+        parts_of_score(table, own, bounds=bounds, effective=count)
+        for table, own, count in zip((a_SN, b_SM), clusters, effective, strict=True)
+    )
+    low, high = bounds
+    width = high - low if math.isfinite(low) and math.isfinite(high) else 1.0
+    gaps_S = (a_SN.mean(1, dtype=np.float64) - b_SM.mean(1, dtype=np.float64)) / width
+    images = one.images + other.images
+    sizes = one.images**2 / one.df_of_images + other.images**2 / other.df_of_images
+    scale = width**2
+    return Parts(
+        num_seeds=one.num_seeds,
+        num_images=one.num_images + other.num_images,
+        df_of_images=images**2 / sizes if sizes > 0 else min(one.df_of_images, other.df_of_images),
+        mean=width * float(gaps_S.mean()),
+        raw_mean=width * float(gaps_S.mean()),
+        rows=scale * float(gaps_S.var(ddof=1)) / len(gaps_S),
+        images=scale * images,
+        together=scale * (one.together + other.together),
+    )
+
+
 def against_best_on_images(
     choice: Sequence[Table],
     score: Sequence[Table],

@@ -25,7 +25,7 @@ from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
 from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
-from resnet_tl.predictions import Logits, confusion_KK, read
+from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read
 from sweeps.records import SeedRun
 
 CHECKPOINT = "checkpoint"
@@ -35,7 +35,7 @@ WHOLE_MATRIX = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """The predictions of a seed run, for val and test."""
+    """The predictions of a seed run, for val, test and sets under other conditions."""
 
     logits: Mapping[str, Logits]
     """[N, K]."""
@@ -64,7 +64,7 @@ class NetworkStore:
                 "labels": images.labels_N[images.splits[split]].tolist(),
                 "clusters": images.clusters_N[images.splits[split]].tolist(),
             }
-            for split in ("val", "test")
+            for split in data.scored
         }
         text = json.dumps(content)
         with contextlib.suppress(OSError, ValueError):  # not there, or damaged
@@ -137,7 +137,7 @@ class NetworkStore:
             return None
         if kept is None:
             return run.confusion
-        found = {split: confusion_KK(kept.logits[split], kept.labels[split]) for split in ("val", "test")}
+        found = {split: confusion_KK(kept.logits[split], kept.labels[split]) for split in kept.logits}
         return {split: _written(counts_KK) for split, counts_KK in found.items()}
 
     def labels(self) -> dict[str, NDArray[np.int64]]:
@@ -157,7 +157,7 @@ class NetworkStore:
         """Names the images of val and test in their order; None where it is not known."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads((self._folder / "images.json").read_text(encoding="utf-8"))
-            return digest([[content[split][part] for part in ("names", "labels")] for split in ("val", "test")])
+            return digest([[content[split][part] for part in ("names", "labels")] for split in SPLITS])
         return None
 
     def data_fingerprint(self) -> str | None:
@@ -218,7 +218,8 @@ def _of_images(path: Path, what: str) -> dict[str, NDArray[np.int64]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if what == "clusters" and what not in content["test"]:
             return {}
-        return {split: np.array(content[split][what], dtype=np.int64) for split in ("val", "test")}
+        splits = [*SPLITS, *(name for name in content if name not in (*SPLITS, "data", "classes"))]
+        return {split: np.array(content[split][what], dtype=np.int64) for split in splits}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "

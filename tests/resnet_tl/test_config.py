@@ -81,7 +81,8 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"resize": "pad"}, "`resize` needs `size`"),
         ({"group_missing": "own"}, "`group_missing` needs `group_key`"),
         ({"group_missing": "drop", "group_key": "(.)"}, "group_missing"),
-        ({"shifted": "x"}, "not built yet"),
+        ({"shifted": {"test": "x"}}, "must name each set by lower-case letters"),
+        ({"shifted": {"Night": "x"}}, "must name each set by lower-case letters"),
     ],
 )
 def test_bad_data_options_are_refused(changes: dict[str, object], message: str) -> None:

@@ -27,7 +27,7 @@ class Arrays:
 
     names = ("arrays",)
     libraries = ("numpy", "pillow")
-    options = frozenset({"bits", "sha256", "url"})
+    options = frozenset({"bits", "sha256", "shifted", "url"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""

@@ -22,7 +22,9 @@ class ImageFolder:
 
     names = ("image_folder",)
     libraries = ("pillow",)
-    options = frozenset({"bits", "group_key", "group_missing", "labels", "max_pixels", "sha256", "truncated", "url"})
+    options = frozenset(
+        {"bits", "group_key", "group_missing", "labels", "max_pixels", "sha256", "shifted", "truncated", "url"}
+    )
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder, and the table of labels."""
@@ -77,13 +79,26 @@ def _image_folder(config: DataConfig, root: Path) -> Listing:
         only = sorted(of_split.get(split, set()) - learnt)
         if only:
             problems.append(f"Every class of `{split}` must be in `train` too, but these are not:\n{shown(only)}")
+    unlearnable: list[str] = []
     if len(learnt) < 2:
         where = stated.get("train", root)
         upwards = f" Images stand directly in it; did you mean data.root={root.parent}?" if bad and not learnt else ""
-        problems.append(f"At least two class folders must stand in {where}, but found {len(learnt)}.{upwards}")
+        unlearnable = [f"At least two class folders must stand in {where}, but found {len(learnt)}.{upwards}"]
     said = [*layout.said, *([told(passed_over)] if passed_over else [])]
+    if not learnt:
+        problems, unlearnable = [*problems, *unlearnable], []
     return _listing(
-        config, root, files, inner, class_names, given, classes=sorted(learnt), bad=bad, problems=problems, said=said
+        config,
+        root,
+        files,
+        inner,
+        class_names,
+        given,
+        classes=sorted(learnt),
+        bad=bad,
+        problems=problems,
+        unlearnable=unlearnable,
+        said=said,
     )
 
 
@@ -99,8 +114,11 @@ def _with_table(config: DataConfig, root: Path, labels: str) -> Listing:
     only = sorted(set(found.labels) - learnt)
     if only:
         problems.append(f"Every class must have images in `train`, but these have none in {table}:\n{shown(only)}")
+    unlearnable: list[str] = []
     if len(learnt) < 2:
-        problems.append(f"At least two classes must stand in {table}, but found {len(learnt)}.")
+        (unlearnable if learnt else problems).append(
+            f"At least two classes must stand in {table}, but found {len(learnt)}."
+        )
     said = []
     if found.unlabelled:
         examples = ", ".join(path.name for path in found.unlabelled[:5])
@@ -118,6 +136,7 @@ def _with_table(config: DataConfig, root: Path, labels: str) -> Listing:
         classes=sorted(learnt),
         bad={str(root / path): f"has a row in {table.name}, but {reason}" for path, reason in found.unusable.items()},
         problems=problems,
+        unlearnable=unlearnable,
         said=said,
     )
 
@@ -133,6 +152,7 @@ def _listing(
     classes: list[str],
     bad: dict[str, str],
     problems: list[str],
+    unlearnable: list[str],
     said: list[str],
 ) -> Listing:
     """Puts together what folders or a table say of each file.
@@ -167,6 +187,7 @@ def _listing(
         groups=groups,
         bad=bad,
         problems=problems,
+        unlearnable=unlearnable,
         said=said,
     )
 

@@ -21,7 +21,7 @@ class Patches:
 
     names = ("patches",)
     libraries = ("pillow",)
-    options = frozenset({"bits", "max_pixels", "skip_flagged"})
+    options = frozenset({"bits", "max_pixels", "shifted", "skip_flagged"})
 
     def files(self, config: DataConfig) -> Sequence[Path]:
         """All that lies in the folder."""

@@ -158,7 +158,7 @@ def test_off_is_a_word(study: str) -> None:
             "head is never mlp_batchnorm",
         ),
         ("run.storage=postgresql://x", "is not built yet"),
-        ("data.shifted=x", "is not built yet"),
+        ("data.shifted=x", "`data.shifted`"),
         ("run.workers=0", "greater than or equal to 1"),
         ("study.name=../x", "study.name"),
         ("trial.augment=random_crop", "needs `data.crop`"),

@@ -9,6 +9,7 @@ from benchmarks.false_claims import studies
 from resnet_tl.metrics import of_images
 from sweeps.statistics.images import (
     against_best_on_images,
+    between_sets,
     components_of,
     difference,
     interval,
@@ -287,3 +288,36 @@ def evaluate(draws: np.random.Generator, name: str, N: int, S: int) -> tuple[np.
         rows.append(of_images(name, log_p, log_p.argmax(-1), labels))
     sizes = np.bincount(labels)
     return np.stack(rows), float(len(sizes) ** 2 / (1 / sizes).sum())
+
+
+def test_a_difference_between_two_sets_of_images_covers_the_truth() -> None:
+    draws = np.random.default_rng(3)
+    S, N, M, held = 4, 120, 60, 0
+    for _ in range(400):
+        luck_S = 0.02 * draws.standard_normal(S)
+        plain, shifted = (
+            draws.random((S, count)) * 0.5 + 0.5 * draws.random((1, count)) < accuracy_S[:, None]
+            for count, accuracy_S in ((N, 0.8 + luck_S), (M, 0.55 + luck_S + 0.02 * draws.standard_normal(S)))
+        )
+        told = between_sets(shifted, plain, bounds=(0.0, 1.0))
+        truth = _below(0.55) - _below(0.8)
+        held += abs(told.mean - truth) <= told.half()
+    assert 0.93 <= held / 400 <= 1.0
+
+
+def _below(threshold: float) -> float:
+    """Share of sums of two uniform numbers on [0, ½] that are below a threshold."""
+    return 2 * threshold**2 if threshold <= 0.5 else 1 - 2 * (1 - threshold) ** 2
+
+
+def test_images_of_both_sets_are_counted_and_seeds_paired() -> None:
+    draws = np.random.default_rng(4)
+    luck_S = draws.standard_normal(5)
+    a_SN, b_SM = luck_S[:, None] + draws.standard_normal((1, 40)), luck_S[:, None] + draws.standard_normal((1, 30))
+    told = between_sets(a_SN, b_SM, bounds=(-np.inf, np.inf))
+    assert told.rows == pytest.approx(0, abs=1e-12), "both sets share the seeds' luck, which is no difference"
+    assert told.images == pytest.approx(a_SN[0].var(ddof=1) / 40 + b_SM[0].var(ddof=1) / 30)
+    twice = between_sets(
+        np.repeat(a_SN, 2, 1), np.repeat(b_SM, 2, 1), (np.arange(80) // 2, np.arange(60) // 2), bounds=(-np.inf, np.inf)
+    )
+    assert twice.images == pytest.approx(told.images), "copies say nothing new"
