@@ -242,8 +242,9 @@ def _dry_run(definition: Definition) -> int:
     if data.num_contradicting:
         print(f"warning: {data.num_contradicting} images stand in two classes, pixel by pixel")
     for stage in prepared.stages():
-        score = stage.score()
-        made = "to be trained first" if score is None else f"trained already: {stage.trial.monitor} {score:.4f}"
+        result = stage.result()
+        score = f"{stage.trial.monitor} {result.score:.4f}" if result else ""
+        made = f"trained already: {score}" if result else "to be trained first"
         print("\n  ".join([f"pretrain {stage.describe()}; {made}", *stage.data.notes]))
     for trial in plan.trials:
         done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]

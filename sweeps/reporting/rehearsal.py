@@ -28,6 +28,7 @@ ELSEWHERE = frozenset(
         "curves",
         "hypotheses",
         "imagenet",
+        "pretrain",
         "reliability",
         "variance",
     ]
