@@ -47,8 +47,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     if changed:
         notes.append(bold(f"Some of them were written or changed on {changed}, when seed runs had been seen already."))
     notes += [
-        f"{_expected(a).rstrip('.')}: {', '.join(a.following)} changes with {a.hypothesis.parameter}, as the space sets "
-        "it, and is compared with it."
+        f"{_expected(a).rstrip('.')}: {', '.join(a.following)} changes with {a.hypothesis.parameter}, as the space "
+        "sets it, and is compared with it."
         for a in found
         if a.following and a.difference
     ]
