@@ -242,7 +242,7 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
     return option not in OPTIONS or head not in HEADS or option in options_of(head)
 
 
-NO_SHIFT = ("train", "val", "test", "all", "best", "clusters")
+NO_SHIFT = ("train", "val", "test", "all", "best", "clusters", "classes", "data")
 """Names that sets of `data.shifted` must not have: they mean something else where scores are kept."""
 
 

@@ -113,8 +113,8 @@ class DataRecord:
     """What was decided while reading the images that a reader may not expect: one sentence each."""
     cut: str = ""
     """How val and test were cut off train; empty where the data states both, or it was not noted."""
-    shifted: tuple[str, ...] = ()
-    """Names of the sets under other conditions, each a split beside test."""
+    shifted: Mapping[str, str] = field(default_factory=dict)
+    """Sets under other conditions, each a split beside test, with a name of their images."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Images of each class in each split; empty in studies of versions that did not note it."""
 

@@ -143,7 +143,9 @@ def _run(definition: Definition, command: str) -> int:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
     if outcome.best:
         best = _relative(outcome.best)
-        print(f"Best network   {best}")
+        fingerprint, seed = (outcome.best / "origin.txt").read_text().split()
+        number = next(trial.number for trial in results.trials if trial.fingerprint == fingerprint)
+        print(f"Best network   {best}  (trial {number}, seed {seed}: of the best trial the seed with the best val)")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
     more = f"with {', '.join(dict.fromkeys(kind for kind, _ in made[1:]))}; " if len(made) > 1 else ""

@@ -56,7 +56,7 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     if specs is None:
         parts += [block for spec, tables in own_tables(results) for block in _titled(spec, tables)]
         if results.shifted and "shifted" not in asked:
-            parts += _titled(OWN["shifted"], make(results, OWN["shifted"]))
+            parts += _unasked(results, "shifted")
         if "pretrain" not in asked and starts_from_stage(results):
             parts += _titled(OWN["pretrain"], make(results, OWN["pretrain"]))
     else:
@@ -78,6 +78,14 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     if results.about:
         blocks += [Rule(), Paragraph(lines=tuple(footer(results)))]
     return blocks
+
+
+def _unasked(results: Results, kind: str) -> list[Block]:
+    """A table that nobody asked for by name; where it cannot be made, why."""
+    try:
+        return _titled(OWN[kind], make(results, OWN[kind]))
+    except ConfigError as error:
+        return [Paragraph(lines=(str(error),))]
 
 
 def _titled(spec: Spec, tables: Sequence[Table | Paragraph]) -> list[Block]:
