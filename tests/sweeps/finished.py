@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import torchvision
-from PIL import Image
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
@@ -25,23 +23,10 @@ run: {{out: "{out}", cache: "{out}/cache"}}
 
 
 def finished_study(
-    out: Path,
-    *,
-    freeze: str = "all",
-    head: str = "linear",
-    epochs: int = 8,
-    seeds: Sequence[int] = (0, 1),
-    num_noise: int = 0,
+    out: Path, *, freeze: str = "all", head: str = "linear", epochs: int = 8, seeds: Sequence[int] = (0, 1)
 ) -> Prepared:
-    """Study `drawn`, and its file: two learning rates from the same random weights.
-
-    Args:
-        num_noise: images of each class that show nothing, so that no network gets all of them right.
-    """
+    """Study `drawn`, and its file: two learning rates from the same random weights."""
     root = write_images(out / "images", count=20)
-    draws = np.random.default_rng(5)
-    for path in (path for number in range(num_noise) for path in sorted(root.glob(f"*/{number:02}.png"))):
-        Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
     asked = DataConfig.model_validate({"source": "image_folder", "root": str(root), "size": 32})
     data = prepare(asked, out / "cache")
     (out / "drawn.yaml").write_text(FILE.format(out=out))

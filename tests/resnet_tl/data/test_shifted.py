@@ -104,3 +104,19 @@ def test_another_presentation_has_the_same_images(folder: Path, night: Path, tmp
     assert one.names == other.names
     assert (one.clusters_N == other.clusters_N).all()
     assert all((one.splits[name] == other.splits[name]).all() for name in one.splits)
+
+
+def test_a_table_of_labels_is_each_sets_own(folder: Path, night: Path, tmp_path: Path) -> None:
+    for root in (folder, night):
+        rows = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(root.rglob("*.png"))]
+        (root / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    images = with_set(folder, night, tmp_path / "cache", labels="labels.csv").load()
+    assert np.bincount(images.labels_N[images.splits["night"]]).tolist() == [5, 5]
+    with pytest.raises(DataError, match=r"`data.labels` must be a path below `data.root`"):
+        with_set(folder, night, tmp_path / "cache", labels=str(folder / "labels.csv"))
+
+
+def test_the_name_of_the_images_is_that_without_sets(folder: Path, night: Path, tmp_path: Path) -> None:
+    """By it a stored network knows the images that it was tested on, which are scored without any set."""
+    plain = prepare(asked(folder), tmp_path / "cache")
+    assert with_set(folder, night, tmp_path / "cache").images_name == plain.images_name

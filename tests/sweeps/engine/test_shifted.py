@@ -75,3 +75,37 @@ def test_a_set_more_is_another_study_and_says_so(home: Path, run: Run) -> None:
     folds = run("sweeps.run", "study=study.yaml", "study.name=cut", "data.shifted={dark: dark}", "study.folds=3")
     assert folds.returncode == 2
     assert "`data.shifted` needs splits that are the same for all seeds" in folds.stderr
+
+
+def test_a_set_without_the_metric_leaves_the_report_whole(home: Path, run: Run) -> None:
+    for name in ("dots",):  # one class alone has no AUROC
+        (home / "one" / name).mkdir(parents=True)
+        for path in sorted((home / "dark" / name).iterdir())[:6]:
+            path.rename(home / "one" / name / path.name)
+    words = ("study.metric=val/auroc", "study.space={freeze: {values: [all]}}", "data.shifted={one: one}")
+    done = run("sweeps.run", "study=study.yaml", *words)
+    assert done.returncode == 0, done.stderr
+    report = (home / "reports" / "shifted.md").read_text()
+    assert "The table shifted needs AUROC on one for every trial" in report
+    frame = pd.read_csv(home / "reports" / "shifted.csv")
+    assert frame["one/accuracy"].notna().all()
+    assert "one/auroc" not in frame
+
+
+def test_sets_of_one_name_are_compared_where_they_are_the_same(home: Path, run: Run) -> None:
+    one = "study.space={freeze: {values: [all]}}"
+    (home / "dark").rename(home / "night")
+    for name, words in {"first": (), "same": ("trial.lr=1e-2",), "other": ("trial.lr=1e-2",)}.items():
+        if name == "other":
+            next((home / "night").rglob("*.png")).unlink()
+        done = run("sweeps.run", "study=study.yaml", f"study.name={name}", one, "data.shifted={dark: night}", *words)
+        assert done.returncode == 0, done.stderr
+    plain = run("sweeps.run", "study=study.yaml", "study.name=plain", one, "trial.lr=1e-1")
+    assert plain.returncode == 0, plain.stderr
+    assert "Dark acc" in run("sweeps.report", "study=[first,same]").stdout
+    refused = run("sweeps.report", "study=[first,other]")
+    assert refused.returncode == 2
+    assert "those called dark differ between first and other" in refused.stderr
+    beside = run("sweeps.report", "study=[first,plain]")
+    assert beside.returncode == 0, beside.stderr
+    assert "The table shifted needs acc on dark for every trial" in beside.stdout
