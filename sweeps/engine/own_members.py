@@ -50,10 +50,18 @@ class OwnMembers:
     Args:
         definition: of the study, whose images and starting weights they have.
         trial: whose configuration they have.
+
+    Raises:
+        ConfigError: the trial learns from generated images.
     """
 
     def __init__(self, definition: Definition, trial: TrialRecord, method: str) -> None:
         assert method in METHODS
+        if data_of(trial.config, definition.data).synthetic:
+            raise ConfigError(
+                f"Members of {method} are trained as the best trial, each on images drawn for it, so that trial "
+                f"must have no generated images (`data.synthetic`), but trial {trial.number} has."
+            )
         self._definition, self._trial, self._method = definition, trial, method
         self._out = expand(definition.run.out, "run.out").resolve()
         run = definition.run
