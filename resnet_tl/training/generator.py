@@ -165,7 +165,7 @@ def train_generator(
                 )
             losses.clear()
             if on_step is not None:
-                on_step(step, float(loss))
+                on_step(step, float(loss.detach()))
     return generator
 
 
