@@ -12,7 +12,15 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.address import without_secrets
-from resnet_tl.config import LITERAL_OPTIONS, MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import (
+    LITERAL_OPTIONS,
+    MOST_THREADS,
+    DataConfig,
+    TrialConfig,
+    check_scored,
+    check_together,
+    real_images,
+)
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.synthetic import describe, sheet_of, with_generated
@@ -124,7 +132,7 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     check_device(plain.device)
     check_together(found["trial"], found["data"])
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
-    data = prepare(found["data"], cache)
+    data = prepare(real_images(found["data"]), cache)
     environment = Environment(device=plain.device.split(":")[0], threads=plain.threads)
     if found["data"].synthetic is not None:
         data = with_generated(data, found["data"].synthetic, environment=environment, cache=cache)

@@ -368,6 +368,11 @@ class DataConfig(Options):
         return self
 
 
+def real_images(data: DataConfig) -> DataConfig:
+    """The request without its generated images, which are made from what it says."""
+    return data.model_copy(update={"synthetic": None}) if data.synthetic else data
+
+
 def check_together(trial: TrialConfig, data: DataConfig, num_classes: int | None = None) -> None:
     """Checks what trial and data must agree on.
 

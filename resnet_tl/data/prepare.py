@@ -43,7 +43,7 @@ from resnet_tl.data.shifted import Learnt, clusters_beside, configs, list_shifte
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, SYNTHETIC, absent, by_split, cut, joined, to_cut
-from resnet_tl.errors import DataError, shown
+from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
 
@@ -217,7 +217,7 @@ class Images:
 
 
 def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared | None = None) -> Prepared:
-    """Makes a data set ready, or finds it ready; of real images alone, for `synthetic.with_generated` to add to.
+    """Makes a data set ready, or finds it ready. `synthetic.with_generated` adds generated images to it.
 
     Args:
         cache: folder shared by studies; see the module's docstring.
@@ -226,8 +226,15 @@ def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared |
             are found by pixels, so that a cut of its own could be another one.
 
     Raises:
+        ConfigError: generated images are asked for.
         DataError: the images or labels cannot be used; names every offending file.
     """
+    if config.synthetic:
+        raise ConfigError(
+            "`prepare` makes real images ready and needs a request without `synthetic`, but got one with it; "
+            "`resnet_tl.data.synthetic.with_generated` names generated images beside those that it returns, and "
+            "`resnet_tl.training.generating.make_generated` makes them."
+        )
     with local(config, cache) as (found, said):
         data = _prepare(found, cache, folds, like)
     data = replace(data, notes=(*said, *data.notes))

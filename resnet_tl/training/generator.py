@@ -72,13 +72,17 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
+            # a weight for each place, as DCGAN has: with sums over places the generator makes textures alone
+            spectral_norm(nn.Conv2d(4 * WIDTH, 4 * WIDTH, 4)),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
         )
         self.score = spectral_norm(nn.Linear(4 * WIDTH, 1))
         self.embedding = spectral_norm(nn.Embedding(num_classes, 4 * WIDTH))
 
     def forward(self, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
         """Scores [B]: the higher, the more real."""
-        features_BF = self.layers(images_BCHW).sum((2, 3))
+        features_BF = self.layers(images_BCHW)
         scores_B: Tensor = self.score(features_BF)[:, 0] + (self.embedding(labels_B) * features_BF).sum(1)
         return scores_B
 
@@ -146,13 +150,13 @@ def train_generator(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         made_BCHW = generator(_noise(len(drawn_B), noise, device), labels_B)
-        both = torch.cat([real_BCHW, made_BCHW.detach()])
+        both = moved(torch.cat([real_BCHW, made_BCHW.detach()]), noise)
         real_B, made_B = discriminator(both, labels_B.repeat(2)).chunk(2)
         loss = (1 - real_B).relu().mean() + (1 + made_B).relu().mean()
         loss.backward()
         optimizers[1].step()
         discriminator.requires_grad_(False)
-        told = -discriminator(made_BCHW, labels_B).mean()
+        told = -discriminator(moved(made_BCHW, noise), labels_B).mean()
         told.backward()
         discriminator.requires_grad_(True)
         optimizers[0].step()
@@ -176,6 +180,21 @@ def _batch(members: Sequence[NDArray[np.int64]], seed: int, step: int) -> tuple[
     pairs = zip(drawn_B.tolist(), draws_B.tolist(), strict=True)
     index_B = np.array([members[label][int(draw * len(members[label]))] for label, draw in pairs])
     return index_B, drawn_B
+
+
+def moved(images_BCHW: Tensor, noise: torch.Generator) -> Tensor:
+    """Images in [-1, 1], each brighter or darker and moved by up to an eighth of its side, grey beyond its edges.
+
+    Real and generated ones alike, so that the discriminator cannot know few images by heart, and the generator learns
+    none of it: translation and brightness of DiffAugment (Zhao, Liu, Lin, Zhu, Han 2020, section 3.2).
+    """
+    count = len(images_BCHW)
+    brighter_B = torch.rand(count, generator=noise).sub(0.5).to(images_BCHW.device)
+    most = SIDE // 8
+    padded = nn.functional.pad(images_BCHW + brighter_B[:, None, None, None], (most, most, most, most))
+    top_B, left_B = torch.randint(0, 2 * most + 1, (2, count), generator=noise).tolist()
+    places = zip(padded, top_B, left_B, strict=True)
+    return torch.stack([image[:, top : top + SIDE, left : left + SIDE] for image, top, left in places])
 
 
 def _noise(count: int, noise: torch.Generator, device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together, real_images
 from resnet_tl.data.cache import default_cache, hold, room
 from resnet_tl.data.overlap import share_images
 from resnet_tl.data.prepare import Prepared, prepare
@@ -98,8 +98,8 @@ class PreparedStudy:
         return self._presented(data_of(trial, self.definition.data))
 
     def _presented(self, config: DataConfig) -> Prepared:
-        real = config.model_copy(update={"synthetic": None})
-        if config == real == self.definition.data.model_copy(update={"synthetic": None}):
+        real = real_images(config)
+        if config == real_images(self.definition.data):
             return self.data
         name = config.model_dump_json()
         if name not in self._shown:
@@ -438,7 +438,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     """
     require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
-    prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
+    prepared.data = prepare(real_images(definition.data), prepared.cache, folds=definition.study.folds or 0)
     if definition.members is not None:
         prepared.data = prepared.data.drawn_by(definition.members.method, definition.members.draws)
     num_classes_in_val = prepared.num_classes_in_val()

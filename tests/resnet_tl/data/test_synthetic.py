@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_tl.config import DataConfig, SyntheticConfig
+from resnet_tl.config import DataConfig, SyntheticConfig, real_images
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.synthetic import with_generated
 from resnet_tl.errors import ConfigError
@@ -55,10 +55,12 @@ def test_crop_and_balance_leave_the_generator_as_it_is(tmp_path: Path) -> None:
         assert named(other).fingerprint != named(plain).fingerprint
 
 
-def test_options_of_the_generator_do_not_name_the_real_images(tmp_path: Path) -> None:
+def test_a_request_for_generated_images_is_not_met_with_real_ones_alone(tmp_path: Path) -> None:
     config = DataConfig(source="image_folder", root=str(write_images(tmp_path / "images")), size=32)
     made = config.model_copy(update={"synthetic": SyntheticConfig(share=0.5)})
-    assert prepare(made, tmp_path / "cache") == prepare(config, tmp_path / "cache")
+    with pytest.raises(ConfigError, match="needs a request without `synthetic`"):
+        prepare(made, tmp_path / "cache")
+    assert real_images(made) == real_images(config) == config
 
 
 def test_what_needs_another_train_for_each_seed_is_refused(prepared: Prepared, tmp_path: Path) -> None:
