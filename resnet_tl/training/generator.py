@@ -1,8 +1,8 @@
 """A small class-conditional GAN at 32 pixels, which learns from training images and makes more of them.
 
 The generator is that of DCGAN, with an embedding of the class beside the noise; the discriminator has spectral norm in
-place of BatchNorm, and a projection of the class. Both learn by the hinge loss from batches in which all classes are
-alike frequent.
+place of BatchNorm, a projection of the class, and sees how much the images of a class differ. Both learn by the hinge
+loss from batches in which all classes are alike frequent.
 
 Sources: Radford, Metz, Chintala 2016 (DCGAN: architecture guidelines of section 3; section 4: Adam with 2e-4 and
 beta1 0.5, weights drawn with deviation 0.02, images in [-1, 1]); Miyato, Kataoka, Koyama, Yoshida 2018 (spectral norm,
@@ -27,7 +27,7 @@ from resnet_tl.seeding import derive, uniforms_BW
 SIDE = 32
 """Pixels of a generated image."""
 BATCH = 64
-NOISE, EMBEDDED, WIDTH = 64, 32, 48
+NOISE, EMBEDDED, WIDTH = 64, 32, 32
 """Numbers drawn for an image and of its class, and channels of the layer at 16 × 16 pixels."""
 CHECK_EVERY = 25
 """Steps between looks at the losses."""
@@ -72,8 +72,10 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            # a weight for each place, as DCGAN has: with sums over places the generator makes textures alone
-            spectral_norm(nn.Conv2d(4 * WIDTH, 4 * WIDTH, 4)),
+        )
+        # a weight for each place, as DCGAN has: with sums over places the generator makes textures alone
+        self.whole = nn.Sequential(
+            spectral_norm(nn.Conv2d(4 * WIDTH + 1, 4 * WIDTH, 4)),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
         )
@@ -81,10 +83,27 @@ class Discriminator(nn.Module):
         self.embedding = spectral_norm(nn.Embedding(num_classes, 4 * WIDTH))
 
     def forward(self, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-        """Scores [B]: the higher, the more real."""
-        features_BF = self.layers(images_BCHW)
+        """Scores [B]: the higher, the more real; of one or more whole batches, one behind the other."""
+        parts_BCHW = self.layers(images_BCHW)
+        spread_B = spread(parts_BCHW, labels_B)
+        spread_BCHW = spread_B[:, None, None, None].expand(-1, 1, *parts_BCHW.shape[2:])
+        features_BF = self.whole(torch.cat([parts_BCHW, spread_BCHW], dim=1))
         scores_B: Tensor = self.score(features_BF)[:, 0] + (self.embedding(labels_B) * features_BF).sum(1)
         return scores_B
+
+
+def spread(features_BCHW: Tensor, labels_B: Tensor) -> Tensor:
+    """How much the images of a class in the same batch differ, [B]; 0.0001 for one that is alone of its class.
+
+    It is shown to the discriminator, or the generator makes one and the same image of each class.
+    Source: Karras, Aila, Laine, Lehtinen 2018, section 3 (minibatch standard deviation), here by class.
+    """
+    flat_BF = features_BCHW.flatten(1)
+    batch_B = torch.arange(len(labels_B), device=labels_B.device) // BATCH
+    same_BB = (labels_B[:, None] == labels_B[None]) & (batch_B[:, None] == batch_B[None])
+    share_BB = same_BB / same_BB.sum(1, keepdim=True)
+    variance_BF = share_BB @ flat_BF.square() - (share_BB @ flat_BF).square()
+    return (variance_BF.clamp_min(0) + 1e-8).sqrt().mean(1)
 
 
 def shrunk(pixels_NCHW: NDArray[np.generic], index: NDArray[np.int64]) -> NDArray[np.uint8]:

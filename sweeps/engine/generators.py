@@ -77,7 +77,7 @@ class _Generators:
         if news and data.generated:
             _, last = news[-1]
             note = f"loss of the discriminator {last.metrics['loss']:.3f}"
-            self._display.running(data.folder, _name(data), last.epoch, data.generated.steps, note)
+            self._display.running(data.folder, _name(data), last.epoch, data.generated.steps, note, counted="step")
 
 
 def _name(data: Prepared) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from resnet_tl.errors import DataError
 from resnet_tl.training import generator as of_generator
-from resnet_tl.training.generator import BATCH, fitted, generate, shrunk, train_generator
+from resnet_tl.training.generator import BATCH, fitted, generate, moved, shrunk, spread, train_generator
 
 CPU = torch.device("cpu")
 LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 2])
@@ -59,6 +59,33 @@ def test_a_class_of_its_own_looks_of_its_own() -> None:
     network = train_generator(pixels, labels, num_classes=2, steps=30, seed=0, device=CPU)
     dark, light = (generate(network, np.full(8, label), seed=0, device=CPU).mean() for label in (0, 1))
     assert light - dark > 0.15, "noise alone would make them alike"
+
+
+def test_the_spread_is_that_of_one_class_in_one_batch() -> None:
+    features = torch.rand((2 * BATCH, 4, 2, 2), generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(2 * BATCH) % 3
+    labels[0] = 3
+    features[BATCH:][labels[BATCH:] == 1] = 0.5  # alike, but only in the second batch
+    found = spread(features, labels)
+    assert float(found[0]) == pytest.approx(1e-4, rel=0.1), "alone of its class"
+    assert float(found[BATCH:][labels[BATCH:] == 1].max()) < 1e-3
+    one = labels[:BATCH] == 1
+    expected = features[:BATCH][one].flatten(1).std(0, correction=0).mean()
+    assert torch.allclose(found[:BATCH][one], expected.expand(int(one.sum())), atol=1e-5)
+
+
+def test_moving_shows_a_window_of_each_image_made_brighter_or_darker() -> None:
+    images_BCHW = torch.zeros((64, 1, 32, 32))
+    images_BCHW[:, :, 16, 16] = 1
+    found = moved(images_BCHW, torch.Generator().manual_seed(0))
+    assert found.shape == images_BCHW.shape
+    places = (found.flatten(1) - found[:, 0, 16, 16, None]).argmax(1)
+    rows, columns = places // 32 - 16, places % 32 - 16
+    for shifts in (rows, columns):
+        assert int(shifts.min()) == -4
+        assert int(shifts.max()) == 4
+    assert len(torch.unique(found.amax((1, 2, 3)))) == 64
+    assert float(found.abs().max()) <= 1.5
 
 
 def test_a_loss_that_is_not_finite_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
