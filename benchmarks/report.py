@@ -56,8 +56,8 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
         ledger.put_trials("big", [TrialRecord(number=number, fingerprint=f"f{number}", params=params, config=config)])
         rows = []
         for seed in range(SEEDS):
-            curve = draws.uniform(0.5, 0.9, (epochs, 8))
             names = ("train/loss", "train/accuracy", *(f"val/{m}" for m in METRICS))
+            curve = draws.uniform(0.5, 0.9, (epochs, len(names)))
             history = tuple(
                 Epoch(epoch=e + 1, lr=0.1, wall_s=0.1, metrics=dict(zip(names, map(float, curve[e]), strict=True)))
                 for e in range(epochs)

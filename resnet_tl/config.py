@@ -253,7 +253,7 @@ class SyntheticConfig(Options):
     """Decides the weights of the generator, its batches and its images."""
 
 
-NO_SHIFT = ("train", "val", "test", "all", "best", "clusters", "synthetic")
+NO_SHIFT = ("train", "val", "test", "all", "best", "clusters", "classes", "data", "synthetic")
 """Names that sets of `data.shifted` must not have: they mean something else where scores are kept."""
 
 

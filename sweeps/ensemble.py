@@ -197,7 +197,8 @@ class _Asked:
         out = expand(definition.run.out, "run.out").resolve()
         ledger = database_of(out).read()
         self.opened.callback(ledger.close)
-        return of_own(library, Library(from_ledger(ledger, trained.study, out)), method, trained.weights, trained.ended)
+        members = Library(from_ledger(ledger, trained.study, out), of_members=True)
+        return of_own(library, members, method, trained.weights, trained.ended)
 
     @cached_property
     def _images(self) -> "Prepared":

@@ -113,8 +113,8 @@ class DataRecord:
     """What was decided while reading the images that a reader may not expect: one sentence each."""
     cut: str = ""
     """How val and test were cut off train; empty where the data states both, or it was not noted."""
-    shifted: tuple[str, ...] = ()
-    """Names of the sets under other conditions, each a split beside test."""
+    shifted: Mapping[str, str] = field(default_factory=dict)
+    """Sets under other conditions, each a split beside test, with a name of their images."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Images of each class in each split; empty in studies of versions that did not note it."""
 
@@ -144,6 +144,12 @@ class StageRecord:
     """By what its epoch is selected."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Value of `monitor` of the network of each depth; empty before it is trained."""
+    num_classes: int | None = None
+    """Of its images; None where `num_train` is, or where the version that ran noted none."""
+    best_epochs: Mapping[str, int] = field(default_factory=dict)
+    """The selected epoch of each depth; empty before it is trained, or where the version that ran noted none."""
+    wall_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of training of each depth, wherever that was; lacks those trained by a version that noted none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

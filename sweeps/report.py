@@ -38,6 +38,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
+from sweeps.records import folder_of_study
 from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         opened = _ledger(out)
         results = _from_ledger(opened, values["study"], out)
-        name = results.study
+        name = folder_of_study(results.study)
     # some tables are not the report: they get a file of their own
     kinds = "".join(f".{spec.kind}" for spec in specs or ())
     target = out / "reports" / f"{name}{kinds}.{SUFFIXES[form]}"

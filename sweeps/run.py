@@ -143,7 +143,9 @@ def _run(definition: Definition, command: str) -> int:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
     if outcome.best:
         best = _relative(outcome.best)
-        print(f"Best network   {best}")
+        fingerprint, seed = (outcome.best / "origin.txt").read_text().split()
+        number = next(trial.number for trial in results.trials if trial.fingerprint == fingerprint)
+        print(f"Best network   {best}  (trial {number}, seed {seed}: of the best trial the seed with the best val)")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
     more = f"with {', '.join(dict.fromkeys(kind for kind, _ in made[1:]))}; " if len(made) > 1 else ""
@@ -244,8 +246,9 @@ def _dry_run(definition: Definition) -> int:
     if data.num_contradicting:
         print(f"warning: {data.num_contradicting} images stand in two classes, pixel by pixel")
     for stage in prepared.stages():
-        score = stage.score()
-        made = "to be trained first" if score is None else f"trained already: {stage.trial.monitor} {score:.4f}"
+        result = stage.result()
+        score = f"{stage.trial.monitor} {result.score:.4f}" if result else ""
+        made = f"trained already: {score}" if result else "to be trained first"
         print("\n  ".join([f"pretrain {stage.describe()}; {made}", *stage.data.notes]))
     for shown in prepared.generated(prepared.probes()):
         made = f"trained already: {sheet_of(shown)}" if shown.is_made else "to be trained first"

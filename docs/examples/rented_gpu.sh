@@ -262,7 +262,9 @@ require_unchanged() {
   [[ -e $folder/studies.db ]] || return 0
   [[ -e $last/studies.db ]] ||
     die "FOLDER must be new or one that this command has filled, but $folder has a studies.db of its own."
-  if [[ -s $folder/studies.db-wal ]] || ! cmp -s "$folder/studies.db" "$last/studies.db"; then
+  # a fetch that was killed between its last two steps has left the ledger of the fetch before
+  if [[ -s $folder/studies.db-wal ]] || ! { cmp -s "$folder/studies.db" "$last/studies.db" ||
+    cmp -s "$folder/studies.db" "$last/before.db"; }; then
     die "$folder/studies.db was written since it was fetched, and fetching would replace it; give another FOLDER."
   fi
 }
@@ -289,6 +291,7 @@ fetch() {
     mv "$last/new/mlflow.db" "$folder/mlruns/mlflow.db"
   fi
   rm -f "$folder/studies.db-wal" "$folder/studies.db-shm"
+  [[ ! -e $folder/studies.db ]] || cp "$folder/studies.db" "$last/before.db"
   cp "$last/new/studies.db" "$last/studies.db"
   mv "$last/new/studies.db" "$folder/studies.db"
   echo "fetched into $folder, with every seed run that is counted above"

@@ -29,10 +29,13 @@ def draw_S(
     N, S = len(labels_N), len(train)
     ends = np.cumsum(weights / weights.sum())
     places = np.searchsorted(ends[:-1], uniforms_BW(derive(seed, "draw"), np.arange(S), 1)[:, 0], side="right")
+    drawn_S = labels_N[train[places]]
     for label in np.unique(labels_N[train]):  # a member that never saw a class could not be asked for it
-        of_class = np.flatnonzero(labels_N[train] == label)
-        if not np.isin(places, of_class).any():
-            places[int(label) % S] = of_class[int(np.argmax(weights[of_class]))]
+        if label not in drawn_S:
+            of_class = np.flatnonzero(labels_N[train] == label)
+            spare = int(np.argmax(np.bincount(drawn_S)[drawn_S] > 1))  # the first of a class that is drawn twice
+            places[spare] = of_class[int(np.argmax(weights[of_class]))]
+            drawn_S[spare] = label
     images = np.sort(train[places])
     first = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
     rounds = np.arange(S) - np.repeat(first, np.diff(np.r_[first, S]))

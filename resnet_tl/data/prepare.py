@@ -101,8 +101,8 @@ class Prepared:
     """Images whose very pixels stand in another class too."""
     num_leaked: int
     """Images of val and test whose very pixels stand in train too."""
-    shifted: tuple[str, ...] = ()
-    """Names of the sets under other conditions; each is a split beside `test`, which is scored as seldom."""
+    shifted: Mapping[str, str] = field(default_factory=dict)
+    """Sets under other conditions, each a split beside `test`, scored as seldom; with a name of their images."""
     folds: int = 0
     """Folds into which each seed cuts all images anew, so that every split holds all of them in turn; 0: the splits are
     cut once for all seeds."""
@@ -295,7 +295,7 @@ def _open(folder: Path, names_file: Path, facts: dict[str, Any], config: DataCon
     table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     stored = table["prepared"]
     classes = tuple(stored["classes"])
-    shifted = tuple(config.shifted or ())
+    shifted = facts.get("shifted") or {}
     if folds:  # the folder holds the images alone, which all numbers of folds share
         of_class = Counter(table["labels"])
         counts = Counter({(split, label): number for split in SPLITS for label, number in of_class.items()})
@@ -471,6 +471,7 @@ def _make(
     clusters_told = [number[cluster] for cluster in together]
     num_contradicting = sum(len(classes_of[h]) > 1 for h in hashes)
     contents = list(zip(found.contents, labels, splits, strict=True))
+    digests: dict[str, str] = {}
     # what stands beside test decides nothing above: neither how splits are cut nor what is told of their images
     itself = Learnt(hashes=hashes, labels=labels, thumbnails=found.thumbnails, splits=splits)
     for extra, there in zip(beside, decoded, strict=True):
@@ -481,7 +482,7 @@ def _make(
         notes += extra.notes(labels_there, source.classes, num_copies)
         hashes, labels = [*hashes, *there.hashes], [*labels, *labels_there]
         splits = [*splits, *[extra.name] * len(labels_there)]
-        contents += zip(there.contents, labels_there, splits[-len(labels_there) :], strict=True)
+        digests[extra.name] = digest([sorted(zip(there.contents, labels_there, strict=True)), source.classes])
     names += names_beside(beside, decoded)
     # options at their default are left out, so that a new one renames nothing; `resize` and bits are named even where
     # the pixels are equal, since a stored network reads new images by them
@@ -517,6 +518,7 @@ def _make(
         "fingerprint": name,
         "test_name": digest([sorted(image for image in contents if image[2] in ("test", "all")), source.classes]),
         "images_name": digest([sorted(contents), source.classes]),
+        "shifted": digests,
         "skipped": bad,
         "notes": notes,
         "cut": notes_on.of_cut(config, {source.given[index] for index in kept}, grouped=source.groups is not None)

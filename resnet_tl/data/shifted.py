@@ -5,6 +5,7 @@ Each set is laid out as the data itself. Nothing of it steers, and it decides no
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,11 @@ from resnet_tl.data.clusters import clusters_of, near_sets, without_crowds
 from resnet_tl.data.decoding import Found
 from resnet_tl.data.near_copies import near_copies
 from resnet_tl.data.notes import of_absent
-from resnet_tl.data.source import Listing
+from resnet_tl.data.source import Listing, root_of
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import joined
 from resnet_tl.errors import DataError, shown
-from resnet_tl.option_text import nearest
+from resnet_tl.option_text import expand, nearest
 
 Thumbnail = NDArray[np.uint8]
 
@@ -38,14 +39,14 @@ class Shifted:
 
         Args:
             labels: of the images that can be used.
-            num_copies: images that are copies, exact or near, of images that are learnt.
+            num_copies: images that are copies, exact or near, of images of train or val.
         """
         lacking = sorted(set(range(len(classes))) - set(labels))
         said = [of_absent(self.name, [classes[label] for label in lacking], classes)] if lacking else []
         if num_copies:
             said.append(
-                f"{num_copies} images of {self.name} are copies of images of train, so that its scores may be better "
-                "than those under other conditions are."
+                f"{num_copies} images of {self.name} are copies of images of train or val, so that its scores may be "
+                "better than those under other conditions are."
             )
         return said
 
@@ -68,11 +69,21 @@ def list_shifted(config: DataConfig, data: Listing, bits: int | None) -> list[Sh
     """
     found = []
     for name, own in configs(config).items():
+        if config.labels is not None and _table(config) == _table(own):
+            raise DataError(
+                f"`data.labels` must be a path below `data.root` where there is `data.shifted`, so that {name} has a "
+                f"table of its own, but {config.labels} is one file for both."
+            )
         try:
             found.append(_listed(name, own.model_copy(update={"bits": bits} if bits else {}), data))
         except DataError as error:
             raise DataError(*(f"`data.shifted`, {name}: {problem}" for problem in error.problems)) from None
     return found
+
+
+def _table(config: DataConfig) -> Path:
+    assert config.labels is not None
+    return (root_of(config) / expand(config.labels, "data.labels")).resolve()
 
 
 def _listed(name: str, config: DataConfig, data: Listing) -> Shifted:
@@ -114,10 +125,11 @@ class Learnt:
 
 
 def clusters_beside(one: Shifted, found: Found, data: Learnt) -> tuple[list[int], int]:
-    """Which images of a set depend on each other, numbered from 0; and how many are copies of images of train."""
+    """Which images of a set depend on each other, numbered from 0; and how many are copies of images that something
+    is learnt from or chosen by."""
     labels = [one.labels[index] for index in found.kept]
     together = _copies([*data.hashes, *found.hashes], [*data.labels, *labels], [*data.thumbnails, *found.thumbnails])
-    learnt = {cluster for cluster, split in zip(together, data.splits, strict=False) if split == "train"}
+    learnt = {cluster for cluster, split in zip(together, data.splits, strict=False) if split in ("train", "val")}
     num_copies = sum(cluster in learnt for cluster in together[len(data.hashes) :])
     alone = _copies(found.hashes, labels, found.thumbnails)
     named: Sequence[object] = alone

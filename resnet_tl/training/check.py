@@ -74,7 +74,7 @@ def _rows(network: Network, trial: TrialConfig, start: StartingPoint, place: Sto
     device = next(network.parameters()).device
     last = network.channels_last[network.cut - 1]
     for number, view in enumerate(place.folders):
-        for split in ("train", "val", "test") if number == 0 else ("train",):
+        for split in ("train", *start.data.scored) if number == 0 else ("train",):
             index = start.images.splits[split][:PREFIX_BATCH]
             pixels = to_unit(start.images.pixels_NCHW[index]).to(device)
             pixels = start.normalisation(render(pixels, view, start.data.crop))

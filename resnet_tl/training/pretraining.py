@@ -16,7 +16,7 @@ from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch
 from resnet_tl.training.seed_run import fit
-from resnet_tl.training.stage import place, stage_fingerprint
+from resnet_tl.training.stage import HISTORY, is_made, place, stage_fingerprint, write_history
 
 
 def pretrain(
@@ -41,13 +41,17 @@ def pretrain(
     folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / "lock"):  # several studies may want it at once; one trains, the others wait
-        if not (final / "model.json").exists():
+        if not is_made(final):
             work = folder / "work"
             result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
             if result.state == "diverged":
                 raise WeightsError(f"The pretrain stage diverged: {result.reason}. Give it a lower `lr`.")
             if result.unsaved:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), result.unsaved)
+            # both lie in the folder that is removed until they are whole, and the network comes last: it is what says
+            # that the stage is made
+            write_history(work / HISTORY, result)
+            (work / HISTORY).replace(folder / HISTORY)
             (work / "checkpoint").rename(final)
         shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final

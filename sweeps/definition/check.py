@@ -136,6 +136,8 @@ def _check_whole(definition: Definition, narrowed: bool) -> None:
                 definition.stage_trial(trial.weights, trial.backbone)
         except ConfigError as error:
             problems += error.problems
+    if not definition.pretrain and any(spec.kind == "pretrain" for spec in definition.study.tables):
+        problems.append("`study.tables`: pretrain needs stages under `pretrain:` that trials start from.")
     problems += _idle_options(definition, trials)
     problems += _idle_fractions(definition)
     if not narrowed:

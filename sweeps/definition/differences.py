@@ -30,7 +30,7 @@ _SPLITS = ("data.split_seed", "data.val_fraction", "data.test_fraction", "data.g
 _PRESENTATION = ("size", "resize", "crop", "channels", "bits", "balanced", "truncated")
 _EXPLAINED_BY = {
     "images.of test": (*_WHICH_IMAGES, *_SPLITS),
-    "images.with their splits": ("images.under other conditions", *_WHICH_IMAGES, *_SPLITS),
+    "images.with their splits": (*_WHICH_IMAGES, *_SPLITS),
     "images.as presented": (
         "images.with their splits",
         *_WHICH_IMAGES,

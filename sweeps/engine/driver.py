@@ -133,7 +133,7 @@ class _Driver:
         )
         self._room.release()
         self._look_at(place)
-        unsent = bool(self._ledger.untracked(self._study.name))
+        unsent = bool(self._ledger.untracked(self._study.name)) or self._lacks_stages(place)
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
         if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
             try:
@@ -148,6 +148,7 @@ class _Driver:
                     load_ahead()
                 self._open()
                 assert self._outbox
+                self._outbox.stages(self._prepared.trained_stages())
                 if to_do:
                     self._drop_early()
                 self._take_over_known()
@@ -190,6 +191,11 @@ class _Driver:
             self._ledger.mark_untracked(name, lost)
             if lost and not self._outbox:
                 self._say(f"MLflow has lost {len(lost)} seed runs; they are sent again from the ledger.")
+
+    def _lacks_stages(self, place: Place) -> bool:
+        """Whether our own tracking database lacks a pretrain stage that has been trained."""
+        trained = {stage.fingerprint for stage in self._prepared.trained_stages()}
+        return place.is_ours and bool(place.lacking_stages(self._study.name, trained))
 
     def _record(self) -> None:
         """Writes down the study and its trials as they are asked for."""
@@ -314,6 +320,8 @@ class _Driver:
             configs += prepared.probes()
         provide_generated(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
+        assert self._outbox
+        self._outbox.stages(prepared.trained_stages())
         self._note_start()
         self._warn(configs)
         runs = [item.trial.config for item in self._todo]

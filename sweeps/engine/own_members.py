@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from resnet_tl.config import real_images
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.draws import draw_S, write_draws
 from resnet_tl.data.prepare import Prepared, prepare
@@ -22,7 +23,8 @@ from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition, MembersConfig
 from sweeps.definition.space import Space
 from sweeps.engine.driver import drive
-from sweeps.records import RunState, TrialRecord, folder_of_study
+from sweeps.engine.prepared_study import PreparedStudy
+from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, folder_of_study
 from sweeps.statistics.boosting import boosted
 from sweeps.storage.database import database_of
 from sweeps.storage.network_store import NetworkStore
@@ -67,14 +69,14 @@ class OwnMembers:
         run = definition.run
         self._cache = (expand(run.cache, "run.cache") if run.cache else default_cache()).absolute()
         self._base = network_of(trial.config).model_dump(mode="json", exclude_defaults=True)
+        about, _ = self._known(definition.study.name)
+        assert about is not None, "members are trained as the best trial of a study that has run"
+        self._about = about
 
     def num_trained(self) -> int:
         """Members that are there already, from the first on without a gap."""
-        ledger = database_of(self._out).read()
-        try:
-            done = {run.seed for run in ledger.seed_runs(self._name()) if run.state == RunState.COMPLETE}
-        finally:
-            ledger.close()
+        _, runs = self._known(self._name())
+        done = {seed for seed, run in runs.items() if run.state == RunState.COMPLETE}
         return next(number for number in range(len(done) + 1) if number not in done)
 
     def train(self, count: int, *, command: str, console: Console) -> Trained:
@@ -87,6 +89,12 @@ class OwnMembers:
             UserError: they cannot be trained, or a member diverged or failed.
         """
         name, data = self._name(), self._data()
+        self._require_same_start()
+        # the study's own lock is held by its driver, which comes and goes between members
+        with database_of(self._out).lock(f"{name}/members"):
+            return self._train(name, data, count, command=command, console=console)
+
+    def _train(self, name: str, data: Prepared, count: int, *, command: str, console: Console) -> Trained:
         folder = self._out / "mlruns" / "networks" / folder_of_study(name) / "draws"
         folder.mkdir(parents=True, exist_ok=True)
         draws: dict[int, Path] = {}
@@ -132,6 +140,25 @@ class OwnMembers:
         images = data.load()
         return write_draws(folder, seed, draw_S(images.splits["train"], images.labels_N, weights_N, seed))
 
+    def _require_same_start(self) -> None:
+        """Members differ from the trial in what they draw, and in nothing else.
+
+        Raises:
+            ConfigError: the file asks for other starting weights or stages than the study ran with.
+        """
+        ledger = database_of(self._out).read()
+        try:
+            prepared = PreparedStudy(self._definition, ledger)
+        finally:
+            ledger.close()
+        prepared.data = prepare(real_images(self._definition.data), self._cache)
+        if prepared.name_of(self._trial.config) != self._trial.fingerprint:
+            raise ConfigError(
+                f"Members must start as trial {self._trial.number} of {self._about.name} did, but its file asks for "
+                "something else now: other starting weights, another pretrain stage, or other versions of torch. Give "
+                "the file that the study ran with."
+            )
+
     def _data(self) -> Prepared:
         return prepare(data_of(self._trial.config, self._definition.data), self._cache)
 
@@ -140,46 +167,46 @@ class OwnMembers:
         from resnet_tl.inference.evaluate import score
         from resnet_tl.inference.predictor import predictor_of
 
-        ledger = database_of(self._out).read()
-        try:
-            about, (run,) = ledger.study(name), [run for run in ledger.seed_runs(name) if run.seed == seed]
-        finally:
-            ledger.close()
-        network = NetworkStore(self._out, name).network_of(run)
-        if network is None or about is None:
+        _, runs = self._known(name)
+        network = NetworkStore(self._out, name).network_of(runs[seed])
+        if network is None:
             raise ConfigError(f"The network of member {seed + 1} of {name} must be kept, but is gone from {self._out}.")
-        predictor = predictor_of(network, device=about.environment.device)
-        told = score(predictor, self._definition_of(name, {}).data, split="train", cache=self._cache)
+        predictor = predictor_of(network, device=self._about.environment.device)
+        config = data_of(self._trial.config, self._definition.data).model_copy(update={"shifted": None})
+        told = score(predictor, config, split="train", cache=self._cache)
         predicted_N: Ints = told.log_p_NK.argmax(1)
         return predicted_N
 
     def _run(self, name: str, draws: dict[int, Path], *, command: str, console: Console) -> None:
-        ledger = database_of(self._out).read()
-        try:
-            about = ledger.study(name)
-        finally:
-            ledger.close()
-        # those that an earlier start asked for stay asked for; their draws are what they were
+        """Trains what lacks of these members; those that an earlier start asked for stay asked for, as they were."""
+        about, done = self._known(name)
+        if set(draws) <= {seed for seed, run in done.items() if run.state == RunState.COMPLETE}:
+            return
         folder = next(iter(draws.values())).parent
         earlier = {seed: folder / f"{seed}.npy" for seed in (about.seeds if about else ())}
         every = dict(sorted((earlier | draws).items()))
         outcome = drive(self._definition_of(name, every), command=command, console=console)
         if outcome.ended_by is not None:
             raise outcome.ended_by
+        _, done = self._known(name)
+        for seed in draws:
+            if done[seed].state != RunState.COMPLETE:
+                raise ConfigError(
+                    f"Every member must come to an end, but member {seed + 1} of {name} {done[seed].state}: "
+                    f"{(done[seed].reason or '').splitlines()[-1]}. members={seed} takes those before it."
+                )
+
+    def _known(self, name: str) -> tuple[StudyRecord | None, dict[int, SeedRun]]:
+        """What the ledger has of a study of members: the study, and its seed runs by seed."""
         ledger = database_of(self._out).read()
         try:
-            runs = [run for run in ledger.seed_runs(name) if run.seed in draws and run.state != RunState.COMPLETE]
+            return ledger.study(name), {run.seed: run for run in ledger.seed_runs(name)}
         finally:
             ledger.close()
-        if runs:
-            raise ConfigError(
-                f"Every member of {name} must come to an end, but member {runs[0].seed + 1} {runs[0].state}: "
-                f"{(runs[0].reason or '').splitlines()[-1]}"
-            )
 
     def _definition_of(self, name: str, draws: dict[int, Path]) -> Definition:
         """What a study of these members asks for."""
-        definition, trial = self._definition, self._trial
+        definition, trial, about = self._definition, self._trial, self._about.environment
         study = definition.study.model_copy(
             update={
                 "name": name,
@@ -202,7 +229,13 @@ class OwnMembers:
             space=Space.parse({}, self._base),
             base=self._base,
             data=data_of(trial.config, definition.data),
-            run=definition.run.model_copy(update={"keep": "all"}),
+            run=definition.run.model_copy(
+                update={
+                    "keep": "all",
+                    "threads": about.threads,
+                    "device": about.device if definition.run.device == "auto" else definition.run.device,
+                }
+            ),
             members=MembersConfig(method=self._method, draws=draws),
             notes=(),
         )

@@ -19,7 +19,7 @@ from resnet_tl.freezing import num_frozen
 from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand
-from resnet_tl.training.stage import is_made, place, score_of, stage_fingerprint
+from resnet_tl.training.stage import StageResult, is_made, place, result_of, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import allot, cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
@@ -40,6 +40,7 @@ from sweeps.storage.ledger import Ledger, now
 from sweeps.study_trial import data_of, network_of
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.mlflow_files import fetch_checkpoint
+from sweeps.tracking.tracker import TrainedStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,14 @@ class Stage:
             f"{len(self.data.classes)} classes, {self.trial.epochs} epoch{'s' if self.trial.epochs > 1 else ''}"
         )
 
-    def score(self) -> float | None:
-        """Of its network, by its own monitor; None before it is trained."""
-        return score_of(self.checkpoint, self.trial.monitor) if is_made(self.checkpoint) else None
+    @property
+    def fingerprint(self) -> str:
+        """Names the network that it makes."""
+        return self.checkpoint.parent.name
+
+    def result(self) -> StageResult | None:
+        """What it came to; None before it is trained."""
+        return result_of(self.checkpoint, self.trial.monitor) if is_made(self.checkpoint) else None
 
 
 class PreparedStudy:
@@ -149,7 +155,7 @@ class PreparedStudy:
         if key not in self._weights:
             if trial.weights in self.definition.pretrain:
                 # what a stage makes is decided by its fingerprint, so planning need not wait for it
-                self._weights[key] = f"pretrain/{self.stage(trial).checkpoint.parent.name}"
+                self._weights[key] = f"pretrain/{self.stage(trial).fingerprint}"
             elif trial.weights.startswith("runs:/"):
                 self._weights[key] = weights.identity(str(self.mlflow_checkpoint(trial.weights)), trial.backbone)
             else:
@@ -211,15 +217,41 @@ class PreparedStudy:
         for name, given in self.definition.pretrain.items():
             record = StageRecord(trial=given.trial, seed=given.seed, data=_options(given.data))
             if of_depths := used.get(name):
-                scores = {stage.trial.backbone: stage.score() for stage in of_depths}
+                data, monitor = of_depths[0].data, of_depths[0].trial.monitor
+                tried = [(stage.trial.backbone, stage.result()) for stage in of_depths]
+                results = {depth: result for depth, result in tried if result is not None}
+                # what was noted stays, although the network may have gone from the cache since
+                before = self.stored.pretrain.get(name, record) if self.stored else record
+                spent = {depth: result.wall_s for depth, result in results.items() if result.wall_s is not None}
                 record = replace(
                     record,
-                    num_train=of_depths[0].data.num_images["train"],
-                    monitor=of_depths[0].trial.monitor,
-                    scores={backbone: score for backbone, score in scores.items() if score is not None},
+                    num_train=data.num_images["train"],
+                    num_classes=len(data.classes),
+                    monitor=monitor,
+                    scores={**before.scores} | {depth: result.score for depth, result in results.items()},
+                    best_epochs={**before.best_epochs}
+                    | {depth: result.best_epoch for depth, result in results.items()},
+                    wall_s={**before.wall_s} | spent,
                 )
             found[name] = record
         return found
+
+    def trained_stages(self) -> list[TrainedStage]:
+        """Those of the pretrain stages that have been trained, as trackers show them."""
+        return [
+            TrainedStage(
+                name=stage.name,
+                fingerprint=stage.fingerprint,
+                trial=stage.trial,
+                seed=stage.seed,
+                source=stage.source,
+                data=stage.data.fingerprint,
+                result=result,
+                network=stage.checkpoint,
+            )
+            for stage in self.stages()
+            if (result := stage.result()) is not None
+        ]
 
     def start_from(self, trial: TrialConfig) -> TrialConfig:
         """The configuration as a worker needs it: of the network alone, stage names and MLflow runs become paths."""

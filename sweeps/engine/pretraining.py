@@ -11,7 +11,7 @@ from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError, WeightsError
 from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
-from resnet_tl.training.stage import is_made, score_of
+from resnet_tl.training.stage import is_made, result_of
 from sweeps.engine.disk_room import disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.interrupt import Interrupt
@@ -84,7 +84,7 @@ class _Sources:
     def done(self, running: Running[_Source], result: Any) -> None:
         source = running.job.item
         if source.epochs:
-            score = f"{source.monitor} {score_of(result, source.monitor):.4f}"
+            score = f"{source.monitor} {result_of(result, source.monitor).score:.4f}"
             self._display.finished(source.name, f"{source.name}: {score}", running.spent_s, counts=False)
             return
         for sentence in result:  # of weights that were loaded

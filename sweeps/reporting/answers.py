@@ -38,11 +38,19 @@ class Answer:
     """Trials of each value that are alike in all else."""
     note: str | None
     """Why there is no answer."""
+    following: tuple[str, ...] = ()
+    """Other parameters that change with the compared one, since its values set them."""
 
 
-def answers(results: Results, hypotheses: Sequence[Hypothesis]) -> list[Answer]:
-    """Answers those hypotheses that compare something."""
-    found = [_evidence(results, item) for item in hypotheses if item.parameter is not None]
+def answers(results: Results, hypotheses: Sequence[Hypothesis], space: Mapping[str, Any] | None = None) -> list[Answer]:
+    """Answers those hypotheses that compare something.
+
+    Args:
+        space: as the study writes it, where the results do not know.
+    """
+    if space is None:
+        space = results.about.space if results.about else {}
+    found = [_evidence(results, item, space) for item in hypotheses if item.parameter is not None]
     decided = [index for index, item in enumerate(found) if item.p is not None]
     adjusted = holm([_known(found[index].p) for index in decided])
     for index, p in zip(decided, adjusted, strict=True):
@@ -64,11 +72,13 @@ class _Evidence:
     verdict: Verdict = "undecided"
     p: float | None = None
     note: str | None = None
+    following: tuple[str, ...] = ()
 
     def answer(self) -> Answer:
         return Answer(
             hypothesis=self.hypothesis, verdict=self.verdict, metric=self.metric, pair=self.pair,
             difference=self.difference, p=self.p, num_trials=self.num_trials, note=self.note,
+            following=self.following,
         )  # fmt: skip
 
 
@@ -100,13 +110,13 @@ def _judge(evidence: _Evidence, p: float, num_hypotheses: int) -> _Evidence:
     return evidence
 
 
-def _evidence(results: Results, hypothesis: Hypothesis) -> _Evidence:
+def _evidence(results: Results, hypothesis: Hypothesis, space: Mapping[str, Any]) -> _Evidence:
     metric = hypothesis.metric or results.on_test
-    found = _Evidence(hypothesis=hypothesis, metric=metric)
+    found = _Evidence(hypothesis=hypothesis, metric=metric, following=_following(space, str(hypothesis.parameter)))
     if not results.has(metric):
         found.note = f"there is no {metric} yet"
         return found
-    scores, found.num_trials, found.note = _by_seed(results, hypothesis, metric)
+    scores, found.num_trials, found.note = _by_seed(results, hypothesis, metric, found.following)
     if found.note:
         return found
     num_seeds = len(next(iter(scores.values())).values_S)
@@ -163,7 +173,18 @@ def _known(p: float | None) -> float:
     return p
 
 
-def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dict[int, Sample], int, str | None]:
+def _following(space: Mapping[str, Any], parameter: str) -> tuple[str, ...]:
+    """Parameters that values of one set, and that are not searched themselves: a hypothesis is about all of them."""
+    written = space.get(parameter)
+    alternatives = written if isinstance(written, list) else [written]
+    sets = [each.get("set") or {} for each in alternatives if isinstance(each, Mapping)]
+    names = (name for own in sets for others in own.values() if isinstance(others, Mapping) for name in others)
+    return tuple(name for name in dict.fromkeys(names) if name not in space)
+
+
+def _by_seed(
+    results: Results, hypothesis: Hypothesis, metric: str, following: Sequence[str]
+) -> tuple[dict[int, Sample], int, str | None]:
     """For each compared value its scores by seed, averaged over trials alike in all else; or why there are none."""
     parameter = hypothesis.parameter
     assert parameter is not None
@@ -177,7 +198,7 @@ def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dic
     by_value: list[dict[str, Trial]] = []
     for value in hypothesis.values:
         own = [trial for trial in trials if same(trial.values.get(parameter), value)]
-        by_value.append({_rest(trial, parameter): trial for trial in own})
+        by_value.append({_rest(trial, (parameter, *following)): trial for trial in own})
     shared = [key for key in by_value[0] if all(key in other for other in by_value[1:])]
     if not shared:
         return {}, 0, f"no trials differ in {parameter} alone"
@@ -197,6 +218,6 @@ def _by_seed(results: Results, hypothesis: Hypothesis, metric: str) -> tuple[dic
     return scores, len(shared), None
 
 
-def _rest(trial: Trial, parameter: str) -> str:
-    """All of a trial but one parameter; `monitor` and the like are the same within a study."""
-    return repr(sorted((name, repr(value)) for name, value in trial.values.items() if name != parameter))
+def _rest(trial: Trial, compared: Sequence[str]) -> str:
+    """All of a trial but what is compared; `monitor` and the like are the same within a study."""
+    return repr(sorted((name, repr(value)) for name, value in trial.values.items() if name not in compared))

@@ -65,6 +65,13 @@ def combine(several: Sequence[Results]) -> Results:
                 f"{other.name} differ, so that their scores say nothing of which configuration is better. What differs "
                 "in the data:\n" + shown(about_data)
             )
+    for name in dict.fromkeys(name for record in records for name in record.data.shifted):
+        those = [record for record in records if name in record.data.shifted]
+        if len({record.data.shifted[name] for record in those}) > 1:
+            problems.append(
+                f"Sets under other conditions must be the same images where they have one name, but those called "
+                f"{name} differ between {' and '.join(record.name for record in those)}."
+            )
     metrics = {results.study: results.metric for results in several}
     if len(set(metrics.values())) > 1:
         told = ", ".join(f"{study} by {metric}" for study, metric in metrics.items())

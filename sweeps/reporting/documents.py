@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_tl.errors import ConfigError, DataError, UserError
+from sweeps.records import folder_of_study
 from sweeps.reporting import markdown
 from sweeps.reporting.figures import caption
 from sweeps.reporting.markers import Marker, find
@@ -77,7 +78,7 @@ def _content(marker: Marker, path: Path, source: Source, pictures: Path) -> str:
     results = source(marker)
     if marker.figure:
         kind = marker.figure.kind
-        drawn = pictures / f"{results.study}.{kind}.svg"
+        drawn = pictures / f"{folder_of_study(results.study)}.{kind}.svg"
         if not drawn.exists():
             raise ConfigError(
                 f"the picture {drawn} is not there; `python -m sweeps.report study={results.study} figures=[{kind}]` "

@@ -67,11 +67,14 @@ class Impossible:
 class Library:
     """The networks of a study that an ensemble can be made from.
 
+    Args:
+        of_members: whether the study's seeds are members that were trained for one ensemble.
+
     Raises:
         ConfigError: the results have no predictions, or there is nothing complete.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, *, of_members: bool = False) -> None:
         if results.details is None:
             raise ConfigError(
                 "Ensembles are made from stored predictions, so they need one study of the ledger: study=NAME."
@@ -85,7 +88,8 @@ class Library:
             raise ConfigError(
                 f"Ensembles are compared by a score that single images make up, but the study's is {results.metric}."
             )
-        self.trials = ranking(results)
+        # members are what has come to an end, whatever became of others
+        self.trials = list(results.trials) if of_members else ranking(results)
         if not self.trials:
             raise ConfigError(
                 f"Study {results.study} has no complete trial yet; finish it with  python -m sweeps.run  first."
@@ -243,7 +247,7 @@ def of_own(library: Library, own: Library, method: str, weights: Sequence[float]
         own: of the study whose seeds they are.
         weights: of the members, sum 1.
     """
-    members = own.candidates("best")[: len(weights)]
+    members = tuple(Member(trial=own.best, seed=seed) for seed in range(len(weights)))
     for split in ("val", "test"):
         own.probabilities(members[:1], split)
         assert np.array_equal(own.labels(split), library.labels(split)), "members are scored on the study's own images"

@@ -212,11 +212,13 @@ def _checked(path: Path) -> pd.DataFrame:
     """The file's known columns, with numbers for numbers and the text of parameters; `state` is always there."""
     raw = _rows(path)
     problems: list[str] = []
-    unknown = [str(c) for c in raw.columns if c not in COLUMNS and not is_score(str(c))]
+    # a set under other conditions stands beside test, so that a slip in the name of a split is none
+    known = [c for c in raw.columns if c in COLUMNS or (is_score(str(c)) and f"test/{_metric(c)}" in raw.columns)]
+    unknown = [str(c) for c in raw.columns if c not in known]
     problems += [f"The column {brief(name)} is not known; {nearest(name, COLUMNS)}" for name in unknown[:MOST_UNKNOWN]]
     if len(unknown) > MOST_UNKNOWN:
         problems.append(f"{len(unknown) - MOST_UNKNOWN} more columns are not known either.")
-    frame = raw[[name for name in raw.columns if name in COLUMNS or is_score(str(name))]].copy()
+    frame = raw[known].copy()
     if not any(name in SCORES for name in frame):
         problems.append(f"At least one score column must be there, such as test/accuracy; known: {', '.join(SCORES)}.")
     if raw.empty:
@@ -248,6 +250,10 @@ def _checked(path: Path) -> pd.DataFrame:
     if problems:
         raise DataError(*[f"{path}: {problem}" for problem in problems])
     return frame
+
+
+def _metric(column: Any) -> str:
+    return str(column).partition("/")[2]
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -359,7 +365,8 @@ def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
     names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
     if len(names) > 1:
         raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
-    if re.search(r"[/\\]|^\.*$", names[0]):  # pictures are named by it
+    own = re.fullmatch(r"(.*)/(bagging|boosting)(_\d+)?", names[0])  # members of an ensemble
+    if re.search(r"[/\\]|^\.*$", own[1] if own else names[0]):  # pictures are named by it
         raise DataError(f"{path}: the name of a study must hold no slash, but got {brief(names[0])}.")
     if len(names[0].encode()) > MOST_BYTES:
         raise DataError(

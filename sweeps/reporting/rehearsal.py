@@ -28,6 +28,7 @@ ELSEWHERE = frozenset(
         "curves",
         "hypotheses",
         "imagenet",
+        "pretrain",
         "reliability",
         "variance",
     ]
@@ -73,7 +74,7 @@ def undrawable(definition: Definition) -> list[str]:
                 figures.draw(results, spec)
         except ConfigError as error:
             found.append(f"the report will have no {noun} {spec.kind}, whatever comes out: {error}")
-    for item in answers(results, compared):
+    for item in answers(results, compared, study.space):
         if item.note and not item.num_trials:
             found.append(
                 f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "

@@ -21,6 +21,7 @@ from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import NONE_HERE, Results, Trial, distinct
 from sweeps.reporting.table import Table
 from sweeps.reporting.tables import make
+from sweeps.reporting.tables.pretrain import starts_from_stage
 from sweeps.reporting.verdict import verdict
 
 MADE_BY = "Made by "
@@ -29,7 +30,7 @@ MADE_BY = "Made by "
 
 WITH_CONTENTS = 4
 """Headings from which on a report has a list of contents."""
-OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "shifted", "summary")}
+OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", "shifted", "summary", "pretrain")}
 """Tables that a report has without being asked."""
 
 
@@ -55,7 +56,9 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     if specs is None:
         parts += [block for spec, tables in own_tables(results) for block in _titled(spec, tables)]
         if results.shifted and "shifted" not in asked:
-            parts += _titled(OWN["shifted"], make(results, OWN["shifted"]))
+            parts += _unasked(results, "shifted")
+        if "pretrain" not in asked and starts_from_stage(results):
+            parts += _titled(OWN["pretrain"], make(results, OWN["pretrain"]))
     else:
         parts += [block for spec in specs for block in _titled(spec, make(results, spec))]
     rest = pictures[1:] if said else pictures
@@ -75,6 +78,14 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     if results.about:
         blocks += [Rule(), Paragraph(lines=tuple(footer(results)))]
     return blocks
+
+
+def _unasked(results: Results, kind: str) -> list[Block]:
+    """A table that nobody asked for by name; where it cannot be made, why."""
+    try:
+        return _titled(OWN[kind], make(results, OWN[kind]))
+    except ConfigError as error:
+        return [Paragraph(lines=(str(error),))]
 
 
 def _titled(spec: Spec, tables: Sequence[Table | Paragraph]) -> list[Block]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_tl.errors import UserError
 from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import Spec
-from sweeps.records import study_to_json
+from sweeps.records import folder_of_study, study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, frame_of, sha256
@@ -64,7 +64,7 @@ def write_report(
     blocks = report(results, specs, tuple(charts))
     if missing:
         blocks.append(Paragraph(lines=tuple(missing)))
-    addresses = {spec.kind: f"{results.study}.{spec.kind}.svg" for spec in charts}
+    addresses = {spec.kind: f"{folder_of_study(results.study)}.{spec.kind}.svg" for spec in charts}
     pictures = tuple(target.with_name(name) for name in addresses.values())
     for place, chart in zip(pictures, charts.values(), strict=True):
         from sweeps.reporting.svg import svg

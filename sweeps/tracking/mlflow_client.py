@@ -1,15 +1,13 @@
-"""MLflow as a tracker: experiment = study, parent run = trial, child run = seed run."""
+"""MLflow as a tracker: experiment = study, parent run = trial, child run = seed run; pretrain stages beside them."""
 
-import datetime
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any
 
-from resnet_tl.files import discard, link_folder
+from resnet_tl.files import discard
 from resnet_tl.result import Epoch
 from sweeps.definition.space import describe
 from sweeps.records import RunState, SeedRun, TrialRecord
@@ -17,30 +15,23 @@ from sweeps.statistics.stats import summarise
 from sweeps.tracking.mlflow_bulk import BulkWriter, FinishedRun, run_id_of
 from sweeps.tracking.mlflow_database import ENDED, Place
 from sweeps.tracking.mlflow_files import local_path
-from sweeps.tracking.tracker import EndedRun, EndedTrial, Key
-
-MOST_METRICS = 1000
-"""MLflow takes no more in one batch."""
+from sweeps.tracking.mlflow_runs import (
+    KnownRun,
+    describe_run,
+    final_scores,
+    known_run,
+    last_step_of,
+    log_epochs,
+    milliseconds,
+    params_of,
+    put_checkpoint,
+    search,
+)
+from sweeps.tracking.mlflow_stages import send_stages
+from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, TrainedStage
 
 MOST_SEARCHES = 100
 """Seed runs that are looked up one by one; of more, all of the study are read."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """A run as MLflow has it."""
-
-    run_id: str
-    artifact_uri: str
-    last_step: int = 0
-    """The last epoch whose metrics are there."""
-    status: str = "RUNNING"
-    described: bool = True
-    """Whether its parameters are there; a kill may come between a run's making and them."""
-    has_finals: bool = False
-    """Of a seed run: whether the final scores are there."""
-    num_seeds: int = 0
-    """Of a trial: how many seed runs its final scores are the mean of."""
 
 
 class MlflowTracker:
@@ -61,8 +52,8 @@ class MlflowTracker:
         self._place, self._study, self._question, self._commit, self._say = place, study, question, commit, say
         self._client: Any = None
         self._experiment = ""
-        self._children: dict[Key, _Run] = {}
-        self._parents: dict[str, _Run] = {}
+        self._children: dict[Key, KnownRun] = {}
+        self._parents: dict[str, KnownRun] = {}
         self._bulk: BulkWriter | None = None
 
     # -- getting ready ------------------------------------------------------------------------------------------------
@@ -116,29 +107,21 @@ class MlflowTracker:
             found += [run for key in sorted(unsent) for run in self._search(client, _query(key))]
         for run in found:
             tags, metrics = run.data.tags, run.data.metrics
-            known = _Run(
-                run_id=run.info.run_id,
-                artifact_uri=run.info.artifact_uri,
-                status=run.info.status,
-                described=bool(run.data.params),
-            )
+            known = known_run(run)
             if tags.get("kind") == "trial":
                 known.num_seeds = int(metrics.get("n", 0))
                 self._parents[tags["fingerprint"]] = known
             elif tags.get("kind") == "seed run":
                 known.has_finals = "wall_s" in metrics
-                if "val/loss" in metrics:
-                    known.last_step = max(m.step for m in client.get_metric_history(known.run_id, "val/loss"))
+                known.last_step = last_step_of(client, run)
                 self._children[tags["fingerprint"], int(tags["seed"])] = known
 
     def _search(self, client: Any, query: str, view: int = 1) -> list[Any]:
-        runs, token = [], None
-        while True:
-            page = client.search_runs([self._experiment], query, view, max_results=1000, page_token=token)
-            runs += list(page)
-            token = page.token
-            if not token:
-                return runs
+        return search(client, self._experiment, query, view)
+
+    def stages(self, stages: Sequence[TrainedStage]) -> None:
+        """See `Tracker`."""
+        send_stages(self._client, self._experiment, self._study, stages)
 
     # -- while runs go on ---------------------------------------------------------------------------------------------
 
@@ -148,17 +131,17 @@ class MlflowTracker:
 
     def epochs(self, trial: TrialRecord, seed: int, epochs: Sequence[Epoch]) -> None:
         """See `Tracker`."""
-        self._log_epochs(self._ensure_child(trial, seed), epochs)
+        log_epochs(self._client, self._ensure_child(trial, seed), epochs)
 
-    def _ensure_parent(self, trial: TrialRecord) -> _Run:
+    def _ensure_parent(self, trial: TrialRecord) -> KnownRun:
         run = self._parents.get(trial.fingerprint)
         if run is None:
             run = self._create(f"trial {trial.number}: {describe(trial.params)}", trial, {"kind": "trial"}, None)
             self._parents[trial.fingerprint] = run
-        self._describe(run, trial, None)
+        describe_run(self._client, run, params_of(trial.config, None))
         return run
 
-    def _ensure_child(self, trial: TrialRecord, seed: int, started: str | None = None) -> _Run:
+    def _ensure_child(self, trial: TrialRecord, seed: int, started: str | None = None) -> KnownRun:
         run = self._children.get((trial.fingerprint, seed))
         if run is None:
             tags = _child_tags(seed, self._ensure_parent(trial))
@@ -167,16 +150,8 @@ class MlflowTracker:
         elif run.status not in ("RUNNING", "FINISHED"):
             self._client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
-        self._describe(run, trial, seed)
+        describe_run(self._client, run, params_of(trial.config, seed))
         return run
-
-    def _describe(self, run: _Run, trial: TrialRecord, seed: int | None) -> None:
-        if not run.described:
-            from mlflow.entities import Param
-
-            params = [Param(key, value) for key, value in _params(trial, seed).items()]
-            self._client.log_batch(run.run_id, params=params)
-            run.described = True
 
     def _tags(self, trial: TrialRecord) -> dict[str, str]:
         return {
@@ -186,35 +161,14 @@ class MlflowTracker:
             **({"mlflow.source.git.commit": self._commit} if self._commit else {}),
         }
 
-    def _create(self, name: str, trial: TrialRecord, tags: dict[str, str], started: str | None) -> _Run:
+    def _create(self, name: str, trial: TrialRecord, tags: dict[str, str], started: str | None) -> KnownRun:
         run = self._client.create_run(
             self._experiment,
-            start_time=_milliseconds(started) if started else None,
+            start_time=milliseconds(started) if started else None,
             tags=tags | self._tags(trial),
             run_name=name,
         )
-        return _Run(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri, described=False)
-
-    def _log_epochs(
-        self, run: _Run, epochs: Sequence[Epoch], extra: Sequence[Any] = (), tags: Sequence[Any] = ()
-    ) -> None:
-        """Logs the epochs that are not there yet, whole ones in each batch: a second point would bend the curve."""
-        from mlflow.entities import Metric
-
-        stamp = int(time.time() * 1000)
-        batch: list[Any] = []
-        for epoch in epochs:
-            if epoch.epoch <= run.last_step:
-                continue
-            points = [Metric(name, value, stamp, epoch.epoch) for name, value in epoch.metrics.items()]
-            points.append(Metric("lr", epoch.lr, stamp, epoch.epoch))
-            if len(batch) + len(points) + len(extra) + len(tags) > MOST_METRICS:
-                self._client.log_batch(run.run_id, metrics=batch)
-                batch = []
-            batch += points
-        if batch or extra or tags:
-            self._client.log_batch(run.run_id, metrics=[*batch, *extra], tags=tags)
-        run.last_step = max([run.last_step, *(epoch.epoch for epoch in epochs)])
+        return KnownRun(run_id=run.info.run_id, artifact_uri=run.info.artifact_uri, described=False)
 
     # -- when they have ended -----------------------------------------------------------------------------------------
 
@@ -244,7 +198,7 @@ class MlflowTracker:
         run_id = run_id_of(self._experiment, trial.fingerprint, row.seed)
         self._store(run_id, self._bulk_for(trial).artifact_uri(run_id), ended)
         tags = _state_tags(row) | _child_tags(row.seed, parent) | self._tags(trial)
-        stamp = _milliseconds(row.finished)
+        stamp = milliseconds(row.finished)
         points = [
             (name, value, stamp, epoch.epoch)
             for epoch in row.history or ()
@@ -254,11 +208,11 @@ class MlflowTracker:
             run_id=run_id,
             name=_child_name(trial, row.seed),
             status="FINISHED",
-            start=_milliseconds(row.started),
+            start=milliseconds(row.started),
             end=stamp,
             tags=tags,
-            params=_params(trial, row.seed),
-            points=points + [(name, value, stamp, 0) for name, value in _finals(row).items()],
+            params=params_of(trial.config, row.seed),
+            points=points + [(name, value, stamp, 0) for name, value in final_scores(row.metrics, row.wall_s).items()],
         )
 
     def _finish(self, ended: EndedRun) -> None:
@@ -267,12 +221,12 @@ class MlflowTracker:
 
         trial, row = ended.trial, ended.run
         run = self._ensure_child(trial, row.seed, row.started)
-        stamp = _milliseconds(row.finished)
+        stamp = milliseconds(row.finished)
         finals = []
         if row.state.is_result and not run.has_finals:
-            finals = [Metric(name, value, stamp, 0) for name, value in _finals(row).items()]
+            finals = [Metric(name, value, stamp, 0) for name, value in final_scores(row.metrics, row.wall_s).items()]
         tags = [RunTag(key, value) for key, value in _state_tags(row).items()]
-        self._log_epochs(run, row.history or (), finals, tags)
+        log_epochs(self._client, run, row.history or (), finals, tags)
         run.has_finals = row.state.is_result
         self._store(run.run_id, run.artifact_uri, ended)
         run.status = "FINISHED" if row.state.is_result else "FAILED"
@@ -283,17 +237,14 @@ class MlflowTracker:
     def _store(self, run_id: str, artifact_uri: str, ended: EndedRun) -> None:
         """Puts the files of a seed run where MLflow looks for them."""
         local = local_path(artifact_uri)
-        if local is None:
-            if ended.confusion:
-                self._client.log_dict(run_id, dict(ended.confusion), "confusion.json")
-            if ended.network is not None:
-                self._client.log_artifacts(run_id, str(ended.network), "checkpoint")
-            return
-        local.mkdir(parents=True, exist_ok=True)
-        if ended.confusion:
+        if local is not None:
+            local.mkdir(parents=True, exist_ok=True)
+        if ended.confusion and local is not None:
             (local / "confusion.json").write_text(json.dumps(ended.confusion), encoding="utf-8")
+        elif ended.confusion:
+            self._client.log_dict(run_id, dict(ended.confusion), "confusion.json")
         if ended.network is not None:
-            link_folder(ended.network, local / "checkpoint")
+            put_checkpoint(self._client, run_id, artifact_uri, ended.network)
 
     def _finish_trial(self, ended: EndedTrial) -> None:
         from mlflow.entities import Metric
@@ -337,15 +288,11 @@ def _query(key: Key) -> str:
     return f"tags.fingerprint = '{key[0]}' and tags.seed = '{key[1]}'"
 
 
-def _milliseconds(stamp: str) -> int:
-    return int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000)
-
-
 def _child_name(trial: TrialRecord, seed: int) -> str:
     return f"trial {trial.number} seed {seed}"
 
 
-def _child_tags(seed: int, parent: _Run) -> dict[str, str]:
+def _child_tags(seed: int, parent: KnownRun) -> dict[str, str]:
     return {"kind": "seed run", "seed": str(seed), "mlflow.parentRunId": parent.run_id}
 
 
@@ -357,16 +304,3 @@ def _state_tags(row: SeedRun) -> dict[str, str]:
         "best_epoch": str(row.best_epoch or ""),
         "reused_from": row.reused_from or "",
     }
-
-
-def _finals(row: SeedRun) -> Mapping[str, float]:
-    """The scores of the selected network, logged at step 0: the UI draws a single value as a bar."""
-    return {
-        (f"best/{name}" if name.startswith(("train/", "val/")) else name): value
-        for name, value in (dict(row.metrics) | {"wall_s": row.wall_s}).items()
-    }
-
-
-def _params(trial: TrialRecord, seed: int | None) -> dict[str, str]:
-    params = {key: str(value) for key, value in trial.config.model_dump(mode="json").items()}
-    return params | ({"seed": str(seed)} if seed is not None else {})

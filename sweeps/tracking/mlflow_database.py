@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock
@@ -36,11 +37,17 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 ENDED = ("FINISHED", "FAILED")
 """What MLflow calls seed runs that the ledger has."""
 
+STAGE = "pretrain stage"
+"""The tag `kind` of a pretrain stage's run."""
+
 LEAST_BYTES = 512
 """Of a SQLite file that holds anything: its smallest page."""
 
 LOOK_S = 1.0
 """Patience with whoever has locked our own database, where nothing but a look is at stake; training waits for it."""
+
+Named = TypeVar("Named")
+"""What a run is known by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,11 +207,29 @@ class Place:
             "JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'seed' "
             f"WHERE e.name = ? AND r.status IN ({marks})"
         )
+        return self._without_found(runs, lambda connection: set(connection.execute(query, (study, *ENDED))))
+
+    def lacking_stages(self, study: str, stages: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of some pretrain stages, by fingerprint, that are not whole in our own database, looked up likewise."""
+        query = (
+            "SELECT f.value FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id "
+            "JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = 'kind' AND k.value = ? "
+            "JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = 'fingerprint' "
+            "LEFT JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'state' "
+            "WHERE e.name = ? AND (r.lifecycle_stage = 'deleted' OR (r.status = 'FINISHED' AND s.value IS NOT NULL))"
+        )
+        return self._without_found(
+            stages, lambda connection: {name for (name,) in connection.execute(query, (STAGE, study))}
+        )
+
+    def _without_found(
+        self, wanted: AbstractSet[Named], find: Callable[[sqlite3.Connection], AbstractSet[Named]]
+    ) -> AbstractSet[Named]:
         try:
-            if not runs or not self._is_laid_out(LOOK_S):
-                return runs
+            if not wanted or not self._is_laid_out(LOOK_S):
+                return wanted
             with self._opened(LOOK_S) as connection:
-                return runs - set(connection.execute(query, (study, *ENDED)))
+                return wanted - find(connection)
         except OSError:
             return frozenset()
 

@@ -18,7 +18,7 @@ from sweeps.records import SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.schema import LedgerError
 from sweeps.tracking.credentials import one_line
-from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker
+from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, Tracker, TrainedStage
 
 RETRY_S = 30.0
 """Pause after the tracker failed, before it is tried again."""
@@ -68,10 +68,12 @@ class Outbox:
         self._shown: dict[Key, tuple[TrialRecord, Sequence[Epoch]]] = {}
         """What is to be shown of running seed runs; of each there is an event that takes it."""
         self._shown_lock = threading.Lock()
+        self._stages: tuple[TrainedStage, ...] = ()
+        """Sent at every connecting, since no ledger knows which of them arrived."""
         self._always: set[Callable[[], object]] = set()
         self._connected = False
         self._down_until = 0.0
-        self._warned = False
+        self._warned = self._warned_of_stages = False
         self.sent = False
         """Whether the tracker was sent a seed run that has ended."""
         self.failed = False
@@ -81,6 +83,11 @@ class Outbox:
         self._events.put(lambda: None)  # connecting takes seconds, which need not wait for the first result
 
     # -- called by the driver; none but `flush` and `close` waits ------------------------------------------------------
+
+    def stages(self, stages: Sequence[TrainedStage]) -> None:
+        """These pretrain stages of the study, all that there are so far, have been trained."""
+        self._stages = tuple({stage.fingerprint: stage for stage in stages}.values())
+        self._events.put(self._try_stages)
 
     def epochs(self, trial: TrialRecord, seed: int, epochs: Sequence[Epoch]) -> None:
         """A running seed run has finished these epochs so far; none yet says that it has begun."""
@@ -145,6 +152,7 @@ class Outbox:
                     unsent, sent = self._ledger.untracked(self._study), self._ledger.tracked(self._study)
                     self._ledger.mark_untracked(self._study, self._tracker.connect(unsent, sent))
                     self._connected = True
+                    self._try_stages()
                 event()
             except Exception as error:  # whatever a tracker raises, training goes on
                 self._down_until = time.monotonic() + RETRY_S
@@ -158,6 +166,23 @@ class Outbox:
                         f"{self._name} fails ({type(error).__name__}: {one_line(error)}); results are kept in the "
                         "ledger and sent later."
                     )
+
+    def _try_stages(self) -> None:
+        """Stages on their own: what keeps one of them from being sent keeps no seed run from it."""
+        try:
+            self._send_stages()
+        except Exception as error:  # whatever a tracker raises
+            self.failed = True
+            if not self._warned_of_stages:
+                self._warned_of_stages = True
+                self._warn(
+                    f"{self._name} lacks a pretrain stage ({type(error).__name__}: {one_line(error)}); it is sent "
+                    "again at the next start."
+                )
+
+    def _send_stages(self) -> None:
+        if self._stages:
+            self._tracker.stages(self._stages)
 
     def _show_nothing(self) -> None:
         with self._shown_lock:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from resnet_tl.config import TrialConfig
 from resnet_tl.result import Epoch
+from resnet_tl.training.stage import StageResult
 from sweeps.records import SeedRun, TrialRecord
 
 Key = tuple[str, int]
@@ -37,8 +39,26 @@ class EndedTrial:
     runs: tuple[SeedRun, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedStage:
+    """A pretrain stage for one depth that has been trained, with all that is shown of it."""
+
+    name: str
+    fingerprint: str
+    """Of the network that it made; its run is known by it."""
+    trial: TrialConfig
+    seed: int
+    source: str
+    """`data.source` of its images."""
+    data: str
+    """Fingerprint of its images."""
+    result: StageResult
+    network: Path
+    """Its checkpoint folder, of which the tracker keeps a link or a copy."""
+
+
 class Tracker(Protocol):
-    """Shows one study: a parent run for each trial, a child run for each seed run.
+    """Shows one study: a parent run for each trial, a child run for each seed run, a run for each pretrain stage.
 
     Every call may raise whatever the tracker's library raises. After an error `connect` is called again before anything
     else, and what was not known to have arrived is sent again.
@@ -53,6 +73,12 @@ class Tracker(Protocol):
 
         Returns:
             Those of `sent` that are not there: the tracker's files were removed, or it is another one than before.
+        """
+
+    def stages(self, stages: Sequence[TrainedStage]) -> None:
+        """Pretrain stages have been trained, by this study or an earlier one.
+
+        Each has one run, whatever was interrupted: one that is whole is left, one that was begun is completed.
         """
 
     def begin(self, trial: TrialRecord, seed: int) -> None:

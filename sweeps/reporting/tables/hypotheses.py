@@ -46,6 +46,12 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     changed = results.about.hypotheses_changed if results.about else None
     if changed:
         notes.append(bold(f"Some of them were written or changed on {changed}, when seed runs had been seen already."))
+    notes += [
+        f"{_expected(a).rstrip('.')}: {', '.join(a.following)} changes with {a.hypothesis.parameter}, as the space "
+        "sets it, and is compared with it."
+        for a in found
+        if a.following and a.difference
+    ]
     notes += [f"{_expected(a).rstrip('.')}: {a.note}." for a in found if a.note]
     return [
         Table(

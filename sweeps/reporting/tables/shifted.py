@@ -20,6 +20,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         raise ConfigError(
             "The table shifted needs sets of images under other conditions: data.shifted={night: FOLDER}, say."
         )
+    if not results.has(results.on_test) and any(trial.states for trial in results.trials):
+        raise ConfigError(f"The table shifted needs {results.on_test}, with which the other sets are compared.")
     trials = sorted(trials, key=results.sort_key)
     test, metric = results.on_test, results.metric.partition("/")[2]
     columns = parameters(results, trials, without=(options.by,))
@@ -28,7 +30,10 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
     whole = [trial for trial in trials if trial.state == "complete"]
     scored = [name for name in results.shifted if all(t.mean(f"{name}/{metric}") is not None for t in whole)]
     if not scored:
-        raise ConfigError(f"The table shifted needs {metric} on one of {', '.join(results.shifted)} for every trial.")
+        raise ConfigError(
+            f"The table shifted needs {metric_of(test).short} on {' or '.join(results.shifted)} for every trial, which "
+            "is not there: on images of one class there is no AUROC, say."
+        )
     for name in scored:
         own = f"{name}/{metric}"
         columns += [

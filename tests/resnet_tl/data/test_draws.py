@@ -36,6 +36,9 @@ def test_draws_follow_from_the_seed_alone_and_hold_every_class() -> None:
     assert (draw_S(TRAIN, LABELS, equal, 1) != draw_S(TRAIN, LABELS, equal, 2)).any()
     one_class = np.where(LABELS[TRAIN] == 0, 1.0, 0.0)
     assert set(LABELS[draw_S(TRAIN, LABELS, one_class, 0) % 1000]) == {0, 1, 2}
+    many = np.arange(150) % 50
+    for seed in range(200):
+        assert len(set(many[draw_S(np.arange(150), many, np.ones(150), seed) % 150])) == 50
 
 
 def test_an_epoch_is_the_draws_of_its_seed(prepared: Prepared, tmp_path: Path) -> None:

@@ -113,6 +113,14 @@ def test_tables_have_a_default(study: str) -> None:
     assert [table.kind for table in compose([study]).study.tables] == ["summary"]
 
 
+def test_a_table_of_pretrained_networks_needs_some(study: str) -> None:
+    with pytest.raises(ConfigError, match="`study.tables`: pretrain needs stages under `pretrain:`"):
+        compose([study, "study.tables=[pretrain]"])
+    stage = "{trial: {optimizer: sgd, lr: 0.1, epochs: 1, batch_size: 8}, data: {source: digits}}"
+    asked = compose([study, "study.tables=[pretrain]", f"pretrain.stage={stage}", "trial.weights=stage"])
+    assert [table.kind for table in asked.study.tables] == ["pretrain"]
+
+
 def test_the_default_study_is_not_run_on_other_images(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`study=` must be given with data of your own"):
         compose(["data=image_folder", f"data.root={tmp_path}"])

@@ -70,7 +70,7 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
     }  # fmt: skip
 
     # the tree, the curves and the artifacts in MLflow
-    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 6)]
+    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 7)]
     children = "select count(*) from tags where key = 'mlflow.parentRunId'"
     assert query(home, children) == [(4,)]
     assert query(home, "select distinct step from metrics where key = 'val/loss' and step < 9 order by 1")[-2:] == [
@@ -79,7 +79,7 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
     ]
     tags = {key for (key,) in query(home, "select distinct key from tags")}
     assert {"backbone", "fingerprint", "seed", "state"} <= tags
-    assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 4
+    assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 5, "the stage's too"
     assert len(list((home / "mlruns" / "artifacts").rglob("confusion.json"))) == 4
     assert not list((home / "mlruns" / ".work").rglob("state.pt"))
 
@@ -294,7 +294,7 @@ def test_killed_groups_of_heads_lose_nothing_and_repeat_nothing(home: Path, run:
     pd.testing.assert_frame_equal(
         frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
     )
-    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 10)]
+    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 11)]
     assert query(home, TWICE) == [(0,)]
 
 

@@ -95,7 +95,10 @@ def test_a_hash_stands_last_and_only_where_nothing_explains_it(now: StudyRecord,
 
 
 def test_what_a_stage_came_to_is_no_difference() -> None:
-    trained = dataclasses.replace(STUDY.pretrain["p"], num_train=7, scores={"resnet18": 0.5})
+    trained = dataclasses.replace(
+        STUDY.pretrain["p"], num_train=7, scores={"resnet18": 0.5}, num_classes=2, best_epochs={"resnet18": 3},
+        wall_s={"resnet18": 1.5},
+    )  # fmt: skip
     assert differences(STUDY, changed(pretrain={"p": trained}), called=CALLED) == []
 
 

@@ -91,6 +91,23 @@ def test_values_are_averaged_over_trials_alike_in_all_else() -> None:
     assert got.num_trials == 1
 
 
+def test_what_a_value_sets_is_compared_with_it() -> None:
+    found = results({"linear": 0.7, "mlp_relu": 0.8})
+    trials = tuple(
+        replace(trial, values=trial.values | {"dropout": 0.5 if trial.values["head"] == "mlp_relu" else 0.0})
+        for trial in found.trials
+    )
+    found = replace(found, trials=trials)
+    (alone,) = ask(found, HEADS)
+    assert alone.note == "no trials differ in head alone"
+    space = {"head": {"values": ["linear", "mlp_relu"], "set": {"mlp_relu": {"dropout": 0.5}}}}
+    (told,) = answers(found, [parse_hypothesis(HEADS)], space)
+    assert (told.verdict, told.following) == ("contradicted", ("dropout",))
+    searched = space | {"dropout": {"values": [0.0, 0.5]}}
+    (apart,) = answers(found, [parse_hypothesis(HEADS)], searched)
+    assert apart.note == "no trials differ in head alone"
+
+
 def test_the_more_is_asked_the_surer_an_answer_must_be() -> None:
     found = results({"linear": 0.7, "mlp_relu": 0.707}, seeds=6, noise=0.004)
     written = HEADS | {"expect": "mlp_relu"}

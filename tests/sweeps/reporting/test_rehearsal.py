@@ -59,8 +59,13 @@ def test_what_can_be_made_is_not_named(tmp_path: Path) -> None:
 
 def test_a_hypothesis_that_no_trials_can_answer_is_named(tmp_path: Path) -> None:
     compared = {"hypotheses": [{"compare": {"lr": [0.1, 0.01]}, "expect": "difference"}]}
-    confounded = {"lr": {"values": [0.1, 0.01], "set": {0.01: {"epochs": 1}}}}
+    confounded = {
+        "lr": {"values": [0.1, 0.01]},
+        "epochs": [{"value": 1, "when": {"lr": 0.1}}, {"value": 2, "when": {"lr": 0.01}}],
+    }
     (sentence,) = said(tmp_path, confounded, **compared)
     assert "about lr will have no answer" in sentence
     assert "no trials differ in lr alone" in sentence
     assert said(tmp_path, LR, **compared) == []
+    tied = {"lr": {"values": [0.1, 0.01], "set": {0.01: {"epochs": 1}}}}
+    assert said(tmp_path, tied, **compared) == [], "what a value sets is compared with it"

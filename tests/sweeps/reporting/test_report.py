@@ -3,11 +3,15 @@
 import dataclasses
 from typing import Any
 
-from sweeps.definition.outputs.registry import TABLES
-from sweeps.records import ConfirmRecord, StageRecord
+import pytest
+
+from resnet_tl.errors import ConfigError
+from sweeps.definition.outputs.registry import TABLES, parse_tables
+from sweeps.records import ConfirmRecord, StageRecord, StudyRecord, study_from_json, study_to_json
 from sweeps.reporting.markdown import markdown
 from sweeps.reporting.report import report
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.tables import make
 from tests.sweeps.reporting.studies import study
 
 BASE = {"head": "linear", "head_width": 256, "dropout": 0.5, "epochs": 3, "monitor": "val/accuracy"}
@@ -53,6 +57,54 @@ def test_a_pretrained_network_is_told_with_its_images_and_scores() -> None:
     text = said({"weights": "stage"}, base={}, pretrain={"stage": both})
     assert "; val/f1 0.9800 (resnet18), val/f1 0.9900 (resnet34))" in text
     assert "`stage` pretrained on x (lr 1)" in said({"weights": "stage"}, base={}), "of a version that noted neither"
+
+
+TRAINED = dataclasses.replace(
+    STAGE["stage"], trial={"lr": 1, "epochs": 20}, num_train=1631, num_classes=5, monitor="val/f1",
+    scores={"resnet18": 0.98125}, best_epochs={"resnet18": 17}, wall_s={"resnet18": 1234.56},
+)  # fmt: skip
+HEAD = "| Stage | Backbone | Images | Train images | Classes | Epochs (best) | "
+
+
+def test_pretrained_networks_have_rows_by_depth_behind_the_tables_of_the_study() -> None:
+    depths = [{"weights": "stage", "backbone": f"resnet{depth}"} for depth in (18, 34, 34)]
+    stages = {"stage": TRAINED, "idle": STAGE["stage"]}
+    text = said(*depths, {"weights": "none"}, base={}, pretrain=stages)
+    assert text.count("## Pretrained networks") == 1
+    assert text.index("## Trials by rank") < text.index("## Pretrained networks")
+    assert f"{HEAD}Val score | Seconds | Trials |" in text
+    assert "| stage | resnet18 | x | 1,631 | 5 | 20 (17) | Val F1 98.12% | 1,234.6 | 1 |" in text
+    assert "| stage | resnet34 | x | 1,631 | 5 | 20 (/) | / | / | 2 |" in text, "not trained yet"
+    assert "| idle | / | x | / | / | / (/) | / | / | 0 |" in text, "no trial starts from it"
+    text = said(*depths, base={}, pretrain={"stage": TRAINED})
+    assert f"{HEAD}Val F1 | Seconds | Trials |" in text, "one score heads the column"
+    assert "| 20 (17) | 98.12% |" in text
+    assert "Stage | Backbone" not in said({"weights": "none"}, base={}), "nothing starts from one"
+
+
+def one_trial(about: StudyRecord | None, *tables: str) -> Results:
+    trials = (Trial(number=0, values=BASE | {"weights": "stage", "backbone": "resnet18"}),)
+    return Results(
+        study="s", metric="val/accuracy", columns=(), seeds=(0,), trials=trials, about=about,
+        tables=parse_tables(list(tables)),
+    )  # fmt: skip
+
+
+def test_pretrained_networks_stand_where_the_study_names_them() -> None:
+    text = markdown(report(one_trial(study(pretrain={"stage": TRAINED}), "pretrain", "summary")))
+    assert text.count(HEAD) == 1
+    assert text.index("## Pretrained networks") < text.index("## Trials by rank")
+
+
+def test_pretrained_networks_of_older_records_are_shown_as_far_as_they_are_known() -> None:
+    content = study_to_json(study(pretrain={"stage": TRAINED}))
+    for newer in ("num_classes", "best_epochs", "wall_s"):
+        del content["pretrain"]["stage"][newer]
+    (table,) = make(one_trial(study_from_json(content)), TABLES.spec("pretrain", "table"))
+    assert table.rows == (("stage", "resnet18", "x", "1,631", "/", "20 (/)", "98.12%", "/", "1"),)
+    for about in (None, study()):
+        with pytest.raises(ConfigError, match="needs a study with stages under `pretrain:`"):
+            make(one_trial(about), TABLES.spec("pretrain", "table"))
 
 
 def test_what_is_left_of_the_confirmation_is_said() -> None:

@@ -17,6 +17,7 @@ from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended, Outbox
 from sweeps.tracking.tracker import Tracker
 from tests.conftest import trial
+from tests.sweeps.tracking.stages import trained_stage
 
 TRIAL = TrialRecord(number=0, params={"lr": 0.01}, config=trial(), fingerprint="f")
 
@@ -127,6 +128,20 @@ def test_being_told_twice_at_once_sends_once(make: Callable[[], Told]) -> None:
     assert study.warnings == []
 
 
+def test_a_stage_is_told_at_once_and_at_every_start(make: Callable[[], Told]) -> None:
+    for _ in range(2):
+        study = make()
+        stage = trained_stage(study.out)
+        study.outbox.stages([])
+        study.outbox.stages([stage, stage])
+        if not study.ledger.seed_runs("s"):
+            study.run(0)
+            study.run(1, completes=True)
+        study.close([Ended(trial=TRIAL, seed=seed, completes=True) for seed in (0, 1)])
+        assert study.warnings == []
+        assert all(run.tracked for run in study.ledger.seed_runs("s"))
+
+
 class Down:
     """A tracker that fails at chosen calls, and notes what arrives."""
 
@@ -141,6 +156,10 @@ class Down:
     def connect(self, unsent: Any, sent: Any) -> set[Any]:
         self._call("connect")
         return set()
+
+    def stages(self, stages: Any) -> None:
+        self._call("stages")
+        self.known_stages = {stage.name for stage in stages}
 
     def begin(self, trial: Any, seed: int) -> None:
         self._call("begin")
@@ -192,6 +211,20 @@ def test_after_a_failure_the_tracker_is_connected_anew(tmp_path: Path, monkeypat
     study.close()
     assert tracker.calls.count("connect") >= 2
     assert tracker.arrived == {0, 1}
+
+
+@pytest.mark.parametrize("fails", [{"connect"}, {"stages"}])
+def test_stages_that_a_tracker_missed_are_sent_when_it_is_back(tmp_path: Path, fails: set[str]) -> None:
+    tracker = Down(set(fails))
+    study = told(tracker, tmp_path)
+    study.outbox.stages([trained_stage(tmp_path)])
+    study.outbox.flush()
+    assert len(study.warnings) == 1
+    study.run(0)
+    tracker.fails.clear()
+    study.close([Ended(trial=TRIAL, seed=0)])
+    assert tracker.known_stages == {"drawings"}, "told while it was down, and not told again"
+    assert tracker.arrived == {0}
 
 
 def test_a_run_that_goes_on_is_shown_again_once_the_tracker_is_back(
