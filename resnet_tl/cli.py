@@ -12,9 +12,18 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Field
 
 from resnet_tl.address import without_secrets
-from resnet_tl.config import LITERAL_OPTIONS, MOST_THREADS, DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import (
+    LITERAL_OPTIONS,
+    MOST_THREADS,
+    DataConfig,
+    TrialConfig,
+    check_scored,
+    check_together,
+    real_images,
+)
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.data.synthetic import describe, sheet_of, with_generated
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
@@ -123,7 +132,10 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
     check_device(plain.device)
     check_together(found["trial"], found["data"])
     cache = expand(plain.cache, "cache") if plain.cache else default_cache()
-    data = prepare(found["data"], cache)
+    data = prepare(real_images(found["data"]), cache)
+    environment = Environment(device=plain.device.split(":")[0], threads=plain.threads)
+    if found["data"].synthetic is not None:
+        data = with_generated(data, found["data"].synthetic, environment=environment, cache=cache)
     check_together(found["trial"], found["data"], len(data.classes))
     check_scored(found["trial"].monitor, data.num_classes_in("val"))
     print(describe_data(data))
@@ -134,12 +146,25 @@ def fit_request(program: str, help_text: str, words: Sequence[str] | None = None
         trial=found["trial"],
         data=data,
         seed=plain.seed,
-        environment=Environment(device=plain.device.split(":")[0], threads=plain.threads),
+        environment=environment,
         device=plain.device,
         out=plain.out,
         cache=cache,
         export=plain.export,
     )
+
+
+def make_generated(request: FitRequest) -> None:
+    """Has the generated images made that a request asks for, unless they are there."""
+    data = request.data
+    if data.generated is None:
+        return
+    from resnet_tl.training.generating import make_generated
+
+    if not data.is_made:
+        print(f"Training a {describe(data)} …", flush=True)
+    make_generated(data, device=request.device)
+    print(f"Generated images beside real ones: {sheet_of(data)}", flush=True)
 
 
 def describe_data(data: Prepared) -> str:
@@ -149,11 +174,13 @@ def describe_data(data: Prepared) -> str:
     header = ["images"] if data.folds else splits
     rows = [(name, [data.table[split][name] for split in splits]) for name in data.classes]
     width = max(len(name) for name, _ in [*rows[:most], ("images", [])])
-    lines = ["  ".join([" " * width, *(f"{name:>7}" for name in header)])]
+    widths = [max(7, len(name)) for name in header]
+    lines = ["  ".join([" " * width, *(f"{name:>{wide}}" for name, wide in zip(header, widths, strict=True))])]
     for name, counts in [*rows[:most], ("images", [data.num_images[split] for split in splits])]:
         if name == "images" and len(rows) > most:
             lines.append(f"… and {len(rows) - most} more classes")
-        lines.append("  ".join([f"{name:{width}}", *(f"{count:>7,}" for count in counts)]))
+        cells = (f"{count:>{wide},}" for count, wide in zip(counts, widths, strict=True))
+        lines.append("  ".join([f"{name:{width}}", *cells]))
     notes = [
         *([data.how_cut] if data.how_cut else []),
         *data.notes,

@@ -242,14 +242,23 @@ def has_effect(option: str, values: Mapping[str, Any]) -> bool:
     return option not in OPTIONS or head not in HEADS or option in options_of(head)
 
 
-NO_SHIFT = ("train", "val", "test", "all", "best", "clusters", "classes", "data")
+class SyntheticConfig(Options):
+    """Training images made by a generator that learns from `train` alone, as a share of each epoch."""
+
+    share: float = Field(gt=0, lt=1)
+    """Of the samples of an epoch; the others are real images, and the epoch is as long as without."""
+    steps: int = Field(1500, ge=1)
+    """Batches that the generator learns from: it takes as long for many images as for few."""
+    seed: int = Field(0, ge=0)
+    """Decides the weights of the generator, its batches and its images."""
+
+
+NO_SHIFT = ("train", "val", "test", "all", "best", "clusters", "classes", "data", "synthetic")
 """Names that sets of `data.shifted` must not have: they mean something else where scores are kept."""
 
 
 class DataConfig(Options):
     """Which images, cut into which splits, at which size."""
-
-    reserved = ("synthetic",)
 
     source: str
     """The kind of place they come from, a module of `resnet_tl.data.sources`: `image_folder`, `arrays`, `digits` or
@@ -302,6 +311,9 @@ class DataConfig(Options):
     shifted: dict[str, str] | None = None
     """Labelled images taken under other conditions, {night: FOLDER}, each laid out as `root`: every network that is
     scored on `test` is scored once on all images of each, too. They steer nothing."""
+    synthetic: SyntheticConfig | None = None
+    """Generated training images, {share: 0.5}: a small class-conditional GAN is trained once on `train` alone (with
+    `steps`, default 1500, and `seed`, default 0), and so large a share of each epoch is drawn from its images."""
 
     @field_validator("balanced", mode="before")
     @classmethod
@@ -348,7 +360,17 @@ class DataConfig(Options):
             raise ValueError(f"`resize` needs `size`, the side of the square, but got resize={self.resize} alone")
         if self.crop is not None and self.size is not None and self.crop > self.size:
             raise ValueError(f"`crop <= size` must hold, but got crop={self.crop}, size={self.size}")
+        if self.synthetic is not None and self.balanced == "oversample":
+            raise ValueError(
+                "`synthetic` says which share of an epoch is generated and `balanced: oversample` how often a real "
+                "image comes, so give one of them; `balanced: class_weights` goes with generated images"
+            )
         return self
+
+
+def real_images(data: DataConfig) -> DataConfig:
+    """The request without its generated images, which are made from what it says."""
+    return data.model_copy(update={"synthetic": None}) if data.synthetic else data
 
 
 def check_together(trial: TrialConfig, data: DataConfig, num_classes: int | None = None) -> None:

@@ -29,6 +29,7 @@ def main() -> int:
         print(f"epoch {epoch.epoch}/{request.trial.epochs}  {values}", flush=True)
 
     own_process()
+    cli.make_generated(request)
     result = fit(
         request.trial,
         request.data,

@@ -26,6 +26,7 @@ def main() -> int:
         )
 
     own_process()
+    cli.make_generated(request)
     final = pretrain(
         request.trial,
         request.data,

@@ -14,7 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Stream = Literal["backbone_init", "head_init", "order", "augment", "dropout", "split", "folds", "sampler", "draw"]
+Stream = Literal[
+    "backbone_init", "head_init", "order", "augment", "dropout", "split", "folds", "sampler", "draw", "generator",
+    "synthetic",
+]  # fmt: skip
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 

@@ -203,12 +203,13 @@ class _Asked:
     @cached_property
     def _images(self) -> "Prepared":
         """The images of the study, which must be those that its predictions are of."""
+        from resnet_tl.config import real_images
         from resnet_tl.data.cache import default_cache
         from resnet_tl.data.prepare import prepare
 
         assert self.definition is not None
         cache = self.definition.run.cache
-        data = prepare(self.definition.data, expand(str(cache), "run.cache") if cache else default_cache())
+        data = prepare(real_images(self.definition.data), expand(str(cache), "run.cache") if cache else default_cache())
         if data.fingerprint != self.library.data_fingerprint():
             raise ConfigError(
                 f"The images must be those that study {self.library.study} ran on, but others are there now, or other "

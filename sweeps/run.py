@@ -206,6 +206,8 @@ def _relative(path: Path) -> Path:
 
 
 def _dry_run(definition: Definition) -> int:
+    from resnet_tl.data.synthetic import describe as describe_generator
+    from resnet_tl.data.synthetic import sheet_of
     from sweeps.engine.prepared_study import prepare_study
     from sweeps.planning.study_state import StudyState
     from sweeps.reporting.cells import count
@@ -248,6 +250,9 @@ def _dry_run(definition: Definition) -> int:
         score = f"{stage.trial.monitor} {result.score:.4f}" if result else ""
         made = f"trained already: {score}" if result else "to be trained first"
         print("\n  ".join([f"pretrain {stage.describe()}; {made}", *stage.data.notes]))
+    for shown in prepared.generated(prepared.probes()):
+        made = f"trained already: {sheet_of(shown)}" if shown.is_made else "to be trained first"
+        print(f"{describe_generator(shown)}; {made}")
     for trial in plan.trials:
         done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]
         lacking = prepared.known.lacks(trial, study.seeds)

@@ -15,6 +15,7 @@ from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.draws import read_draws
 from resnet_tl.data.prepare import Images
+from resnet_tl.data.splits import SYNTHETIC
 from resnet_tl.heartbeat import beat
 from resnet_tl.seeding import derive, shuffled
 
@@ -78,8 +79,14 @@ def epoch_order(images: Images, *, balanced: str | bool, seed: int, epoch: int) 
 
     A sample number is `image + round * N`; `round` counts the repetitions of an image that is drawn several times, so
     that each has augmentation of its own. Under `oversample` every class is drawn as often as the largest of train.
+    Of generated images, where there are any, a share comes in place of as many real ones: both are drawn anew in each
+    epoch, none twice, so that an epoch is as long as without.
     """
     N = len(images.labels_N)
+    if images.share:
+        assert balanced != "oversample", "refused by DataConfig"
+        assert not images.draws, "refused by with_generated"
+        return _mixed(images, seed=seed, epoch=epoch)
     train = read_draws(images.draws[seed]) if images.draws else images.splits["train"]
     key = derive(seed, "order", epoch)
     if balanced != "oversample":
@@ -96,6 +103,16 @@ def epoch_order(images: Images, *, balanced: str | bool, seed: int, epoch: int) 
         samples.append(members[repeats % count] + repeats // count * (N * rounds))
     joined = np.concatenate(samples)
     return joined[shuffled(key, len(joined))]
+
+
+def _mixed(images: Images, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The samples of an epoch that has a share of generated images, in random order."""
+    train, made = images.splits["train"], images.splits[SYNTHETIC]
+    num_made = round(images.share * len(train))
+    real = train[shuffled(derive(seed, "synthetic", epoch, 0), len(train))[: len(train) - num_made]]
+    drawn = made[shuffled(derive(seed, "synthetic", epoch, 1), len(made))[:num_made]]
+    joined = np.concatenate([real, drawn])
+    return joined[shuffled(derive(seed, "order", epoch), len(joined))]
 
 
 def cut_batches(samples: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

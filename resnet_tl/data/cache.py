@@ -1,8 +1,8 @@
 """The shared disk cache: sizes, LRU eviction, locks.
 
 Decoded images and features can be computed again from what the user has, so they make room by themselves, the least
-recently used first. Pretrained weights cost a training, archives a download; both go only when told to. What a running
-study uses stays.
+recently used first. Pretrained weights and generated images cost a training, archives a download; they go only when
+told to. What a running study uses stays.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, which keeps open files from being removed by itself
     fcntl = None  # type: ignore[assignment]
 
-KINDS = ("features", "data", "pretrained", "runs", "archives")
+KINDS = ("features", "data", "pretrained", "synthetic", "runs", "archives")
 GOES_BY_ITSELF = ("features", "data")
 _USED = "used"
 """File in each entry: its date says when it was last used, a lock on it that it is in use. An empty one may have been

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,13 @@ from resnet_tl.data.remote import local
 from resnet_tl.data.shifted import Learnt, clusters_beside, configs, list_shifted, names_beside
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
-from resnet_tl.data.splits import SPLITS, absent, by_split, cut, joined, to_cut
-from resnet_tl.errors import DataError, shown
+from resnet_tl.data.splits import SPLITS, SYNTHETIC, absent, by_split, cut, joined, to_cut
+from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.files import discard, sha256_of, write_text
 from resnet_tl.identity import digest
+
+if TYPE_CHECKING:
+    from resnet_tl.data.synthetic import Generated
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
@@ -109,6 +112,13 @@ class Prepared:
     """Of each seed the file of its draws; see `resnet_tl.data.draws`."""
     split_seed: int = 0
     """Decides the cut, together with the seed of the run where there are folds."""
+    generated: "Generated | None" = None
+    """How the generated images came to be that stand behind the real ones in `folder`; None where there are none."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the images are there; generated ones are named before they are made."""
+        return (Path(self.folder) / "data.json").exists()
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -119,6 +129,11 @@ class Prepared:
     def num_stored(self) -> int:
         """Images in all."""
         return self.num_images["train"] if self.folds else sum(self.num_images.values())
+
+    @property
+    def num_learnable(self) -> int:
+        """Images that some fit trains on, generated ones included."""
+        return self.num_images["train"] + self.num_images.get(SYNTHETIC, 0)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -146,16 +161,19 @@ class Prepared:
         table = json.loads((folder / "data.json").read_text(encoding="utf-8"))
         came = json.loads(Path(self.names_file).read_text(encoding="utf-8"))
         every = np.arange(len(table["labels"]))
-        names = (*SPLITS, *self.shifted)
+        names = (*SPLITS, *self.shifted, *([SYNTHETIC] if self.generated else []))
         splits = dict.fromkeys(SPLITS, every) if table["splits"] is None else by_split(table["splits"], names)
+        made = splits.get(SYNTHETIC, every[:0])
+        alone = 1 + max(came["clusters"]) + np.arange(len(made))  # a generated image depends on no other
         return Images(
             pixels_NCHW=np.load(folder / "images.npy", mmap_mode="r"),
             labels_N=np.array(table["labels"], dtype=np.int64),
             splits=splits,
-            learnable=splits["train"],
-            names=came["names"],
-            clusters_N=np.array(came["clusters"], dtype=np.int64),
+            learnable=np.concatenate([splits["train"], made]),
+            names=[*came["names"], *(table["generated"] if self.generated else [])],
+            clusters_N=np.array([*came["clusters"], *alone], dtype=np.int64),
             draws={seed: Path(path) for seed, path in self.draws},
+            share=self.generated.share if self.generated else 0.0,
         )
 
     def drawn_by(self, method: str, draws: Mapping[int, Path]) -> "Prepared":
@@ -180,16 +198,18 @@ class Images:
     pixels_NCHW: Pixels
     labels_N: NDArray[np.int64]
     splits: dict[str, NDArray[np.int64]]
-    """Image numbers of `train`, `val`, `test` and the sets under other conditions; before a seed has cut folds, all
-    images in each."""
+    """Image numbers of `train`, `val`, `test`, the sets under other conditions and the generated images; before a seed
+    has cut folds, all images in each."""
     learnable: NDArray[np.int64]
-    """Images that some fit trains on: those of train, or all where there are folds."""
+    """Images that some fit trains on: those of train, generated ones behind, or all where there are folds."""
     names: list[str]
     clusters_N: NDArray[np.int64]
     """Images of one number depend on each other: copies, exact and near, and images of one group."""
 
     draws: dict[int, Path] = field(default_factory=dict)
     """By seed the file of what an epoch draws, where it is not each image of train once; see `data.draws`."""
+    share: float = 0.0
+    """Of an epoch's samples that are generated images."""
 
     def with_splits(self, splits: dict[str, NDArray[np.int64]]) -> "Images":
         """The same images, cut another way."""
@@ -197,7 +217,7 @@ class Images:
 
 
 def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared | None = None) -> Prepared:
-    """Makes a data set ready, or finds it ready.
+    """Makes a data set ready, or finds it ready. `synthetic.with_generated` adds generated images to it.
 
     Args:
         cache: folder shared by studies; see the module's docstring.
@@ -206,8 +226,15 @@ def prepare(config: DataConfig, cache: Path, *, folds: int = 0, like: Prepared |
             are found by pixels, so that a cut of its own could be another one.
 
     Raises:
+        ConfigError: generated images are asked for.
         DataError: the images or labels cannot be used; names every offending file.
     """
+    if config.synthetic:
+        raise ConfigError(
+            "`prepare` makes real images ready and needs a request without `synthetic`, but got one with it; "
+            "`resnet_tl.data.synthetic.with_generated` names generated images beside those that it returns, and "
+            "`resnet_tl.training.generating.make_generated` makes them."
+        )
     with local(config, cache) as (found, said):
         data = _prepare(found, cache, folds, like)
     data = replace(data, notes=(*said, *data.notes))
@@ -309,7 +336,8 @@ def _signature(config: DataConfig, *, is_cut: bool, like: Prepared | None) -> st
     places = (config, *configs(config).values())
     state = sorted(_state(path) for each in places for path in source.files(each))
     libraries = [version(library) for library in source.libraries]
-    options = config.model_dump(mode="json", exclude={"url", "sha256"})  # there is a folder in their place
+    # of an archive there is a folder in its place, and generated images are none of the files
+    options = config.model_dump(mode="json", exclude={"url", "sha256", "synthetic"})
     more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else [])]
     return digest([FORMAT, SEEN_FORMAT, options, state, libraries, *more])
 

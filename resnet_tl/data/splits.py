@@ -14,6 +14,8 @@ from resnet_tl.errors import DataError, shown
 from resnet_tl.seeding import derive, shuffled
 
 SPLITS = ("train", "val", "test")
+SYNTHETIC = "synthetic"
+"""The split of generated images, which are trained on beside `train` and never scored."""
 
 
 def cut(

@@ -49,7 +49,7 @@ def stored(prefix: FrozenPrefix, views: Sequence[View], cache: Path) -> Stored:
 
 def num_rows(view: View, data: Prepared) -> int:
     """Outputs for one view of the images: evaluation sees the plain one only."""
-    return data.num_stored if view == PLAIN else data.num_images["train"]
+    return data.num_stored if view == PLAIN else data.num_learnable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

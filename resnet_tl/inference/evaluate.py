@@ -167,6 +167,8 @@ def as_the_network_reads(data: DataConfig, reading: Reading) -> DataConfig:
     problems = []
     if data.shifted:
         problems.append("`data.shifted` belongs to training; to score such images, give their folder as data.root.")
+    if data.synthetic:
+        problems.append("`data.synthetic` belongs to training: generated images are never scored; leave it out.")
     problems += [
         f"`data.{name}` must be left out or {value}, as the network was trained, but got {given[name]}."
         for name, value in own.items()

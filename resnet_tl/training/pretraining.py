@@ -40,7 +40,7 @@ def pretrain(
     final = place(stage_fingerprint(trial, data, seed, environment), cache)
     folder = final.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / "lock"):  # several studies may want it at once; one trains, the others wait
+    with alone(folder / "lock"):  # several studies may want it at once; one trains, the others wait
         if not is_made(final):
             work = folder / "work"
             result = fit(trial, data, seed=seed, environment=environment, device=device, folder=work, on_epoch=on_epoch)
@@ -58,7 +58,7 @@ def pretrain(
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     while not lock.is_locked:
         beat()  # who waits for another study's training does not stand still

@@ -289,6 +289,8 @@ class PretrainConfig(Options):
     def _alone(cls, value: DataConfig) -> DataConfig:
         if value.shifted:
             raise ValueError("`shifted` belongs to the study's own data: a stage is scored on nothing else")
+        if value.synthetic:
+            raise ValueError("`synthetic` belongs to the study's own data: a stage learns from real images alone")
         return value
 
 

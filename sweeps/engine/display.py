@@ -61,13 +61,13 @@ class Display:
         if self._progress:
             self._progress.update(self._bar, total=total, completed=done)
 
-    def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str) -> None:
-        """A job is in progress."""
+    def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str, *, counted: str = "epoch") -> None:
+        """A job is in progress; `counted` says what `epoch` and `epochs` count."""
         if not self._progress:
             if time.monotonic() - self._said_s > QUIET_S:
                 minutes = (time.monotonic() - self._began_s) / 60
                 self.say(
-                    f"[{self._done}/{self._total}] running for {minutes:.0f} min: {name}, epoch {epoch} of {epochs}"
+                    f"[{self._done}/{self._total}] running for {minutes:.0f} min: {name}, {counted} {epoch} of {epochs}"
                     + (f", {note}" if note else "")
                 )
             return

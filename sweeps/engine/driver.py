@@ -24,6 +24,7 @@ from sweeps.engine.code_version import git_commit
 from sweeps.engine.disk_room import DiskFull, DiskRoom, disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.feature_jobs import folders, provide_features
+from sweeps.engine.generators import provide_generated
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.kept_networks import KeptNetworks
 from sweeps.engine.leftovers import clear_leftovers
@@ -303,7 +304,8 @@ class _Driver:
         for slot in executor.slots:
             executor.submit(WarmUp(), slot)  # loading torch takes seconds, in which there is other work to do
         for data in prepared.shown():
-            verify(data)
+            if data.is_made:
+                verify(data)
         self._say(describe_data(prepared.data))
         so_far = self._state.outcome(ran=0, best=None)
         self._display = Display(
@@ -316,6 +318,7 @@ class _Driver:
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:
             configs += prepared.probes()
+        provide_generated(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
         provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
         assert self._outbox
         self._outbox.stages(prepared.trained_stages())

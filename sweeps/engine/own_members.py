@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from resnet_tl.config import real_images
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.draws import draw_S, write_draws
 from resnet_tl.data.prepare import Prepared, prepare
@@ -51,10 +52,18 @@ class OwnMembers:
     Args:
         definition: of the study, whose images and starting weights they have.
         trial: whose configuration they have.
+
+    Raises:
+        ConfigError: the trial learns from generated images.
     """
 
     def __init__(self, definition: Definition, trial: TrialRecord, method: str) -> None:
         assert method in METHODS
+        if data_of(trial.config, definition.data).synthetic:
+            raise ConfigError(
+                f"Members of {method} are trained as the best trial, each on images drawn for it, so that trial "
+                f"must have no generated images (`data.synthetic`), but trial {trial.number} has."
+            )
         self._definition, self._trial, self._method = definition, trial, method
         self._out = expand(definition.run.out, "run.out").resolve()
         run = definition.run
@@ -142,7 +151,7 @@ class OwnMembers:
             prepared = PreparedStudy(self._definition, ledger)
         finally:
             ledger.close()
-        prepared.data = prepare(self._definition.data, self._cache)
+        prepared.data = prepare(real_images(self._definition.data), self._cache)
         if prepared.name_of(self._trial.config) != self._trial.fingerprint:
             raise ConfigError(
                 f"Members must start as trial {self._trial.number} of {self._about.name} did, but its file asks for "

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together
+from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together, real_images
 from resnet_tl.data.cache import default_cache, hold, room
 from resnet_tl.data.overlap import share_images
 from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.data.synthetic import with_generated
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
@@ -86,26 +87,43 @@ class PreparedStudy:
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
         self.environment = self._environment()
-        self._shown: dict[DataConfig, Prepared] = {}
+        self._shown: dict[str, Prepared] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
         self.data: Prepared
+        """The images of the study, real ones alone; `data_of` is what a trial learns from."""
         self.plan: Plan
 
     # -- images -----------------------------------------------------------------------------------------------------
 
     def data_of(self, trial: TrialConfig) -> Prepared:
-        """The images as a trial is shown them: the same ones in the same splits, at its own size, crop and balance."""
-        config = data_of(trial, self.definition.data)
-        if config == self.definition.data:
+        """The images as a trial is shown them: the same ones in the same splits, at its own size, crop and balance.
+
+        With a share of generated ones these stand beside them, and may have yet to be made.
+        """
+        return self._presented(data_of(trial, self.definition.data))
+
+    def _presented(self, config: DataConfig) -> Prepared:
+        real = real_images(config)
+        if config == real_images(self.definition.data):
             return self.data
-        if config not in self._shown:
-            self._shown[config] = prepare(config, self.cache, folds=self.study.folds or 0, like=self.data)
-        return self._shown[config]
+        name = config.model_dump_json()
+        if name not in self._shown:
+            self._shown[name] = (
+                with_generated(self._presented(real), config.synthetic, environment=self.environment, cache=self.cache)
+                if config.synthetic
+                else prepare(config, self.cache, folds=self.study.folds or 0, like=self.data)
+            )
+        return self._shown[name]
 
     def shown(self) -> list[Prepared]:
         """The images in every way that trials are shown them, as far as these are known."""
         return list({data.fingerprint: data for data in (self.data, *self._shown.values())}.values())
+
+    def generated(self, configs: Iterable[TrialConfig]) -> list[Prepared]:
+        """Images of which trials are shown generated ones, one for each generator."""
+        shown = [self.data_of(config) for config in configs]
+        return list({data.folder: data for data in shown if data.generated}.values())
 
     # -- names ------------------------------------------------------------------------------------------------------
 
@@ -452,7 +470,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     """
     require_executor(definition.run.executor)
     prepared = PreparedStudy(definition, ledger)
-    prepared.data = prepare(definition.data, prepared.cache, folds=definition.study.folds or 0)
+    prepared.data = prepare(real_images(definition.data), prepared.cache, folds=definition.study.folds or 0)
     if definition.members is not None:
         prepared.data = prepared.data.drawn_by(definition.members.method, definition.members.draws)
     num_classes_in_val = prepared.num_classes_in_val()

@@ -9,7 +9,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.features.store import Making, Stored
 from resnet_tl.identity import Environment
-from resnet_tl.result import FitResult
+from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.member import Member
 from sweeps.execution.downloads import while_growing
 from sweeps.execution.executor import Report
@@ -31,7 +31,7 @@ class Train:
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
         warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
-        begun = _begun(self.runs[0].trial, self.data, self.environment)
+        begun = _begun(self.runs[0].trial, self.data, self.environment, device)
         if len(self.runs) > 1:
             from resnet_tl.training.seed_run import fit_heads
 
@@ -76,7 +76,7 @@ class Check:
         assert train.features is not None
         return compare(
             train.runs,
-            _begun(train.runs[0].trial, train.data, train.environment),
+            _begun(train.runs[0].trial, train.data, train.environment, device),
             environment=train.environment,
             device=device,
             features=train.features,
@@ -102,7 +102,7 @@ class ComputeFeatures:
 
         from resnet_tl.features.compute import compute
 
-        begun = _begun(self.trial, self.data, self.environment)
+        begun = _begun(self.trial, self.data, self.environment, device)
         network = begun.network(self.trial, 0, torch.device(device))
         return compute(
             self.making,
@@ -140,6 +140,24 @@ class Pretrain:
             cache=self.cache,
             on_epoch=lambda epoch: report(0, epoch),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate:
+    """Makes the generated images of a data set."""
+
+    data: Prepared
+
+    def __call__(self, device: str, report: Report) -> None:
+        """Returns nothing; the images are there."""
+        from resnet_tl.model.runtime import own_process
+        from resnet_tl.training.generating import make_generated
+
+        def tell(step: int, loss: float) -> None:
+            report(0, Epoch(epoch=step, lr=0.0, metrics={"loss": loss}, wall_s=0.0))
+
+        own_process()
+        make_generated(self.data, device=device, on_step=tell)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +221,7 @@ class WarmUp:
 _loaded: "list[tuple[object, StartingPoint]]" = []
 
 
-def _begun(trial: TrialConfig, data: Prepared, environment: Environment) -> "StartingPoint":
+def _begun(trial: TrialConfig, data: Prepared, environment: Environment, device: str) -> "StartingPoint":
     """Images and weights of a task; those of the last one are kept, since the next one mostly needs the same."""
     from resnet_tl.model.runtime import computing, own_process
     from resnet_tl.model.starting_point import starting_point
@@ -211,6 +229,10 @@ def _begun(trial: TrialConfig, data: Prepared, environment: Environment) -> "Sta
     own_process()
     of_trial = (trial.backbone, trial.weights, trial.first_layer, trial.criterion)
     name = (data.fingerprint, data.folder, *of_trial, environment)
+    if not data.is_made:  # of a size that nobody could know of before a sampler proposed it
+        from resnet_tl.training.generating import make_generated
+
+        make_generated(data, device=device)
     if not _loaded or _loaded[0][0] != name:
         with computing(device=environment.device, threads=environment.threads):
             _loaded[:] = [(name, starting_point(trial, data))]

@@ -14,7 +14,7 @@ from resnet_tl.option_text import few
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.definition.dimension import Dimension
 from sweeps.planning.feature_reuse import why_nothing
-from sweeps.study_trial import data_of
+from sweeps.study_trial import SHOWN, data_of
 
 MOST_WAYS = 8
 """Kinds of training that a picture shows one by one; a study over depths and freeze fractions can have dozens."""
@@ -96,7 +96,8 @@ def _ways(definition: Definition) -> list[_Way]:
         way.views |= dict.fromkeys(view.name for view in finite_views(trial.augment) or ())
         # with three classes no criterion that is given is the one taken by itself unless it always is
         network = canonical(trial, num_classes=3, channels=channels)
-        way.names.add(digest([trial.backbone, trial.weights, network, shown.size, shown.crop, shown.balanced]))
+        images = shown.model_dump(mode="json", include={*SHOWN})
+        way.names.add(digest([trial.backbone, trial.weights, network, images]))
     return list(found.values())
 
 
@@ -134,6 +135,7 @@ def _presentation(data: DataConfig) -> tuple[str, ...]:
     else:
         lines.append("grey" if channels_of(data) == 1 else "RGB")
     lines += [f"balanced by {data.balanced}"] if data.balanced else []
+    lines += [f"of each epoch {data.synthetic.share:.3g} generated, learnt from train"] if data.synthetic else []
     return tuple(lines)
 
 

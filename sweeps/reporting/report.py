@@ -3,7 +3,7 @@
 `markdown`, `latex` and `html` write blocks out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -175,7 +175,7 @@ def _num_done(trials: Iterable[Trial]) -> int:
     return sum(state in ("complete", "diverged") for trial in trials for state in trial.states)
 
 
-_OF_IMAGES = ("size", "crop", "channels", "balanced")
+_OF_IMAGES = ("size", "crop", "channels", "balanced", "synthetic")
 """What decides how images are seen, besides their number; at its default where it is not set."""
 
 
@@ -189,9 +189,9 @@ def _settings(results: Results, about: StudyRecord) -> list[Inline]:
     for name in _OF_IMAGES:
         if any(name in trial.values for trial in results.trials):  # searched: true of all trials where it is one value
             seen = distinct(trial.values.get(name) for trial in results.trials)
-            told += [f"{name} {seen[0]}"] if len(seen) == 1 and seen[0] is not None else []
-        elif about.data.options.get(name):
-            told.append(f"{name} {about.data.options[name]}")
+            told += [f"{name} {seen[0]}"] if len(seen) == 1 and seen[0] not in (None, 0) else []
+        elif given := about.data.options.get(name):
+            told.append(f"{name} {given['share'] if isinstance(given, Mapping) else given}")
     used = {trial.values.get("weights") for trial in results.trials}
     for name, stage in about.pretrain.items():
         if name not in used:

@@ -1,6 +1,6 @@
 import pytest
 
-from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.config import DataConfig, SyntheticConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from sweeps.definition.compose import compose
 from sweeps.study_trial import StudyTrial, data_of, from_stored
@@ -66,3 +66,32 @@ def test_a_stored_trial_comes_back_as_it_was() -> None:
         assert back == one
         assert type(back) is type(one)
     assert type(from_stored(plain.model_dump(mode="json"))) is TrialConfig
+
+
+def shares(*words: str) -> list[object]:
+    definition = compose([*WORDS, "trial.lr=1", *words])
+    trials = [definition.trial(params) for params in definition.points()]
+    return [data_of(one, definition.data).synthetic for one in trials]
+
+
+def test_a_searched_share_of_generated_images_has_the_generator_of_the_data() -> None:
+    space = "study.space={synthetic: {values: [0, 0.5]}}"
+    assert shares(space) == [None, SyntheticConfig(share=0.5)]
+    assert shares(space, "data.synthetic={share: 0.1, steps: 7, seed: 2}") == [
+        None,
+        SyntheticConfig(share=0.5, steps=7, seed=2),
+    ]
+    other = "study.space={balanced: {values: ['off', class_weights]}}"
+    assert shares(other, "data.synthetic={share: 0.1}") == [SyntheticConfig(share=0.1)] * 2
+    with pytest.raises(ConfigError, match="give one of them"):
+        shares("study.space={balanced: {values: ['off', oversample]}}", "data.synthetic={share: 0.1}")
+    with pytest.raises(ConfigError, match=r"`study\.space\.synthetic` should be less than 1, but got 1"):
+        shares("study.space={synthetic: {values: [0, 1]}}")
+
+
+def test_a_trial_that_was_stored_before_there_were_generated_images_has_none() -> None:
+    values = trial().model_dump(mode="json") | {"balanced": "off", "size": 32, "crop": None}
+    back = from_stored(values)
+    assert isinstance(back, StudyTrial)
+    assert back.synthetic == 0
+    assert data_of(back, DataConfig(source="digits", size=16)).synthetic is None

@@ -4,7 +4,7 @@ import torch
 from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.batches import cut_batches, epoch_order, measured, to_unit, train_batches
 from resnet_tl.data.prepare import Images, Prepared
-from resnet_tl.seeding import derive
+from resnet_tl.seeding import derive, shuffled
 
 
 def ramp(count: int = 6, size: int = 16) -> torch.Tensor:
@@ -31,6 +31,39 @@ def test_oversampling_draws_every_class_as_often_as_the_largest() -> None:
     assert drawn.tolist() == [10, 10]
     assert len(set(order)) == 20, "each repetition has draws of its own"
     assert set(np.bincount(order % 13)[10:]) <= {3, 4}
+
+
+def mixed(share: float, count: int = 20) -> Images:
+    return Images(
+        pixels_NCHW=np.zeros((count + 10 + count, 1, 8, 8), np.uint8), labels_N=np.zeros(2 * count + 10, np.int64),
+        names=[""] * (2 * count + 10), clusters_N=np.arange(2 * count + 10), learnable=np.arange(2 * count + 10),
+        splits={
+            "train": np.arange(count), "val": np.arange(count, count + 5), "test": np.arange(count + 5, count + 10),
+            "synthetic": np.arange(count + 10, 2 * count + 10),
+        },
+        share=share,
+    )  # fmt: skip
+
+
+def test_a_share_of_an_epoch_is_generated_and_none_comes_twice() -> None:
+    images = mixed(0.25)
+    orders = [epoch_order(images, balanced=False, seed=0, epoch=epoch) for epoch in range(1, 41)]
+    for order in orders:
+        assert len(order) == len(set(order)) == 20, "an epoch is as long as without"
+        assert (order < 20).sum() == 15
+        assert (order >= 30).sum() == 5
+    assert set(np.concatenate(orders)) == {*range(20), *range(30, 50)}, "each has its turn, new in each epoch"
+    assert len({tuple(sorted(order)) for order in orders}) > 30
+    assert 8 < np.mean([np.flatnonzero(order >= 30) for order in orders]) < 11, "they are mixed"
+    again = epoch_order(images, balanced="class_weights", seed=0, epoch=1)
+    assert np.array_equal(again, orders[0])
+    assert not np.array_equal(sorted(epoch_order(images, balanced=False, seed=1, epoch=1)), sorted(orders[0]))
+
+
+def test_a_share_of_none_is_the_epoch_that_it_always_was() -> None:
+    images = mixed(0.0)
+    order = epoch_order(images, balanced=False, seed=3, epoch=2)
+    assert np.array_equal(order, images.splits["train"][shuffled(derive(3, "order", 2), 20)])
 
 
 def test_a_single_left_over_image_joins_the_batch_before() -> None:

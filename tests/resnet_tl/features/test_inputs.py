@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from resnet_tl.config import SyntheticConfig
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.data.synthetic import with_generated
 from resnet_tl.identity import Environment
+from resnet_tl.training.generating import make_generated
 from resnet_tl.training.seed_run import fit
 from tests.conftest import CPU, numbers, trial
 from tests.resnet_tl.conftest import materialised
@@ -52,3 +55,19 @@ def test_stored_and_recomputed_features_train_the_same_weights(
     assert numbers(plain) == numbers(reused)
     tensors = [(tmp_path / run / "checkpoint" / "model.safetensors").read_bytes() for run in ("plain", "reused")]
     assert tensors[0] == tensors[1]
+
+
+@pytest.mark.parametrize("freeze", [0.7, 1.0])
+def test_generated_images_train_the_same_weights_either_way(
+    images: Prepared, weights: dict[str, str], tmp_path: Path, freeze: float
+) -> None:
+    data = with_generated(images, SyntheticConfig(share=0.4, steps=1), environment=CPU, cache=tmp_path)
+    make_generated(data, device="cpu")
+    config = trial(
+        weights=weights["resnet18"], freeze=freeze, augment=["hflip"], head="mlp_leaky_dropout", batch_size=20
+    )
+    place = materialised(config, data, tmp_path)
+    results = [fit(config, data, seed=1, environment=CPU, features=features) for features in (None, place)]
+    assert numbers(results[0]) == numbers(results[1])
+    assert {name.split("/")[0] for name in results[0].metrics} == {"val", "test"}, "they are never scored"
+    assert numbers(results[0]) != numbers(fit(config, images, seed=1, environment=CPU))

@@ -84,6 +84,8 @@ def test_what_the_network_does_not_do_is_refused_at_once(three: Trained, two: Tr
         "`data.size` must be left out or 36, as the network was trained, but got 40.",
         "`data.channels` must be left out or 3, as the network was trained, but got 1.",
     ]
+    with pytest.raises(ConfigError, match=r"`data\.synthetic` belongs to training: generated images are never scored"):
+        evaluate(three.checkpoint, folder_of(three, synthetic={"share": 0.5}))
     with pytest.raises(ConfigError, match="`split` must be one of train, val, test, all, but got 'tset'; did you mean"):
         evaluate(three.checkpoint, folder_of(three), split="tset")
 

@@ -43,7 +43,7 @@ def test_every_shipped_study_loads_and_gives_valid_trials(name: str) -> None:
     assert len(trials) == {
         "quickstart": 6, "resnet18_optimizer_lr": 13, "resnet18_heads": 19, "resnet18_lr_batch": 32, "resnet34_lr": 5,
         "resnet50_lr": 5, "resnet101_lr": 5, "resnet152_lr": 5, "resnet_depth": 25, "freeze_fraction": 12,
-        "digits_options": 10, "chest_xray": 6, "grayscale_head": 12, "augmentation_ablation": 8, "patches_transfer": 3,
+        "digits_options": 10, "chest_xray": 6, "grayscale_head": 12, "augmentation_ablation": 9, "patches_transfer": 3,
     }[name]  # fmt: skip
     text = next(s.path for s in shipped() if s.name == name).read_text()
     for word in ("python -m sweeps.run", "# Expected", "# Cost:"):
@@ -101,6 +101,12 @@ def test_a_block_of_wandb_may_be_pasted_with_its_heading(study: str) -> None:
     assert [dict(p) for p in compose([study, "study.space={parameters: {lr: {values: [1e-2]}}}"]).space.grid()] == [
         {"lr": 1e-2}
     ]
+
+
+def test_a_stage_learns_from_real_images_alone(study: str) -> None:
+    stage = "{p: {trial: {lr: 1}, data: {source: digits, synthetic: {share: 0.5}}}}"
+    with pytest.raises(ConfigError, match="`synthetic` belongs to the study's own data: a stage learns from real"):
+        compose([study, f"pretrain={stage}"])
 
 
 def test_tables_have_a_default(study: str) -> None:
@@ -171,7 +177,8 @@ def test_off_is_a_word(study: str) -> None:
         ("study.stop=3", "`study.stop` is not built yet"),
         ("run.max_trials=3", "`run.max_trials` is not built yet"),
         ("run.executor=ray", "`run.executor` is not built yet; leave it out$"),
-        ("data.synthetic=x", "`data.synthetic` is not built yet"),
+        ("data.synthetic=x", "`data.synthetic` must be a mapping"),
+        ("data.synthetic={share: 2}", r"`data\.synthetic\.share` should be less than 1"),
         ("study.tables=wide", "must name kinds of table, but got 'wide'; valid: "),
         ("study.tables=sumary", "did you mean `summary`"),
         ("study.tables=[{pivot: {rows: [a], columns: {a: 1}}}]", "pivot.rows must be a valid string"),

@@ -23,3 +23,6 @@ def test_without_a_terminal_a_long_silence_ends_with_what_is_running(monkeypatch
     clock[0] = 200.0
     shown.running("b", "trial 0 seed 2", 0, 9, "")
     assert out.getvalue().count("running") == 1, "what was printed lately breaks the silence too"
+    clock[0] = 300.0
+    shown.running("c", "generator", 25, 90, "", counted="step")
+    assert out.getvalue().endswith("running for 5 min: generator, step 25 of 90\n")

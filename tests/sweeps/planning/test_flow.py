@@ -66,6 +66,13 @@ def test_views_and_reasons_are_said(tmp_path: Path) -> None:
     assert "changes with training (bn: batch_stats)" in told
 
 
+def test_generated_images_are_part_of_how_images_are_shown(tmp_path: Path) -> None:
+    diagram = flow(tmp_path, data={"synthetic": {"share": 0.25}})
+    assert "of each epoch 0.25 generated, learnt from train" in lines(diagram, "shown")
+    searched = flow(tmp_path, study={"space": {"synthetic": {"values": [0, 0.5]}}})
+    assert lines(searched, "runs").startswith("2 trials"), "the same network on other images is another trial"
+
+
 def test_a_sampled_study_counts_what_it_wants(tmp_path: Path) -> None:
     changes = {"method": "random", "trials": 5, "space": {"lr": {"min": 0.1, "max": 0.5}}}
     diagram = flow(tmp_path, study=changes | {"space": {"weight_decay": {"min": 0.1, "max": 0.5}}})
