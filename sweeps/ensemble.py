@@ -2,8 +2,9 @@
 
     python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
 
-study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups need, since
-                  they look at the images, and bagging and boosting; with data.root=… and run.cache=… as it ran
+study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups, bagging and
+                  boosting need, since they look at the images: with the words that it ran with (data.root=…,
+                  trial.weights=…, run.cache=…), as the last line of its report's “What was done” has them
 method=METHOD     all        (default) a row for each of them
                   mean       the mean of the members' probabilities
                   greedy     networks selected one after the other, with replacement, by the study's metric on val
@@ -45,13 +46,12 @@ from resnet_tl.option_text import expand, nearest, parse_words
 if TYPE_CHECKING:
     from resnet_tl.data.prepare import Prepared
     from sweeps.definition.config import Definition
-    from sweeps.records import TrialRecord
+    from sweeps.records import StudyRecord, TrialRecord
     from sweeps.reporting.ensembles import Ensemble, Impossible, Library, Members
     from sweeps.reporting.results import Results
 
-WORDS = ("study", "method", "members", "out", "run.out", "run.cache", "data.root")
-OF_FILE = ("run.out", "run.cache", "data.root")
-"""Options that go on to the study's file."""
+WORDS = ("study", "method", "members", "out", "run.out")
+"""All others go on to the study's file."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -60,8 +60,13 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or "--help" in words or "-h" in words:
         print((__doc__ or "").strip())
         return 0 if words else 2
-    values = parse_words(words, literal=("study", "out", *OF_FILE))
+    own = [word for word in words if word.partition("=")[0] in WORDS]
+    values = parse_words(own, literal=("study", "out", "run.out"))
     require(values, WORDS, ("study",))
+    rest = [word for word in words if word not in own]
+    slips = [key for word in rest if "." not in (key := word.partition("=")[0]) and key != "data"]
+    if slips:
+        raise ConfigError(*(f"`{key}` is not an option; {nearest(key, WORDS)}" for key in slips))
     from sweeps.reporting.ensembles import METHODS, OWN
     from sweeps.reporting.soups import SOUPS
 
@@ -80,7 +85,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if method == "all":
             raise ConfigError(f"`out=` writes one ensemble, so method= must be one of {', '.join(methods)}.")
         _require_free(folder)
-    definition = _definition(values)
+    definition = _definition(values, rest)
     name = values["study"] if definition is None else definition.study.name
     out = expand(values.get("run.out", "." if definition is None else str(definition.run.out)), "run.out")
     from sweeps.reporting.ensembles import Impossible, Library
@@ -97,6 +102,7 @@ def main(words: Sequence[str] | None = None) -> int:
             library=Library(results),
             members=members,
             definition=definition,
+            about=results.about,
             trials=tuple(ledger.trials(name)),
             command=shlex.join(["python", "-m", "sweeps.ensemble", *words]),
             opened=opened,
@@ -112,16 +118,24 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _definition(values: dict[str, Any]) -> "Definition | None":
-    """What the study's file says; None where `study=` is but a name of the ledger."""
+def _definition(values: dict[str, Any], rest: Sequence[str]) -> "Definition | None":
+    """What the study's file says, with the words that it ran with; None where `study=` is but a name of the ledger.
+
+    Raises:
+        ConfigError: it is a name, and there are such words; or they are no options of a study.
+    """
     from sweeps.definition.compose import compose, shipped
 
     given = values["study"]
     is_file = Path(given).suffix in (".yaml", ".yml") or given in {listed.name for listed in shipped()}
-    rest = [name for name in OF_FILE if name in values and name != "run.out"]
     if not is_file and rest:
-        raise ConfigError(f"`{rest[0]}` goes with study=FILE.yaml, but `study` is {given}.")
-    return compose([f"{name}={values[name]}" for name in ("study", *OF_FILE) if name in values]) if is_file else None
+        raise ConfigError(
+            f"`{rest[0].partition('=')[0]}` goes with the study's file, which says how its images are read, but "
+            f"`study` is {given}, a name of the ledger; give study=FILE.yaml and the words that the study ran with."
+        )
+    if not is_file:
+        return None
+    return compose([*(f"{name}={values[name]}" for name in ("study", "run.out") if name in values), *rest])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +145,7 @@ class _Asked:
     library: "Library"
     members: "Members | None"
     definition: "Definition | None"
+    about: "StudyRecord | None"
     trials: "tuple[TrialRecord, ...]"
     """Of the study."""
     command: str
@@ -170,6 +185,7 @@ class _Asked:
             return Impossible(method=method, why=why)
         if own:
             return self._own(method, definition, train=alone)
+        print(f"{method}: averaging networks and asking them about every image, a minute or more …", file=sys.stderr)
         return make_soup(self.library, method, self.members, self._images)
 
     def _own(self, method: str, definition: "Definition", *, train: bool) -> "Ensemble | Impossible":
@@ -212,10 +228,23 @@ class _Asked:
         data = prepare(real_images(self.definition.data), expand(str(cache), "run.cache") if cache else default_cache())
         if data.fingerprint != self.library.data_fingerprint():
             raise ConfigError(
-                f"The images must be those that study {self.library.study} ran on, but others are there now, or other "
-                "options of `data`; give the file and the options that it ran with."
+                f"The images must be those that study {self.library.study} ran on, but {self._what_differs()}; "
+                "give the file and the words that it ran with."
             )
         return data
+
+    def _what_differs(self) -> str:
+        from sweeps.engine.prepared_study import data_options
+
+        assert self.definition is not None
+        then = {} if self.about is None else dict(self.about.data.options)
+        now = data_options(self.definition.data)
+        names = [name for name in (*then, *now) if then.get(name) != now.get(name)]
+        told = [
+            f"data.{name} was {then.get(name, 'not set')} and is {now.get(name, 'not set')}"
+            for name in dict.fromkeys(names)
+        ]
+        return ", ".join(told) or "others are there now"
 
 
 def _members(values: dict[str, Any]) -> "Members | None":

@@ -9,7 +9,7 @@ import numpy as np
 
 from resnet_tl.config import FINITE_AUGMENTATIONS, DataConfig, TrialConfig, check_scored, check_together, real_images
 from resnet_tl.data.cache import default_cache, hold, room
-from resnet_tl.data.overlap import share_images
+from resnet_tl.data.overlap import num_scored_images_learnt, share_images
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.synthetic import with_generated
 from resnet_tl.data.views import View, finite_views
@@ -90,6 +90,7 @@ class PreparedStudy:
         self._shown: dict[str, Prepared] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
+        self._learnt: dict[str, int] = {}
         self.data: Prepared
         """The images of the study, real ones alone; `data_of` is what a trial learns from."""
         self.plan: Plan
@@ -215,7 +216,7 @@ class PreparedStudy:
             used.setdefault(stage.name, []).append(stage)
         found = {}
         for name, given in self.definition.pretrain.items():
-            record = StageRecord(trial=given.trial, seed=given.seed, data=_options(given.data))
+            record = StageRecord(trial=given.trial, seed=given.seed, data=data_options(given.data))
             if of_depths := used.get(name):
                 data, monitor = of_depths[0].data, of_depths[0].trial.monitor
                 tried = [(stage.trial.backbone, stage.result()) for stage in of_depths]
@@ -309,12 +310,27 @@ class PreparedStudy:
 
     def warnings(self) -> list[str]:
         """What makes scores look better than they are, one sentence each."""
-        return [
+        found = [
             f"warning: the pretrain stage {name} learns from images of this study, each of which is a test image of "
             "some fold; scores of trials that start from it may be too good"
             for name, stage in self.definition.pretrain.items()
             if self.data.folds and share_images(stage.data, self.definition.data, self.cache)
         ]
+        scored = (real_images(self.definition.data), self.data)
+        for stage in {} if self.data.folds else {stage.name: stage for stage in self.stages()}.values():
+            num = self._num_learnt(stage, scored)
+            if num:
+                found.append(
+                    f"warning: the pretrain stage {stage.name} learns from {num} images on which this study is scored "
+                    "(val, test or another set); scores of trials that start from it may be too good"
+                )
+        return found
+
+    def _num_learnt(self, stage: Stage, scored: tuple[DataConfig, Prepared]) -> int:
+        if stage.name not in self._learnt:
+            learnt = (self.definition.pretrain[stage.name].data, stage.data)
+            self._learnt[stage.name] = num_scored_images_learnt(learnt, scored)
+        return self._learnt[stage.name]
 
     def slots(self) -> list[Slot]:
         """The slots of this machine.
@@ -419,7 +435,7 @@ class PreparedStudy:
             pretrain=self.stage_records(),
             data=DataRecord(
                 source=definition.data.source,
-                options=_options(definition.data),
+                options=data_options(definition.data),
                 classes=data.classes,
                 num_images=data.num_images,
                 test_name=data.test_name,
@@ -428,7 +444,7 @@ class PreparedStudy:
                 skipped=data.skipped,
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
-                notes=data.notes,
+                notes=(*data.notes, *(f"{told.removeprefix('warning: ').capitalize()}." for told in self.warnings())),
                 cut=data.how_cut,
                 shifted=data.shifted,
                 counts=data.table,
@@ -499,7 +515,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     return prepared
 
 
-def _options(data: DataConfig) -> dict[str, object]:
+def data_options(data: DataConfig) -> dict[str, object]:
     """`data.*` as given, but for the place of the images and what stands at its default."""
     return data.model_dump(mode="json", exclude_defaults=True, exclude={"root", "url", "sha256", "skip_bad", "shifted"})
 

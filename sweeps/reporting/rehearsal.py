@@ -15,6 +15,7 @@ from sweeps.reporting import figures
 from sweeps.reporting.answers import answers
 from sweeps.reporting.results import SCORES, Results, Trial, scores_on
 from sweeps.reporting.tables import make
+from sweeps.statistics.planned import LEAST_PAIRS
 
 MOST_TRIALS = 300
 """More are not rehearsed: what fails with few trials or values does not fail there, and a start must stay quick."""
@@ -75,7 +76,12 @@ def undrawable(definition: Definition) -> list[str]:
         except ConfigError as error:
             found.append(f"the report will have no {noun} {spec.kind}, whatever comes out: {error}")
     for item in answers(results, compared, study.space):
-        if item.note and not item.num_trials:
+        if item.note and len(study.seeds) < LEAST_PAIRS:
+            found.append(
+                f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "
+                f"but the study has {len(study.seeds)}."
+            )
+        elif item.note and not item.num_trials:
             found.append(
                 f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "
                 f"since another parameter changes with it. Let the space try the values of "

@@ -178,3 +178,14 @@ def test_members_start_as_the_trial_did(out: Path) -> None:
             ensemble(out, "method=bagging", "members=6")
     finally:
         (out / "start.pth").write_bytes(kept)
+
+
+def test_words_of_the_run_go_with_its_file(out: Path) -> None:
+    with pytest.raises(ConfigError, match="data.channels was not set and is 1; give the file and the words"):
+        ensemble(out, "method=bagging", "data.channels=1")
+    with pytest.raises(ConfigError, match="`data.channels` goes with the study's file"):
+        main(["study=drawn", f"run.out={out}", "data.channels=1"])
+    with pytest.raises(ConfigError, match="`metod` is not an option; did you mean `method`"):
+        ensemble(out, "metod=soup")
+    with pytest.raises(ConfigError, match="`data.chanels` is not an option"):
+        ensemble(out, "method=bagging", "data.chanels=1")

@@ -58,7 +58,7 @@ def test_what_can_be_made_is_not_named(tmp_path: Path) -> None:
 
 
 def test_a_hypothesis_that_no_trials_can_answer_is_named(tmp_path: Path) -> None:
-    compared = {"hypotheses": [{"compare": {"lr": [0.1, 0.01]}, "expect": "difference"}]}
+    compared = {"seeds": [0, 1, 2], "hypotheses": [{"compare": {"lr": [0.1, 0.01]}, "expect": "difference"}]}
     confounded = {
         "lr": {"values": [0.1, 0.01]},
         "epochs": [{"value": 1, "when": {"lr": 0.1}}, {"value": 2, "when": {"lr": 0.01}}],
@@ -69,3 +69,5 @@ def test_a_hypothesis_that_no_trials_can_answer_is_named(tmp_path: Path) -> None
     assert said(tmp_path, LR, **compared) == []
     tied = {"lr": {"values": [0.1, 0.01], "set": {0.01: {"epochs": 1}}}}
     assert said(tmp_path, tied, **compared) == [], "what a value sets is compared with it"
+    (few,) = said(tmp_path, LR, **compared | {"seeds": [0, 1]})
+    assert "too few seeds: 3 are the least, but the study has 2" in few
