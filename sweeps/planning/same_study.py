@@ -5,6 +5,12 @@ from sweeps.definition.differences import differences
 from sweeps.records import NAMING, StudyRecord
 
 
+_OF_SETS = (
+    "Sets of `data.shifted` are scored with the networks that are trained beside them. To score networks that are stored, "
+    "one at a time: python -m resnet_tl.evaluate checkpoint=… data.source=… data.root=FOLDER split=all"
+)
+
+
 def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> None:
     """Refuses a definition that would alter numbers which the ledger holds under this name.
 
@@ -39,5 +45,6 @@ def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> N
         f"The study {now.name} is in the ledger with another definition, and its numbers must not be mixed.",
         *reasons,
         *([f"These fields differ:\n{shown(fields)}"] if fields else []),
+        *([_OF_SETS] if dict(stored.data.shifted) != dict(now.data.shifted) else []),
         f"Bring the old definition back, or run this one under a new name:  study.name={now.name}_2",
     )

@@ -72,6 +72,7 @@ def test_a_set_more_is_another_study_and_says_so(home: Path, run: Run) -> None:
     told = run("sweeps.run", "study=study.yaml", "data.shifted={dark: dark}")
     assert told.returncode == 2
     assert "images.under other conditions.dark: not set in the ledger, " in told.stderr
+    assert "python -m resnet_tl.evaluate checkpoint=" in told.stderr
     folds = run("sweeps.run", "study=study.yaml", "study.name=cut", "data.shifted={dark: dark}", "study.folds=3")
     assert folds.returncode == 2
     assert "`data.shifted` needs splits that are the same for all seeds" in folds.stderr
