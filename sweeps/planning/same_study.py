@@ -4,9 +4,8 @@ from resnet_tl.errors import ConfigError, shown
 from sweeps.definition.differences import differences
 from sweeps.records import NAMING, StudyRecord
 
-
 _OF_SETS = (
-    "Sets of `data.shifted` are scored with the networks that are trained beside them. To score networks that are stored, "
+    "Sets of `data.shifted` are scored with the networks that are trained beside them. To score stored networks, "
     "one at a time: python -m resnet_tl.evaluate checkpoint=… data.source=… data.root=FOLDER split=all"
 )
 
