@@ -1,22 +1,20 @@
 """Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
 
 import shutil
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import verify
-from resnet_tl.errors import UserError, WeightsError
-from resnet_tl.files import is_full
+from resnet_tl.errors import WeightsError
 from resnet_tl.result import Epoch
 from resnet_tl.training.stage import is_made, result_of
-from sweeps.engine.disk_room import disk_full
 from sweeps.engine.display import Display
 from sweeps.engine.interrupt import Interrupt
+from sweeps.engine.made_once import MadeOnce
 from sweeps.engine.prepared_study import PreparedStudy
-from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
+from sweeps.execution.executor import Executor, Job, Running, run_all
 from sweeps.execution.tasks import FetchWeights, Pretrain
 
 
@@ -50,12 +48,12 @@ def provide_weights(
     run_all(executor, _Sources(study, configs, display), interrupt.check)
 
 
-class _Sources:
-    """What is to be got; `Callbacks` of `run_all`."""
+class _Sources(MadeOnce[_Source]):
+    """What is to be got."""
 
     def __init__(self, study: PreparedStudy, configs: Iterable[TrialConfig], display: Display) -> None:
-        self._display, self._out = display, study.out
-        self._waiting: deque[Job[_Source]] = deque()
+        super().__init__(study.out, WeightsError)
+        self._display = display
         distinct = {(config.weights, config.backbone): config for config in configs if config.weights != "none"}
         for (spec, backbone), config in distinct.items():
             if spec not in study.definition.pretrain:
@@ -78,8 +76,8 @@ class _Sources:
             source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.epochs, monitor=stage.trial.monitor)
             self._waiting.append(Job(item=source, task=pretrain))
 
-    def next_job(self) -> Job[_Source] | None:
-        return self._waiting.popleft() if self._waiting else None
+    def name_of(self, item: _Source) -> str:
+        return item.name
 
     def done(self, running: Running[_Source], result: Any) -> None:
         source = running.job.item
@@ -89,19 +87,6 @@ class _Sources:
             return
         for sentence in result:  # of weights that were loaded
             self._display.say(sentence)
-
-    def lost(self, running: Running[_Source], error: WorkerDied) -> None:
-        if running.job.attempt:
-            raise WeightsError(f"The {running.job.item.name} could not be made: {error}.") from None
-        self._waiting.append(replace(running.job, attempt=1))
-
-    def failed(self, running: Running[_Source], error: Exception) -> None:
-        if isinstance(error, UserError):
-            raise error
-        if is_full(error):
-            raise disk_full(error, self._out) from None
-        name = running.job.item.name
-        raise WeightsError(f"The {name} could not be made: {type(error).__name__}: {error}") from error
 
     def follow(self, running: Running[_Source], news: Sequence[tuple[int, Epoch]]) -> None:
         source = running.job.item
