@@ -148,7 +148,8 @@ def _run(definition: Definition, command: str) -> int:
         print(f"Best network   {best}  (trial {number}, seed {seed}: of the best trial the seed with the best val)")
         images = shlex.quote(str(best / "samples"))
         print(f"Use it         python -m resnet_tl.predict checkpoint={shlex.quote(str(best))} images={images}")
-    more = f"with {', '.join(dict.fromkeys(kind for kind, _ in made[1:]))}; " if len(made) > 1 else ""
+    kinds = [*(kind for kind, _ in made[1:]), *(["shifted"] if results.shifted else [])]
+    more = f"with {', '.join(dict.fromkeys(kinds))}; " if kinds else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {out / 'studies.db'}")
     print(f"Browse runs    {ui_command(place)}")

@@ -54,7 +54,8 @@ def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
     lacking = total - sum((t.fingerprint, s) in states for t in trials for s in seeds)
     print(f"{study.name}: {study.question}")
     print(
-        f"  {planned} trials × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: {counts[RunState.COMPLETE]} complete, "
+        f"  {planned} trial{'s' if planned > 1 else ''} × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: "
+        f"{counts[RunState.COMPLETE]} complete, "
         f"{counts[RunState.DIVERGED]} diverged, {counts[RunState.FAILED]} failed, {lacking} to do"
     )
     if study.confirm:

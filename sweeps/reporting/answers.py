@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.hypotheses import DIFFERENCE, NO_DIFFERENCE, Hypothesis, same
-from sweeps.reporting.cells import what_would_show
+from sweeps.reporting.cells import show, what_would_show
 from sweeps.reporting.results import Results, Trial, sign
 from sweeps.reporting.samples import sample
 from sweeps.statistics.planned import LEAST_PAIRS, Paired, Sample, mean_of, paired
@@ -198,6 +198,8 @@ def _by_seed(
     by_value: list[dict[str, Trial]] = []
     for value in hypothesis.values:
         own = [trial for trial in trials if same(trial.values.get(parameter), value)]
+        if not own:
+            return {}, 0, f"no trial has {show(parameter, value)} for {parameter}"
         by_value.append({_rest(trial, (parameter, *following)): trial for trial in own})
     shared = [key for key in by_value[0] if all(key in other for other in by_value[1:])]
     if not shared:

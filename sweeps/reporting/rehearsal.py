@@ -81,6 +81,11 @@ def undrawable(definition: Definition) -> list[str]:
                 f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "
                 f"but the study has {len(study.seeds)}."
             )
+        elif item.note and item.note.startswith("no trial has"):
+            found.append(
+                f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}. "
+                "Let the space hold all values that it compares, or replace study.hypotheses."
+            )
         elif item.note and not item.num_trials:
             found.append(
                 f"a hypothesis about {item.hypothesis.parameter} will have no answer, whatever comes out: {item.note}, "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import metric_of
 from sweeps.definition.outputs.tables.shifted import Options
-from sweeps.reporting.cells import MISSING, count, gap, label, unit
+from sweeps.reporting.cells import MISSING, count, gap, label, score, unit
 from sweeps.reporting.inline import Inline
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import knows_images
@@ -75,6 +75,19 @@ def _tables(results: Results, trial: Trial, own: str, test: str) -> tuple[OnImag
     return None if shifted is None or plain is None else (shifted, plain)
 
 
+def _commonest(results: Results, scored: Sequence[str], metric: str) -> list[Inline]:
+    """What a network gets that says the same of every image, which is what one does that conditions have blinded."""
+    counts = {} if results.about is None else results.about.data.counts
+    known = {name: max(counts[name].items(), key=lambda item: item[1]) for name in scored if name in counts}
+    if metric != "accuracy" or not known:
+        return []
+    shares = [
+        f"{score(f'{name}/accuracy', many / sum(counts[name].values()))} on {name} ({label_of})"
+        for name, (label_of, many) in known.items()
+    ]
+    return [f"Naming the commonest class every time would give {', '.join(shares)}."]
+
+
 def _told(results: Results, whole: Sequence[Trial], scored: Sequence[str], metric: str) -> list[Inline]:
     known = {} if results.about is None else results.about.data.num_images
     sizes = [f"{name} ({count(known[name], 'image')})" if name in known else name for name in scored]
@@ -85,6 +98,7 @@ def _told(results: Results, whole: Sequence[Trial], scored: Sequence[str], metri
         else f"The same networks on test and on {', '.join(sizes)}; nothing was chosen by these sets. Differences are "
         f"paired by seed{unit(results.on_test)}; above 0 is worse."
     ]
+    told += _commonest(results, scored, metric)
     if any(_tables(results, trial, f"{scored[0]}/{metric}", results.on_test) for trial in whole):
         told.append("Intervals are for fresh seeds and fresh images of both sets, copies and groups counted once.")
     elif whole:
