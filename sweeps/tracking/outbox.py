@@ -73,7 +73,7 @@ class Outbox:
         self._always: set[Callable[[], object]] = set()
         self._connected = False
         self._down_until = 0.0
-        self._warned = self._warned_of_stages = False
+        self._warned = self._warned_of_stages = self._stages_missed = False
         self.sent = False
         """Whether the tracker was sent a seed run that has ended."""
         self.failed = False
@@ -126,6 +126,8 @@ class Outbox:
         """
 
         def catch_up() -> None:
+            if self._stages_missed:
+                self._try_stages()
             self._send(list(missing))
             self._tracker.end_open(killed=interrupted)
 
@@ -171,13 +173,14 @@ class Outbox:
         """Stages on their own: what keeps one of them from being sent keeps no seed run from it."""
         try:
             self._send_stages()
+            self._stages_missed = False
         except Exception as error:  # whatever a tracker raises
-            self.failed = True
+            self.failed = self._stages_missed = True
             if not self._warned_of_stages:
                 self._warned_of_stages = True
                 self._warn(
                     f"{self._name} lacks a pretrain stage ({type(error).__name__}: {one_line(error)}); it is sent "
-                    "again at the next start."
+                    "again at the end, and at the next start."
                 )
 
     def _send_stages(self) -> None:

@@ -227,6 +227,17 @@ def test_stages_that_a_tracker_missed_are_sent_when_it_is_back(tmp_path: Path, f
     assert tracker.arrived == {0}
 
 
+def test_a_stage_that_cannot_be_sent_keeps_no_seed_run_from_it(tmp_path: Path) -> None:
+    tracker = Down({"stages"})
+    study = told(tracker, tmp_path)
+    study.outbox.stages([trained_stage(tmp_path)])
+    study.run(0)
+    study.close([Ended(trial=TRIAL, seed=0)])
+    assert tracker.arrived == {0}
+    assert len(study.warnings) == 1
+    assert "lacks a pretrain stage" in study.warnings[0]
+
+
 def test_a_run_that_goes_on_is_shown_again_once_the_tracker_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
