@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.config import has_effect
 from sweeps.records import state_of_trial
 from sweeps.reporting.results import SCORES, Results, Trial, is_score, scores_on
 from sweeps.study_trial import PARAMETERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "study", "trial", "seed", "state", *PARAMETERS, "max_epoch", "best_epoch", *SCORES, "wall_s", "fingerprint",
@@ -31,8 +32,8 @@ FRESH = "/confirm"
 """Behind a study's name in the CSV: rows on fresh seeds, which choose nothing. No study's own name holds a `/`."""
 
 
-def frame_of(results: Results) -> pd.DataFrame:
-    """The tidy frame: one row per finished seed run, those on fresh seeds last."""
+def cells_of(results: Results) -> dict[str, list[Any]]:
+    """The cells of each column, one per finished seed run, those on fresh seeds last; None where there is no value."""
     several = [(results.study, trial) for trial in results.trials]
     several += [(results.study + FRESH, trial.fresh) for trial in results.trials if trial.fresh]
     found: dict[str, list[Any]] = {name: [] for name in results.columns}
@@ -50,6 +51,20 @@ def frame_of(results: Results) -> pd.DataFrame:
                 # what has no effect on this trial is empty: the width of a linear head, say
                 value = trial.values.get(name) if has_effect(name, trial.values) else None
                 cells.extend([single.get(name, value)] * count)
+    for name in WHOLE:
+        if name in found:
+            found[name] = [None if cell is None else int(cell) for cell in found[name]]
+    for name in results.columns:
+        if is_score(name) or name == "wall_s":
+            found[name] = [None if cell is None else float(cell) for cell in found[name]]
+    return found
+
+
+def frame_of(results: Results) -> "pd.DataFrame":
+    """The tidy frame, with types that know of missing values."""
+    import pandas as pd  # takes as long to load as a tenth of a large report, whose CSV needs none of it
+
+    found = cells_of(results)
     frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in found.items()})
     for name in WHOLE:
         if name in frame:

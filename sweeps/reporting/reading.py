@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.errors import ConfigError, DataError, shown
@@ -27,6 +25,9 @@ from sweeps.reporting.results import SCORES, Origin, Results, Trial, distinct, i
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.study_trial import FLOATS, INTEGERS, PARAMETERS, SHOWN, StudyTrial
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_UNKNOWN = 12
 """Unknown columns that are named."""
@@ -208,8 +209,10 @@ def from_csv(path: Path, metric: str | None = None) -> Results:
     return _described(replace(found, trials=tuple(every)), about, origin)
 
 
-def _checked(path: Path) -> pd.DataFrame:
+def _checked(path: Path) -> "pd.DataFrame":
     """The file's known columns, with numbers for numbers and the text of parameters; `state` is always there."""
+    import pandas as pd
+
     raw = _rows(path)
     problems: list[str] = []
     # a set under other conditions stands beside test, so that a slip in the name of a split is none
@@ -256,12 +259,14 @@ def _metric(column: Any) -> str:
     return str(column).partition("/")[2]
 
 
-def _rows(path: Path) -> pd.DataFrame:
+def _rows(path: Path) -> "pd.DataFrame":
     """The cells of a CSV file as text.
 
     Raises:
         DataError: it cannot be read, or its lines do not all have the same cells.
     """
+    import pandas as pd
+
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -355,8 +360,10 @@ def _beside(path: Path) -> tuple[StudyRecord, Origin, list[Trial]] | None:
     return about, known, waiting
 
 
-def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
+def _sides(frame: "pd.DataFrame", path: Path) -> tuple[str, "pd.Series[bool]"]:
     """The study's name, and which rows are on the fresh seeds of a confirmation."""
+    import pandas as pd
+
     if "study" not in frame:
         if len(path.stem.encode()) > MOST_BYTES:
             raise DataError(f"{path} must have a name of at most {MOST_BYTES} bytes, since pictures are named by it.")
@@ -377,7 +384,7 @@ def _sides(frame: pd.DataFrame, path: Path) -> tuple[str, "pd.Series[bool]"]:
     return names[0], fresh
 
 
-def _trials(frame: pd.DataFrame, parameters: Sequence[str], path: Path, known: Sequence[Trial] | None) -> list[Trial]:
+def _trials(frame: "pd.DataFrame", parameters: Sequence[str], path: Path, known: Sequence[Trial] | None) -> list[Trial]:
     if "seed" not in frame and frame.duplicated("trial").any():
         raise DataError(f"{path}: a column `seed` must tell the rows of a trial apart, since some have several.")
     if "seed" in frame:

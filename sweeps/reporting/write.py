@@ -1,5 +1,7 @@
 """Writes results to files: reports in all formats with their pictures, the CSV of seed runs, JSON."""
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +14,7 @@ from sweeps.definition.outputs.registry import Spec
 from sweeps.records import folder_of_study, study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
-from sweeps.reporting.frame import about_path, frame_of, sha256
+from sweeps.reporting.frame import about_path, cells_of, frame_of, sha256
 from sweeps.reporting.image_scores import write_images
 from sweeps.reporting.inline import Inline, code
 from sweeps.reporting.report import report
@@ -108,8 +110,13 @@ def _charts(results: Results, specs: Sequence[Spec], *, lenient: bool) -> tuple[
 
 
 def to_csv(results: Results) -> str:
-    """The frame as CSV."""
-    return str(frame_of(results).to_csv(index=False, lineterminator="\n"))
+    """The tidy frame as CSV."""
+    found = cells_of(results)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(found)
+    writer.writerows(zip(*found.values(), strict=True))
+    return text.getvalue()
 
 
 def write_csv(results: Results, path: Path) -> None:
