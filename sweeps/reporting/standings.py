@@ -64,7 +64,7 @@ def _standings(results: Results, trials: Sequence[Trial], metric: str) -> Standi
     others = []
     for trial, p in zip(whole[1:], found.p[1:], strict=True):
         assert p is not None
-        told = paired(sample(results, trial, metric), leads)
+        told = paired(sample(results, trial, metric), leads, tested=False)
         too_few = found.attainable > LEVEL
         others.append(
             Other(

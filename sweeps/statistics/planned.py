@@ -106,7 +106,7 @@ class Paired:
     """Interval of the mean difference; None for a single pair, and on seeds alone where all differences are equal."""
     high: float | None
     p: float | None
-    """Two-sided p-value; None below `LEAST_PAIRS`."""
+    """Two-sided p-value; None below `LEAST_PAIRS`, and where it was not wanted."""
     effect: float | None
     """Mean difference over its standard deviation between seeds (Cohen's d_z); None without spread."""
 
@@ -171,11 +171,12 @@ def seeds_needed(differences_S: Sequence[float], level: float, *, least: int = 2
     return None
 
 
-def paired(a: Sample, b: Sample) -> Paired:
+def paired(a: Sample, b: Sample, *, tested: bool = True) -> Paired:
     """Compares a with b; differences are a - b.
 
     Args:
         a: of the same seeds in the same order as `b`, and on the same images.
+        tested: whether its p-value is wanted, which takes longer than all else.
     """
     values_S = tuple(one - other for one, other in zip(a.values_S, b.values_S, strict=True))
     told = summarise(values_S)
@@ -196,7 +197,7 @@ def paired(a: Sample, b: Sample) -> Paired:
         p=None,
         effect=None if told.sd is None or no_spread(told) else told.mean / told.sd,
     )
-    return found if told.n < LEAST_PAIRS else replace(found, p=found.test())
+    return replace(found, p=found.test()) if tested and told.n >= LEAST_PAIRS else found
 
 
 def effect_interval(effect: float, n: int, level: float = LEVEL) -> tuple[float, float] | None:
