@@ -36,13 +36,17 @@ def num_scored_images_learnt(learnt: tuple[DataConfig, Prepared], scored: tuple[
     asked = [others.names[index] for split in second.scored for index in others.splits[split]]
     asked = [name.split(": ", 1)[-1] if name.split(": ", 1)[0] in second.shifted else name for name in asked]
     if one.root is None and other.root is None:  # a library names its images alike each time
-        return sum(name in set(names) for name in asked) if one.source == other.source else 0
-    files = _by_size(names)
-    return sum(
-        any(path.samefile(name) or sha256_of(path) == sha256_of(name) for path in files.get(size, ()))
-        for size, those in _by_size(asked).items()
-        for name in those
-    )
+        learnt_names = set(names)
+        return sum(name in learnt_names for name in asked) if one.source == other.source else 0
+    known, there = _by_size(names), _by_size(asked)
+    number = 0
+    for size in known.keys() & there.keys():
+        paths = set(map(os.path.realpath, known[size]))
+        left = [path for path in there[size] if os.path.realpath(path) not in paths]
+        # each file is read once at most, and none where all of them are the very same ones
+        contents = {sha256_of(path) for path in known[size]} if left else set()
+        number += len(there[size]) - len(left) + sum(sha256_of(path) in contents for path in left)
+    return number
 
 
 def _by_size(names: Iterable[str]) -> dict[int, list[Path]]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,6 @@ class PreparedStudy:
         self._shown: dict[str, Prepared] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
         self._weights: dict[tuple[str, str], str] = {}
-        self._learnt: dict[str, int] = {}
         self.data: Prepared
         """The images of the study, real ones alone; `data_of` is what a trial learns from."""
         self.plan: Plan
@@ -310,27 +310,29 @@ class PreparedStudy:
 
     def warnings(self) -> list[str]:
         """What makes scores look better than they are, one sentence each."""
-        found = [
-            f"warning: the pretrain stage {name} learns from images of this study, each of which is a test image of "
-            "some fold; scores of trials that start from it may be too good"
-            for name, stage in self.definition.pretrain.items()
-            if self.data.folds and share_images(stage.data, self.definition.data, self.cache)
-        ]
+        return [f"warning: {doubt}" for doubt in self._doubts]
+
+    @cached_property
+    def _doubts(self) -> list[str]:
+        """The same as words behind others; files are looked at for it, so once."""
+        flattered = "scores of trials that start from it may be too good"
+        if self.data.folds:
+            return [
+                f"the pretrain stage {name} learns from images of this study, each of which is a test image of some "
+                f"fold; {flattered}"
+                for name, stage in self.definition.pretrain.items()
+                if share_images(stage.data, self.definition.data, self.cache)
+            ]
         scored = (real_images(self.definition.data), self.data)
-        for stage in {} if self.data.folds else {stage.name: stage for stage in self.stages()}.values():
-            num = self._num_learnt(stage, scored)
+        found = []
+        for name, data in {stage.name: stage.data for stage in self.stages()}.items():
+            num = num_scored_images_learnt((self.definition.pretrain[name].data, data), scored)
             if num:
                 found.append(
-                    f"warning: the pretrain stage {stage.name} learns from {num} images on which this study is scored "
-                    "(val, test or another set); scores of trials that start from it may be too good"
+                    f"the pretrain stage {name} learns from {num} images on which this study is scored (val, test or "
+                    f"another set); {flattered}"
                 )
         return found
-
-    def _num_learnt(self, stage: Stage, scored: tuple[DataConfig, Prepared]) -> int:
-        if stage.name not in self._learnt:
-            learnt = (self.definition.pretrain[stage.name].data, stage.data)
-            self._learnt[stage.name] = num_scored_images_learnt(learnt, scored)
-        return self._learnt[stage.name]
 
     def slots(self) -> list[Slot]:
         """The slots of this machine.
@@ -444,7 +446,7 @@ class PreparedStudy:
                 skipped=data.skipped,
                 num_contradicting=data.num_contradicting,
                 num_leaked=data.num_leaked,
-                notes=(*data.notes, *(f"{told.removeprefix('warning: ').capitalize()}." for told in self.warnings())),
+                notes=(*data.notes, *(f"{doubt[0].upper()}{doubt[1:]}." for doubt in self._doubts)),
                 cut=data.how_cut,
                 shifted=data.shifted,
                 counts=data.table,
