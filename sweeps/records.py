@@ -20,6 +20,10 @@ NAMING = 2
 no effect, so that a new option renames nothing. Studies of another rule are read and reported, but cannot go on."""
 
 
+OWN_MEMBERS = ("bagging", "boosting")
+"""Methods that train members of their own, as the seeds of a study `NAME/METHOD`."""
+
+
 def folder_of_study(name: str) -> str:
     """A study's name as that of a file or folder; members of an ensemble are a study `NAME/METHOD`."""
     return name.replace("/", "+")

@@ -48,21 +48,18 @@ class _Generators(MadeOnce[Prepared]):
             self._waiting.append(Job(item=data, task=Generate(data=data)))
 
     def name_of(self, item: Prepared) -> str:
-        return _name(item)
+        height, width = item.size
+        return f"generator at {height}×{width} pixels"
 
     def done(self, running: Running[Prepared], result: None) -> None:
         data = running.job.item
-        line = f"{_name(data)}; generated images beside real ones: {sheet_of(data)}"
+        line = f"{self.name_of(data)}; generated images beside real ones: {sheet_of(data)}"
         self._display.finished(data.folder, line, running.spent_s, counts=False)
 
     def follow(self, running: Running[Prepared], news: Sequence[tuple[int, Epoch]]) -> None:
         data = running.job.item
-        if news and data.generated:
+        made = data.generated
+        if news and made:
             _, last = news[-1]
             note = f"loss of the discriminator {last.metrics['loss']:.3f}"
-            self._display.running(data.folder, _name(data), last.epoch, data.generated.steps, note, counted="step")
-
-
-def _name(data: Prepared) -> str:
-    height, width = data.size
-    return f"generator at {height}×{width} pixels"
+            self._display.running(data.folder, self.name_of(data), last.epoch, made.steps, note, counted="step")

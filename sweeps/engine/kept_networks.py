@@ -100,8 +100,8 @@ class KeptNetworks:
 
     def _is_best_stored(self) -> bool:
         # members of an ensemble answer together, and none is the study's network
-        alone = self._prepared.definition.members is None
-        return self._keep == "none" or not alone or self._best.is_stored(self._state.ranked())
+        is_of_members = self._prepared.definition.members is not None
+        return self._keep == "none" or is_of_members or self._best.is_stored(self._state.ranked())
 
     def _checkpoint(self) -> Path | None:
         """The network that is to be stored as the best."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from resnet_tl.config import real_images
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.draws import draw_S, write_draws
-from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.data.prepare import Images, Prepared, prepare
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import Floats, Ints
 from resnet_tl.option_text import expand
@@ -24,14 +24,13 @@ from sweeps.definition.config import Definition, MembersConfig
 from sweeps.definition.space import Space
 from sweeps.engine.driver import drive
 from sweeps.engine.prepared_study import PreparedStudy
-from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, folder_of_study
+from sweeps.records import OWN_MEMBERS, RunState, SeedRun, StudyRecord, TrialRecord, folder_of_study
 from sweeps.statistics.boosting import boosted
 from sweeps.storage.database import database_of
 from sweeps.storage.network_store import NetworkStore
 from sweeps.study_trial import data_of, network_of
 
 NUM_MEMBERS = 5
-METHODS = ("bagging", "boosting")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +57,7 @@ class OwnMembers:
     """
 
     def __init__(self, definition: Definition, trial: TrialRecord, method: str) -> None:
-        assert method in METHODS
+        assert method in OWN_MEMBERS
         if data_of(trial.config, definition.data).synthetic:
             raise ConfigError(
                 f"Members of {method} are trained as the best trial, each on images drawn for it, so that trial "
@@ -99,9 +98,10 @@ class OwnMembers:
         folder.mkdir(parents=True, exist_ok=True)
         draws: dict[int, Path] = {}
         if self._method == "bagging":
-            equal_N = np.ones(len(data.load().splits["train"]))
+            images = data.load()
+            equal_N = np.ones(len(images.splits["train"]))
             for seed in range(count):
-                draws[seed] = self._draw(folder, data, equal_N, seed)
+                draws[seed] = _draw(folder, images, equal_N, seed)
             self._run(name, draws, command=command, console=console)
             return Trained(study=name, weights=(1 / count,) * count)
         return self._boost(name, data, folder, count, command=command, console=console)
@@ -115,7 +115,7 @@ class OwnMembers:
         says: list[float] = []
         ended = None
         for seed in range(count):
-            draws[seed] = self._draw(folder, data, weights_N, seed)
+            draws[seed] = _draw(folder, images, weights_N, seed)
             self._run(name, draws, command=command, console=console)
             wrong_N = self._predicted_N(name, seed) != labels_N
             found = boosted(weights_N, wrong_N, num_classes)
@@ -135,10 +135,6 @@ class OwnMembers:
             weights=tuple(say / total for say in says),
             ended=ended if len(says) < count else None,
         )
-
-    def _draw(self, folder: Path, data: Prepared, weights_N: Floats, seed: int) -> Path:
-        images = data.load()
-        return write_draws(folder, seed, draw_S(images.splits["train"], images.labels_N, weights_N, seed))
 
     def _require_same_start(self) -> None:
         """Members differ from the trial in what they draw, and in nothing else.
@@ -249,6 +245,10 @@ class OwnMembers:
             ledger.close()
         first = f"{self._definition.study.name}/{self._method}"
         return next(name for name in _numbered(first) if known.get(name, self._base) == self._base)
+
+
+def _draw(folder: Path, images: Images, weights_N: Floats, seed: int) -> Path:
+    return write_draws(folder, seed, draw_S(images.splits["train"], images.labels_N, weights_N, seed))
 
 
 def _numbered(name: str) -> Iterator[str]:

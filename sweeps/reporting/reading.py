@@ -17,7 +17,7 @@ from resnet_tl.metrics import metric_of
 from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
-from sweeps.records import SeedRun, StudyRecord, TrialRecord, study_from_json
+from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, columns_with, sha256
 from sweeps.reporting.image_scores import read_images
@@ -372,7 +372,7 @@ def _sides(frame: "pd.DataFrame", path: Path) -> tuple[str, "pd.Series[bool]"]:
     names = list(dict.fromkeys(frame["study"].str.removesuffix(FRESH)))
     if len(names) > 1:
         raise DataError(f"{path}: all rows must be of one study, but some are of {names[0]} and some of {names[1]}.")
-    own = re.fullmatch(r"(.*)/(bagging|boosting)(_\d+)?", names[0])  # members of an ensemble
+    own = re.fullmatch(rf"(.*)/(?:{'|'.join(OWN_MEMBERS)})(?:_\d+)?", names[0])
     if re.search(r"[/\\]|^\.*$", own[1] if own else names[0]):  # pictures are named by it
         raise DataError(f"{path}: the name of a study must hold no slash, but got {brief(names[0])}.")
     if len(names[0].encode()) > MOST_BYTES:

@@ -172,7 +172,8 @@ class Outbox:
     def _try_stages(self) -> None:
         """Stages on their own: what keeps one of them from being sent keeps no seed run from it."""
         try:
-            self._send_stages()
+            if self._stages:
+                self._tracker.stages(self._stages)
             self._stages_missed = False
         except Exception as error:  # whatever a tracker raises
             self.failed = self._stages_missed = True
@@ -182,10 +183,6 @@ class Outbox:
                     f"{self._name} lacks a pretrain stage ({type(error).__name__}: {one_line(error)}); it is sent "
                     "again at the end, and at the next start."
                 )
-
-    def _send_stages(self) -> None:
-        if self._stages:
-            self._tracker.stages(self._stages)
 
     def _show_nothing(self) -> None:
         with self._shown_lock:

@@ -91,12 +91,10 @@ def _commonest(results: Results, scored: Sequence[str], metric: str) -> list[Inl
 def _told(results: Results, whole: Sequence[Trial], scored: Sequence[str], metric: str) -> list[Inline]:
     known = {} if results.about is None else results.about.data.num_images
     sizes = [f"{name} ({count(known[name], 'image')})" if name in known else name for name in scored]
+    worse = "below 0 is a drop" if metric_of(metric).better == "max" else "above 0 is worse"
     told: list[Inline] = [
         f"The same networks on test and on {', '.join(sizes)}; nothing was chosen by these sets. Differences are "
-        f"paired by seed{unit(results.on_test)}; below 0 is a drop."
-        if metric_of(metric).better == "max"
-        else f"The same networks on test and on {', '.join(sizes)}; nothing was chosen by these sets. Differences are "
-        f"paired by seed{unit(results.on_test)}; above 0 is worse."
+        f"paired by seed{unit(results.on_test)}; {worse}."
     ]
     told += _commonest(results, scored, metric)
     if any(_tables(results, trial, f"{scored[0]}/{metric}", results.on_test) for trial in whole):
