@@ -5,6 +5,7 @@ The option names are flat and short and are relied upon by scripts and study fil
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -49,11 +50,16 @@ class Options(BaseModel):
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that will mean something: refused as not built, where any other unknown name is taken for a slip."""
 
+    @classmethod
+    @cache  # asked for every option of every stored trial
+    def _kinds_of(cls, name: str) -> tuple[set[Any], tuple[Any, ...]]:
+        return _kinds(cls.model_fields[name].annotation)
+
     @field_validator("*", mode="before")
     @classmethod
     def _as_it_looks(cls, value: Any, info: ValidationInfo) -> Any:
         """`none` leaves an option open; true is no number, though pydantic reads it as 1."""
-        types, choices = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        types, choices = cls._kinds_of(str(info.field_name))
         if Any in types:
             return value
         if value in ("none", "off") and NoneType in types and str not in types and value not in choices:

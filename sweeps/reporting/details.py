@@ -55,8 +55,8 @@ class Details:
         if any(row is None for row in rows):
             return None
         values_SN = np.stack([row for row in rows if row is not None])
-        for seed, own_N, score in zip(trial.seeds, values_SN, trial.columns[column], strict=True):
-            mean = own_N.mean(dtype=np.float64)
+        means_S = values_SN.mean(axis=1, dtype=np.float64).tolist()
+        for seed, own_N, mean, score in zip(trial.seeds, values_SN, means_S, trial.columns[column], strict=True):
             # losses are kept to three digits, and none above the largest float16
             if name == "loss" and own_N.max() >= predictions.LARGEST_LOSS and score is not None and mean <= score:
                 continue

@@ -1,6 +1,5 @@
 """How much each parameter of a study matters: its trials, as `statistics.importance` takes them."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,39 +14,39 @@ from sweeps.statistics.stats import summarise
 LEAST_TRIALS = 4
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Attribution:
     """Where the variance between the trials of a study comes from."""
 
-    shares: importance.Shares
-    num_trials: int
-    trial_sd: float
-    noise_sd: float | None
-    """Between seeds of one trial, pooled; None with one seed."""
+    def __init__(self, results: Results) -> None:
+        trials, names = comparable(results.trials, results.metric), results.varying()
+        means_T = np.array([trial.mean(results.metric) for trial in trials], dtype=float)
+        if len(trials) < LEAST_TRIALS or not names:
+            raise ConfigError(f"Importances need at least {LEAST_TRIALS} complete trials and a parameter that varies.")
+        if means_T.min() == means_T.max():
+            raise ConfigError("Importances need trials that differ, but all have the same mean.")
+        spreads = [summarise(trial.scores(results.metric)).sd for trial in trials]
+        known = [sd**2 for sd in spreads if sd is not None]
+        self.num_trials = len(trials)
+        self.trial_sd = float(means_T.std(ddof=1))
+        self.noise_sd = float(np.sqrt(np.mean(known))) if known else None
+        """Between seeds of one trial, pooled; None with one seed."""
+        values_DT = {name: [trial.values.get(name) for trial in trials] for name in names}
+        self._decomposition = importance.Decomposition(values_DT, means_T)
+
+    @property
+    def shares(self) -> importance.Shares:
+        """What each parameter explains; waits for them."""
+        return self._decomposition.shares
 
 
 @lru_cache(maxsize=4)  # a table and two pictures ask for it
 def attribution(results: Results) -> Attribution:
-    """Decomposes the variance between the means of trials.
+    """Begins to decompose the variance between the means of trials.
 
     Raises:
         ConfigError: too few trials, or nothing varies.
     """
-    trials, names = comparable(results.trials, results.metric), results.varying()
-    means_T = np.array([trial.mean(results.metric) for trial in trials], dtype=float)
-    if len(trials) < LEAST_TRIALS or not names:
-        raise ConfigError(f"Importances need at least {LEAST_TRIALS} complete trials and a parameter that varies.")
-    if means_T.min() == means_T.max():
-        raise ConfigError("Importances need trials that differ, but all have the same mean.")
-    values_DT = {name: [trial.values.get(name) for trial in trials] for name in names}
-    spreads = [summarise(trial.scores(results.metric)).sd for trial in trials]
-    known = [sd**2 for sd in spreads if sd is not None]
-    return Attribution(
-        shares=importance.shares(values_DT, means_T),
-        num_trials=len(trials),
-        trial_sd=float(means_T.std(ddof=1)),
-        noise_sd=float(np.sqrt(np.mean(known))) if known else None,
-    )
+    return Attribution(results)
 
 
 def slices_of(results: Results, name: str) -> list[tuple[Any, list[Trial]]]:

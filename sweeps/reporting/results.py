@@ -66,7 +66,7 @@ class Trial:
         """A parameter as tables show it: `NONE_HERE` where it says nothing, such as the width of a linear head."""
         return self.values.get(name) if has_effect(name, self.values) else NONE_HERE
 
-    @property
+    @cached_property
     def state(self) -> str:
         """`complete` when every seed run is; `planned` without any; else the worst that happened."""
         if not self.states:

@@ -1,5 +1,6 @@
 """Writes results to files: reports in all formats with their pictures, the CSV of seed runs, JSON."""
 
+import contextlib
 import csv
 import io
 import json
@@ -16,8 +17,9 @@ from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
 from sweeps.reporting.frame import about_path, cells_of, frame_of, sha256
 from sweeps.reporting.image_scores import write_images
+from sweeps.reporting.importance import attribution
 from sweeps.reporting.inline import Inline, code
-from sweeps.reporting.report import report
+from sweeps.reporting.report import own_tables, report
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import knows_images, summary
 from sweeps.statistics.stats import bootstrap_interval, summarise
@@ -62,6 +64,11 @@ def write_report(
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
     asked = tuple(own if figures is None else figures)
+    if any(spec.kind == "importances" for spec in asked):
+        with contextlib.suppress(UserError):  # said where it is drawn
+            attribution(results)  # another process begins with it
+        if specs is None:
+            own_tables(results)  # made meanwhile, and kept for the report
     charts, missing = _charts(results, asked, lenient=figures is None or every)
     blocks = report(results, specs, tuple(charts))
     if missing:
@@ -99,14 +106,14 @@ def _charts(results: Results, specs: Sequence[Spec], *, lenient: bool) -> tuple[
 
     charts: dict[Spec, Chart] = {}
     missing: list[Inline] = []
-    for spec in specs:
+    for spec in sorted(specs, key=lambda spec: spec.kind == "importances"):  # what is waited for comes last
         try:
             charts[spec] = draw(results, spec)
         except UserError as error:
             if not lenient:
                 raise
             missing.append(("No picture ", code(spec.kind), f": {error}"))
-    return charts, missing
+    return {spec: charts[spec] for spec in specs if spec in charts}, missing
 
 
 def to_csv(results: Results) -> str:

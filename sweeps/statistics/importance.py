@@ -6,17 +6,17 @@ Axes: D parameters, G values of one of them, T trials.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_TREES = 64
+from sweeps.statistics.forest import Forest
+
 MOST_VALUES = 8
 """Numbers with more values than this are cut into `NUM_BINS` ranges of equally many trials."""
 NUM_BINS = 4
-MOST_CODES = 32
-"""Values of a parameter at which the forest is asked; between them it is interpolated."""
 
 Values = Mapping[str, Sequence[Any]]
 """Of each parameter the value that every trial has, [T]."""
@@ -34,23 +34,36 @@ class Shares:
     """Whether the trials are a complete grid, whose variance falls into parts without a model."""
 
 
-def shares(values_DT: Values, means_T: NDArray[np.float64]) -> Shares:
+class Decomposition:
     """Decomposes the variance between the means of trials; where they are no complete grid, as a random forest has it.
 
-    Args:
-        means_T: of at least two trials, not all equal.
+    A forest is fitted meanwhile by another process, so whoever needs the shares later begins this early.
 
     Source: first-order indices of functional ANOVA, on a forest as Hutter et al. 2014 fit one; the means are over
     the trials that were run in place of a uniform distribution.
     """
-    assert means_T.min() < means_T.max()
-    exact = _is_complete(values_DT, len(means_T))
-    found = _of_grid(values_DT, means_T) if exact else _of_forest(values_DT, means_T)
-    return Shares(
-        of_parameter=dict(sorted(found.items(), key=lambda item: -item[1])),
-        interactions=max(0.0, 1 - sum(found.values())),
-        exact=exact,
-    )
+
+    def __init__(self, values_DT: Values, means_T: NDArray[np.float64]) -> None:
+        """Begins.
+
+        Args:
+            means_T: of at least two trials, not all equal.
+        """
+        assert means_T.min() < means_T.max()
+        self._names = list(values_DT)
+        self._exact = _of_grid(values_DT, means_T) if _is_complete(values_DT, len(means_T)) else None
+        if self._exact is None:
+            self._forest = Forest(np.stack([_codes(values_T) for values_T in values_DT.values()], axis=1), means_T)
+
+    @cached_property
+    def shares(self) -> Shares:
+        """What each parameter explains."""
+        found = self._exact or dict(zip(self._names, self._forest.of_parameter(), strict=True))
+        return Shares(
+            of_parameter=dict(sorted(found.items(), key=lambda item: -item[1])),
+            interactions=max(0.0, 1 - sum(found.values())),
+            exact=self._exact is not None,
+        )
 
 
 def _is_complete(values_DT: Values, num_trials: int) -> bool:
@@ -67,26 +80,6 @@ def _of_grid(values_DT: Values, means_T: NDArray[np.float64]) -> dict[str, float
         written = [repr(value) for value in values_T]
         means_G = [means_T[[w == value for w in written]].mean() for value in dict.fromkeys(written)]
         found[name] = float(np.var(means_G) / means_T.var())
-    return found
-
-
-def _of_forest(values_DT: Values, means_T: NDArray[np.float64]) -> dict[str, float]:
-    """The variance of the forest's mean prediction when a parameter takes each of its values and the others stay."""
-    from sklearn.ensemble import RandomForestRegressor
-
-    inputs_TD = np.stack([_codes(values_T) for values_T in values_DT.values()], axis=1)
-    forest = RandomForestRegressor(n_estimators=NUM_TREES, random_state=0).fit(inputs_TD, means_T)
-    total = float(forest.predict(inputs_TD).var())
-    found: dict[str, float] = {}
-    for column, name in enumerate(values_DT):
-        codes_T = inputs_TD[:, column]
-        codes_G = np.unique(codes_T)
-        if len(codes_G) > MOST_CODES:
-            codes_G = np.quantile(codes_T, np.linspace(0, 1, MOST_CODES))
-        changed_GTD = np.repeat(inputs_TD[None], len(codes_G), axis=0)
-        changed_GTD[:, :, column] = codes_G[:, None]
-        mean_G = forest.predict(changed_GTD.reshape(-1, len(values_DT))).reshape(len(codes_G), -1).mean(1)
-        found[name] = float(np.interp(codes_T, codes_G, mean_G).var()) / total if total else 0.0
     return found
 
 

@@ -9,6 +9,7 @@ Axes: S seeds, T trials, P permutations.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,7 +57,7 @@ def summarise(values_S: Sequence[float], level: float = LEVEL) -> Summary:
     assert all(math.isfinite(value) for value in values_S)
     n = len(values_S)
     mean = math.fsum(values_S) / n
-    median = float(np.median(values_S))
+    median = float(statistics.median(values_S))
     if n == 1:
         return Summary(n=1, mean=mean, median=median, sd=None, low=None, high=None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values_S) / (n - 1))
