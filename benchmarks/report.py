@@ -68,7 +68,7 @@ def make_ledger(out: Path, seed_runs: int, epochs: int) -> None:
             }
             work = out / "work"
             predictions.write(work, logits)
-            networks.adopt(work, f"f{number}", seed)
+            networks.adopt([(work, f"f{number}", seed)])
             compact = {split: predictions.pack(logits_NK, labels_N) for split, logits_NK in logits.items()}
             scores = {
                 f"{split}/{name}": float(value[0])

@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     What an error leaves behind is removed, and `path` stays as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     remove_leftovers(path.parent, f".{glob.escape(path.name)}.*.part", older_than_s=LEFT_OVER_S)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        aside.replace(path)
+        move(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -81,7 +81,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
     Its files are made durable before it gets its name. What an error leaves behind is removed.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     name = glob.escape(folder.name)
     for left in (f".{name}.*.part", f".gone-*-{name}"):
         remove_leftovers(folder.parent, left, older_than_s=LEFT_OVER_S)  # of processes that were killed
@@ -91,12 +91,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         with _named_when_full(folder):
             yield aside
-            for path in aside.rglob("*"):
-                if path.is_file():
-                    sync(path)
+            sync_all(aside)
         if folder.exists():
             discard(folder)
-        aside.rename(folder)
+        move(aside, folder)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -113,16 +111,48 @@ def link_folder(source: Path, destination: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's content is on the disk."""
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """Waits until a file's content is on the disk; of a folder the names in it."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # of file systems that know no such
+            raise
+    finally:
+        os.close(number)
+
+
+def sync_all(folder: Path) -> None:
+    """Waits until all in a folder is on the disk."""
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            sync(path)
+    sync(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder with those above it, durably."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync(place.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Gives a file or folder another name on the same file system, in place of a file of that name.
+
+    Without `sync` of the folder a power cut may take the new name back, also long after, and with it what a database
+    was told of it meanwhile.
+    """
+    source.replace(target)
+    sync(target.parent)
 
 
 def discard(folder: Path) -> None:
     """Removes a folder; a kill leaves all of it or none under its name."""
     # no number of a process: those recur in containers, and a killed one may have left its folder
     away = folder.with_name(f".gone-{uuid.uuid4().hex}-{folder.name}")
-    folder.rename(away)
+    move(folder, away)
     shutil.rmtree(away, ignore_errors=True)
 
 

@@ -180,6 +180,7 @@ def _require_folder(out: Path) -> None:
 
 def _ended_early(definition: Definition, outcome: "Outcome", error: BaseException) -> int:
     """Reports what is done, whatever ended the study, and says what did."""
+    from sweeps.engine.budget import BudgetSpent
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
@@ -199,6 +200,10 @@ def _ended_early(definition: Definition, outcome: "Outcome", error: BaseExceptio
     if isinstance(error, KeyboardInterrupt):
         print("\nInterrupted. Finished seed runs are in the ledger; the same command goes on from there.")
         return 130
+    if isinstance(error, BudgetSpent):
+        missing = outcome.total - outcome.done
+        print(f"{error} {missing} of {outcome.total} seed runs are missing; the same command goes on with them.")
+        return 3
     raise error
 
 

@@ -44,7 +44,7 @@ from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS, SYNTHETIC, absent, by_split, cut, joined, to_cut
 from resnet_tl.errors import ConfigError, DataError, shown
-from resnet_tl.files import discard, sha256_of, write_text
+from resnet_tl.files import discard, make_folder, move, sha256_of, sync_all, write_text
 from resnet_tl.identity import digest
 
 if TYPE_CHECKING:
@@ -254,15 +254,16 @@ def _prepare(config: DataConfig, cache: Path, folds: int, like: Prepared | None)
         if (folder / "data.json").exists():
             return _open(folder, names_file, facts, config, folds)
     source = source_of(config).list(config)
-    base.mkdir(parents=True, exist_ok=True)
+    make_folder(base)
     clear_unfinished(base, older_than_s=86_400)  # a day is longer than any decoding
     with tempfile.TemporaryDirectory(dir=base, prefix=".making-") as making, hold([Path(making)]):
         facts, came = _make(config, source, Path(making), is_cut=not folds, like=like)
         folder = base / facts["fingerprint"]
         if not folder.exists():
             Path(making).chmod(0o755)
+            sync_all(Path(making))
             try:
-                Path(making).rename(folder)
+                move(Path(making), folder)
             except OSError:
                 if not folder.exists():  # else another process was first, with the same content
                     raise

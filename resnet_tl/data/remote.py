@@ -26,7 +26,7 @@ from resnet_tl.data.download import download
 from resnet_tl.data.finder import is_ignored
 from resnet_tl.data.sources import source_of
 from resnet_tl.errors import DataError
-from resnet_tl.files import discard, remove_leftovers, replacing_folder, sha256_of, sync, write_text
+from resnet_tl.files import discard, make_folder, move, remove_leftovers, replacing_folder, sha256_of, sync, write_text
 from resnet_tl.identity import digest
 from resnet_tl.option_text import few
 
@@ -54,7 +54,7 @@ def local(config: DataConfig, cache: Path) -> Iterator[tuple[DataConfig, tuple[s
 def _entry(address: Address, sha256: str | None, cache: Path) -> Path:
     """Where the archive lies unpacked."""
     archives = cache / "archives"
-    archives.mkdir(parents=True, exist_ok=True)
+    make_folder(archives)
     if sha256 is None:
         found = _known_as(address, archives) or _fetched(address, archives)
         raise DataError(
@@ -136,7 +136,7 @@ def _fetched(address: Address, archives: Path, *, expected: str | None = None) -
         if (entry / "files").is_dir() or (entry / "archive").exists():
             discard(part)  # it is there already, from another address
         else:
-            part.rename(entry)
+            move(part, entry)
         return found
 
 

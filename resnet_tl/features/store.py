@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from resnet_tl.data.cache import clear_unfinished
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import PLAIN, View
 from resnet_tl.errors import DataError
 from resnet_tl.features.key import FrozenPrefix
-from resnet_tl.files import discard, sha256_of, sync
+from resnet_tl.files import discard, make_folder, move, sha256_of, sync_all
 
-LEFT_OVER_S = 7 * 86_400.0
+LEFT_OVER_S = 86_400.0
 """Age after which unfinished outputs are taken for those of a killed driver."""
 
 
@@ -67,8 +66,7 @@ class Making:
 def begin(prefixes: Sequence[FrozenPrefix], view: View, rows: int, cache: Path) -> Making:
     """Makes room for outputs; whoever fills it holds its folders (`data.cache.hold`)."""
     base = cache / "features"
-    base.mkdir(parents=True, exist_ok=True)
-    clear_unfinished(base, older_than_s=LEFT_OVER_S)
+    make_folder(base)
     folders = []
     for prefix in prefixes:
         folder = Path(tempfile.mkdtemp(dir=base, prefix=".making-"))
@@ -107,13 +105,12 @@ def finish(making: Making, cache: Path) -> None:
             "sha256": sha256_of(path),
         }
         (folder / "features.json").write_text(json.dumps(table, indent=1), encoding="utf-8")
-        for written in (path, folder / "features.json"):
-            sync(written)
+        sync_all(folder)
         final = prefix.folder(making.view, cache)
         if final.exists() and not (final / "features.json").exists():
             discard(final)  # half removed by somebody who was killed
         try:
-            folder.rename(final)
+            move(folder, final)
         except OSError:
             if not (final / "features.json").exists():
                 raise

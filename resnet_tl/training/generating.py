@@ -19,7 +19,7 @@ from resnet_tl.data.decoding import store
 from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.data.splits import SYNTHETIC
 from resnet_tl.data.synthetic import Generated, sheet_of
-from resnet_tl.files import sync
+from resnet_tl.files import make_folder, move, sync
 from resnet_tl.heartbeat import beat
 from resnet_tl.model.runtime import computing
 from resnet_tl.training.generator import fitted, generate, shrunk, train_generator
@@ -48,7 +48,7 @@ def make_generated(data: Prepared, *, device: str, on_step: OnStep | None = None
     made = data.generated
     assert made is not None
     folder = Path(data.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with alone(folder / "lock"):  # several studies may want them at once; one makes them, the others wait
         work = folder / "work"
         shutil.rmtree(work, ignore_errors=True)
@@ -60,7 +60,7 @@ def make_generated(data: Prepared, *, device: str, on_step: OnStep | None = None
             _make(images, data, made, work, torch.device(device), on_step)
         for name in ("images.npy", sheet_of(data).name, "data.json"):  # the last one says that all is there
             sync(work / name)
-            (work / name).replace(folder / name)
+            move(work / name, folder / name)
         work.rmdir()
 
 

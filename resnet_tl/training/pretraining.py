@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import WeightsError
+from resnet_tl.files import make_folder, move
 from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch
@@ -39,7 +40,7 @@ def pretrain(
     """
     final = place(stage_fingerprint(trial, data, seed, environment), cache)
     folder = final.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with alone(folder / "lock"):  # several studies may want it at once; one trains, the others wait
         if not is_made(final):
             work = folder / "work"
@@ -51,8 +52,8 @@ def pretrain(
             # both lie in the folder that is removed until they are whole, and the network comes last: it is what says
             # that the stage is made
             write_history(work / HISTORY, result)
-            (work / HISTORY).replace(folder / HISTORY)
-            (work / "checkpoint").rename(final)
+            move(work / HISTORY, folder / HISTORY)
+            move(work / "checkpoint", final)
         shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final
 

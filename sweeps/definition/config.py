@@ -217,7 +217,7 @@ class StudyConfig(Options):
 class RunConfig(Options):
     """Where and how to run; nothing here changes a number."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("address", "accept", "max_trials", "max_disk_gb")
+    reserved: ClassVar[tuple[str, ...]] = ("address", "accept")
 
     out: str = "."
     """Holds `studies.db`, `mlruns/` and `reports/`."""
@@ -244,8 +244,12 @@ class RunConfig(Options):
     keep: Literal["all", "best", "none"] = "all"
     """Which networks outlive the study: one for each seed run, that of the best trial in `mlruns/best`, or none.
     Predictions on val and test are always kept."""
-    max_hours: None = None
-    """Not built yet: a time after which no seed run is begun."""
+    max_hours: float | None = Field(None, gt=0)
+    """Stops after so many hours, with status 3; the same command goes on from there, as after Ctrl-C."""
+    max_trials: int | None = Field(None, ge=1)
+    """Works on so many trials, those first that come first, and stops with status 3 if the study has more to do."""
+    max_disk_gb: float | None = Field(None, gt=0)
+    """Stops with status 3 once the ledger, networks and predictions of the study take so much."""
 
     @field_validator("device")
     @classmethod
@@ -268,7 +272,7 @@ class RunConfig(Options):
             raise ValueError("`run.tracking_uri` must be an address such as http://127.0.0.1:5000")
         return None if value is None else parse(value, "run.tracking_uri")
 
-    @field_validator("storage", "max_hours", mode="before")
+    @field_validator("storage", mode="before")
     @classmethod
     def _later(cls, value: Any) -> Any:
         if value is not None:

@@ -20,6 +20,7 @@ from resnet_tl.files import is_full
 from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
+from sweeps.engine.budget import Budget
 from sweeps.engine.code_version import git_commit
 from sweeps.engine.disk_room import DiskFull, DiskRoom, disk_full
 from sweeps.engine.display import Display
@@ -109,6 +110,11 @@ class _Driver:
         self._reuse = Reuse(decisions=())
         self._unforeseen: set[FrozenPrefix] = set()
         self._interrupt = Interrupt()
+        self._budget = Budget(study.definition.run, study.out, self._study.name, self._interrupt.check)
+        self._begun: set[int] = set()
+        """Trials that are worked on at this start."""
+        self._held_back = False
+        """Whether `run.max_trials` has left others undone."""
         self._ran = 0
         self._sampler = Sampler(self._study, study.definition.space)
         self._optuna: OptunaStudy | None = None
@@ -152,12 +158,13 @@ class _Driver:
                 if to_do:
                     self._drop_early()
                 self._take_over_known()
+                self._hold_back()
                 if to_do:
                     self._execute()
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
-                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._interrupt.check)
+                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._budget.check)
                 if not to_do:
                     self._say_dropped(dropped)
                 self._outbox.drop_networks(dropped)
@@ -166,7 +173,20 @@ class _Driver:
             finally:
                 self._close(interrupted)
         self._look_at(place)
-        return replace(self.outcome(), sent=self._outbox.sent, unsent=len(self._ledger.untracked(self._study.name)))
+        spent = self._budget.trials_spent() if self._held_back else None
+        untracked = self._ledger.untracked(self._study.name)
+        return replace(self.outcome(spent), sent=self._outbox.sent, unsent=len(untracked))
+
+    def _hold_back(self) -> None:
+        """Leaves to a later start what `run.max_trials` does not admit."""
+        every = list(self._todo)
+        self._todo.clear()
+        for item in every:
+            if self._budget.admits(item.trial.number, self._begun):
+                self._begun.add(item.trial.number)
+                self._todo.append(item)
+            else:
+                self._held_back = True
 
     def _drop_early(self) -> None:
         """Makes room before anything is trained, also where the tracker has links to the same files."""
@@ -318,8 +338,8 @@ class _Driver:
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:
             configs += prepared.probes()
-        provide_generated(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
-        provide_weights(prepared, configs, executor=executor, display=self._display, interrupt=self._interrupt)
+        provide_generated(prepared, configs, executor=executor, display=self._display, check=self._budget.check)
+        provide_weights(prepared, configs, executor=executor, display=self._display, check=self._budget.check)
         assert self._outbox
         self._outbox.stages(prepared.trained_stages())
         self._note_start()
@@ -331,7 +351,7 @@ class _Driver:
         self._room.require(runs, whole_study=True)
         if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
-                self._interrupt.check()
+                self._budget.check()
         if self._todo or self._state.to_ask:
             self._train(executor)
         self._begin_confirmation()
@@ -350,7 +370,7 @@ class _Driver:
             held.enter_context(cache.hold(prepared.in_use()))  # what was pretrained just now, too
             held.enter_context(cache.hold(prepared.present([d.prefix for d in decided.decisions if d.reuse])))
             self._reuse = provide_features(
-                prepared, decided, executor=executor, interrupt=self._interrupt, say=self._say
+                prepared, decided, executor=executor, check=self._budget.check, say=self._say
             )
             held.enter_context(cache.hold(folders(prepared, self._reuse)))
             scheduler = Scheduler(
@@ -368,7 +388,7 @@ class _Driver:
                 display=self._display,
             )
             try:
-                run_all(executor, scheduler, self._interrupt.check)
+                run_all(executor, scheduler, self._budget.check)
             finally:
                 self._ran += scheduler.ran
 
@@ -441,6 +461,7 @@ class _Driver:
             self._recount()
             self._todo.extend(waiting)
             self._take_over_known()
+            self._hold_back()
 
     def _recount(self) -> None:
         assert self._display
@@ -459,6 +480,9 @@ class _Driver:
         if not self._state.to_ask:
             return False
         number = 1 + max((trial.number for trial in self._state.trials), default=-1)
+        if not self._budget.admits(number, self._begun):
+            self._held_back = True
+            return False
         heard = [trial for trial in self._state.trials if trial.number <= number - ASK_AHEAD]
         if self._study.method == "bayes" and not all(self._state.is_whole(trial) for trial in heard):
             return False
@@ -481,6 +505,7 @@ class _Driver:
         trial = TrialRecord(number=number, params=params, config=config, fingerprint=fingerprint)
         self._ledger.put_trials(self._study.name, [trial])
         self._state.trials.append(trial)
+        self._begun.add(number)
         self._state.to_ask -= 1
         prefix = self._prepared.prefix(config)
         foreseen = prefix is None or not self._reuse.decisions or self._reuse.of(prefix) is not None

@@ -13,11 +13,10 @@ from resnet_tl.data import cache
 from resnet_tl.data.views import View
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.features.key import FrozenPrefix
-from resnet_tl.features.store import Making, abandon, begin, finish, num_rows, stored, verify
+from resnet_tl.features.store import LEFT_OVER_S, Making, abandon, begin, finish, num_rows, stored, verify
 from resnet_tl.files import is_full
 from resnet_tl.result import Epoch
 from sweeps.engine.disk_room import DiskFull
-from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
 from sweeps.execution.tasks import ComputeFeatures
@@ -37,7 +36,7 @@ def provide_features(
     reuse: Reuse,
     *,
     executor: Executor,
-    interrupt: Interrupt,
+    check: Callable[[], None],
     say: Callable[[str], None],
 ) -> Reuse:
     """Computes the outputs that are to be reused and are not there yet.
@@ -50,8 +49,10 @@ def provide_features(
     """
     checked = []
     for decision in reuse.decisions:
-        interrupt.check()  # hashing takes a second or two for each GB
+        check()  # hashing takes a second or two for each GB
         checked.append(_without_damaged(study, decision, say))
+    if checked:
+        cache.clear_unfinished(study.cache / "features", older_than_s=LEFT_OVER_S)
     needed = sum(d.num_bytes for d in checked if d.reuse)
     if needed:
         gone = cache.make_room(study.cache, study.definition.run.cache_gb, needed)
@@ -76,7 +77,7 @@ def provide_features(
         try:
             shares = _Shares(study, making, deepest, len(executor.slots))
             with cache.hold([Path(folder) for folder in making.folders]):
-                run_all(executor, shares, interrupt.check)
+                run_all(executor, shares, check)
                 assert shares.passes == rows, f"{shares.passes} passes for {rows} images"
                 finish(making, study.cache)
         finally:

@@ -1,6 +1,6 @@
 """Generated training images, made before any training: a generator that diverges ends the run here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
@@ -8,7 +8,6 @@ from resnet_tl.data.synthetic import describe, sheet_of
 from resnet_tl.errors import DataError
 from resnet_tl.result import Epoch
 from sweeps.engine.display import Display
-from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.made_once import MadeOnce
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, run_all
@@ -21,7 +20,7 @@ def provide_generated(
     *,
     executor: Executor,
     display: Display,
-    interrupt: Interrupt,
+    check: Callable[[], None],
 ) -> None:
     """Trains the generators that have not been trained yet, and stores their images.
 
@@ -31,7 +30,7 @@ def provide_generated(
     Raises:
         UserError: images cannot be made.
     """
-    run_all(executor, _Generators(study, configs, display), interrupt.check)
+    run_all(executor, _Generators(study, configs, display), check)
 
 
 class _Generators(MadeOnce[Prepared]):

@@ -1,7 +1,7 @@
 """Starting weights, made or fetched before any training: weights that cannot be had end the run here."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from resnet_tl.errors import WeightsError
 from resnet_tl.result import Epoch
 from resnet_tl.training.stage import is_made, result_of
 from sweeps.engine.display import Display
-from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.made_once import MadeOnce
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Executor, Job, Running, run_all
@@ -35,7 +34,7 @@ def provide_weights(
     *,
     executor: Executor,
     display: Display,
-    interrupt: Interrupt,
+    check: Callable[[], None],
 ) -> None:
     """Runs the pretrain stages that have not run yet, and loads every other source once.
 
@@ -45,7 +44,7 @@ def provide_weights(
     Raises:
         UserError: weights cannot be had.
     """
-    run_all(executor, _Sources(study, configs, display), interrupt.check)
+    run_all(executor, _Sources(study, configs, display), check)
 
 
 class _Sources(MadeOnce[_Source]):

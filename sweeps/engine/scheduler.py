@@ -188,7 +188,9 @@ class Scheduler:
             self._judge(work, result)
             return
         results: list[FitResult] = result
-        rows = [self._row(work, item, told) for item, told in zip(work.runs, results, strict=True)]
+        left = [(folder_of(self._work, i.trial.fingerprint, i.seed), i.trial.fingerprint, i.seed) for i in work.runs]
+        networks = self._networks.adopt(left)
+        rows = [self._row(work, *each) for each in zip(work.runs, results, networks, strict=True)]
         self._end(running, rows)
         for told in results:
             if told.unsaved:
@@ -246,12 +248,10 @@ class Scheduler:
                 said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
             self._display.finished(work.key, f"{name}: {said}", spent, counts=row.state.is_result)
 
-    def _row(self, work: Work, item: Todo, result: FitResult) -> SeedRun:
-        fingerprint = item.trial.fingerprint
-        network = self._networks.adopt(folder_of(self._work, fingerprint, item.seed), fingerprint, item.seed)
+    def _row(self, work: Work, item: Todo, result: FitResult, network: str | None) -> SeedRun:
         return SeedRun(
             study=self._study.study.name,
-            fingerprint=fingerprint,
+            fingerprint=item.trial.fingerprint,
             seed=item.seed,
             state=RunState(result.state),
             max_epoch=result.max_epoch,

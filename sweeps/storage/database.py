@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from resnet_tl.errors import ConfigError
-from resnet_tl.files import remove_leftovers
+from resnet_tl.files import move, remove_leftovers
 from sweeps.records import folder_of_study
 from sweeps.storage import schema, sqlite, upgrade
 from sweeps.storage.ledger import Ledger
@@ -120,7 +120,7 @@ class SqliteDatabase:
                     remove_leftovers(self._work, "studies.*.db*", older_than_s=0)
                     making = self._work / f"studies.{os.getpid()}.db"
                     self._make(making)
-                    making.replace(self._path)
+                    move(making, self._path)
         engine = sqlite_engine(self._path)
         if self._revision(engine) != schema.HEAD:
             writer = sqlite_engine(self._path, write=True)

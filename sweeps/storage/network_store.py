@@ -11,7 +11,7 @@ tracker gets are links or copies: losing it loses nothing here.
 import contextlib
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
-from resnet_tl.files import discard, link_folder, remove_leftovers, replacing, write_text
+from resnet_tl.files import discard, link_folder, make_folder, remove_leftovers, replacing, sync, write_text
 from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read
@@ -72,24 +72,36 @@ class NetworkStore:
                 return
         write_text(path, text)
 
-    def adopt(self, work: Path, fingerprint: str, seed: int) -> str | None:
-        """Takes over what a seed run left in its work folder; before the ledger says that it is there.
+    def adopt(self, left: Sequence[tuple[Path, str, int]]) -> list[str | None]:
+        """Takes over what seed runs left in their work folders; before the ledger says that it is there.
+
+        Args:
+            left: work folder, fingerprint and seed of each.
 
         Returns:
-            The network's address, relative to `run.out`; None when there is none.
+            The networks' addresses, relative to `run.out`; None where there is none.
         """
-        place = self._place(fingerprint, seed)
-        if not (work / PREDICTIONS).exists() and not (work / CHECKPOINT).exists():
-            return None
-        place.mkdir(parents=True, exist_ok=True)
-        if (work / PREDICTIONS).exists():
-            (work / PREDICTIONS).replace(place / PREDICTIONS)
-        network = place / CHECKPOINT
-        if (work / CHECKPOINT).exists():
-            if network.exists():
-                discard(network)  # of a seed run that was killed before the ledger had it
-            (work / CHECKPOINT).rename(network)
-        return network.relative_to(self._out).as_posix() if network.exists() else None
+        make_folder(self._folder)
+        found: list[str | None] = []
+        places: list[Path] = []
+        for work, fingerprint, seed in left:
+            place = self._place(fingerprint, seed)
+            network = place / CHECKPOINT
+            if not (work / PREDICTIONS).exists() and not (work / CHECKPOINT).exists():
+                found.append(None)
+                continue
+            place.mkdir(exist_ok=True)
+            places.append(place)
+            if (work / PREDICTIONS).exists():
+                (work / PREDICTIONS).replace(place / PREDICTIONS)
+            if (work / CHECKPOINT).exists():
+                if network.exists():
+                    discard(network)  # of a seed run that was killed before the ledger had it
+                (work / CHECKPOINT).rename(network)
+            found.append(network.relative_to(self._out).as_posix() if network.exists() else None)
+        for place in (*places, self._folder):  # all at once: the first has the disk write down most of it
+            sync(place)
+        return found
 
     def take_over(self, run: SeedRun) -> str | None:
         """Links what another study keeps of a seed run, so that this one has it whatever becomes of the other.

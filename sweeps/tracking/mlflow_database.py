@@ -20,7 +20,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from resnet_tl.address import Address
-from resnet_tl.files import remove_leftovers
+from resnet_tl.files import move, remove_leftovers, sync
 from sweeps.records import folder_of_study
 from sweeps.storage.sqlite import BUSY_S, connect, explanation, sqlite_url
 from sweeps.tracking.tracker import Key
@@ -130,7 +130,8 @@ class Place:
                 _migrate(making)
             for suffix in ("-wal", "-shm"):  # of a file that is no more
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            making.replace(self.path)
+            sync(making)
+            move(making, self.path)
 
     @property
     def _work(self) -> Path:
@@ -163,7 +164,7 @@ class Place:
                 remove_leftovers(folder, "tmp*", older_than_s=0)  # of starts that were killed
                 if not empty.exists():
                     with tempfile.TemporaryDirectory(dir=folder) as making:
-                        _migrate(Path(making) / "empty.db").replace(empty)
+                        move(_migrate(Path(making) / "empty.db"), empty)
         return empty
 
     def _is_laid_out(self, patience_s: float) -> bool:

@@ -175,7 +175,7 @@ def test_off_is_a_word(study: str) -> None:
         ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
         ("study.stop=3", "`study.stop` is not built yet"),
-        ("run.max_trials=3", "`run.max_trials` is not built yet"),
+        ("run.accept=3", "`run.accept` is not built yet"),
         ("run.executor=ray", "`run.executor` is not built yet; leave it out$"),
         ("data.synthetic=x", "`data.synthetic` must be a mapping"),
         ("data.synthetic={share: 2}", r"`data\.synthetic\.share` should be less than 1"),

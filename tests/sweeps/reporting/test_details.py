@@ -56,7 +56,7 @@ def study(
     for seed, classes_N in enumerate(predicted):
         logits: NDArray[np.float64] = 5.0 * np.eye(num_classes)[list(classes_N)]
         predictions.write(out / "work", {"val": logits, "test": logits})
-        networks.adopt(out / "work", "f", seed)
+        networks.adopt([(out / "work", "f", seed)])
         runs.append(
             SeedRun(
                 study="s", fingerprint="f", seed=seed, state=RunState.COMPLETE, max_epoch=1, best_epoch=1,
