@@ -48,6 +48,19 @@ class RunState(StrEnum):
         return self in (RunState.COMPLETE, RunState.DIVERGED, RunState.PRUNED)
 
 
+class Cause(StrEnum):
+    """Why a seed run failed; what is done then stands in `sweeps.engine.failures`."""
+
+    OUT_OF_MEMORY = "out of memory"
+    BAD_DATA = "bad data"
+    WORKER_LOST = "worker lost"
+    """Its process ended without an answer: killed, crashed, or with its machine."""
+    HUNG = "hung"
+    """It showed no sign of life and was ended."""
+    ERROR = "error"
+    """Any other, with its traceback."""
+
+
 def progress_told(done: int, total: int, *, fresh_done: int, fresh: int) -> str:
     """How many seed runs are done, those on fresh seeds apart: `18 of 18 seed runs and 2 of 6 on fresh seeds`.
 
@@ -335,6 +348,8 @@ class SeedRun:
     """Folder of the selected network, relative to `run.out`; None where none was kept."""
     tracked: bool = False
     """Whether the tracker has all of it."""
+    cause: Cause | None = None
+    """Why it failed; None where it did not, or where the version that ran noted none."""
     repeated_s: float = 0.0
     """Seconds of its earlier tries, which ended in an error."""
     history: tuple[Epoch, ...] | None = None
@@ -345,6 +360,11 @@ class SeedRun:
     confusion: Mapping[str, list[list[int]]] | None = None
     reliability: list[list[float]] | None = None
     """Both of versions that kept no predictions; see `resnet_tl.predictions` for what they are derived from since."""
+
+
+def cause_told(run: SeedRun) -> str:
+    """` (out of memory)`, to stand behind the state of a seed run; empty where the reason says it all."""
+    return f" ({run.cause})" if run.cause not in (None, Cause.ERROR) else ""
 
 
 def mean_curve(runs: Sequence[SeedRun], metric: str) -> dict[int, float]:

@@ -10,7 +10,7 @@ from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.space import describe
-from sweeps.records import RunState, StudyRecord, TrialState
+from sweeps.records import RunState, StudyRecord, TrialState, cause_told
 from sweeps.storage.database import database_of
 from sweeps.storage.ledger import Ledger
 
@@ -71,7 +71,7 @@ def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
             missing = f"  seeds to do: {absent}" if absent else ""
             print(f"  trial {trial.number} {describe(trial.params)}{missing}")
         for run in troubled:
-            print(f"    seed {run.seed} {run.state}: {(run.reason or '').splitlines()[-1]}")
+            print(f"    seed {run.seed} {run.state}{cause_told(run)}: {(run.reason or '').splitlines()[-1]}")
 
 
 if __name__ == "__main__":

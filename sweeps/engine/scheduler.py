@@ -19,12 +19,13 @@ from resnet_tl.training.member import Member, head_group
 from sweeps.definition.space import describe
 from sweeps.engine.disk_room import DiskRoom, disk_full
 from sweeps.engine.display import Display
+from sweeps.engine.failures import cause_of
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
 from sweeps.execution.tasks import Check, Train
 from sweeps.planning.feature_reuse import Reuse
 from sweeps.planning.grouping import ALONE, Todo, take
-from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.records import Cause, RunState, SeedRun, TrialRecord, cause_told
 from sweeps.storage.ledger import now
 from sweeps.storage.network_store import NetworkStore
 from sweeps.tracking.outbox import Outbox
@@ -90,6 +91,8 @@ class Scheduler:
         self._met: dict[Path, dict[int, list[Epoch]]] = {}
         """Epochs that running jobs have reported, by the number of the run within the job."""
         self._shown: set[Path] = set()
+        self._running, self._most_running = 0, num_slots
+        """Jobs, and how many may run at a time: fewer once memory was short."""
         self.ran = 0
         """Seed runs that ended, in whichever state."""
 
@@ -97,9 +100,10 @@ class Scheduler:
 
     def next_job(self) -> Job[Work] | None:
         """See `Callbacks`."""
-        group = self._next_group()
+        group = self._next_group() if self._running < self._most_running else None
         if group is None:
             return None
+        self._running += 1
         self._room.require(item.trial.config for item in group)
         train = self._train(group)
         if train.features is not None and train.features not in self._proven:
@@ -183,6 +187,7 @@ class Scheduler:
 
     def done(self, running: Running[Work], result: Any) -> None:
         """Writes down what a job says."""
+        self._running -= 1
         work = running.job.item
         if work.is_check:
             self._judge(work, result)
@@ -198,6 +203,7 @@ class Scheduler:
 
     def lost(self, running: Running[Work], error: WorkerDied) -> None:
         """Tries again: once more, then the members of a group one by one."""
+        self._running -= 1
         work = running.job.item
         if work.is_check:
             self._without_proof(work, error)
@@ -206,14 +212,22 @@ class Scheduler:
         if attempt == 1 or len(work.runs) > 1:
             # killed from outside, or memory was short for a moment; it goes on from its last saved epoch
             self._forget(work)
-            self._display.say(f"{_name(work.runs)}: {error}; trying {'once more' if attempt == 1 else 'one by one'}")
+            fewer = self._fewer() if cause_of(error) == Cause.OUT_OF_MEMORY else ""
+            how = "once more" if attempt == 1 else "one by one"
+            self._display.say(f"{_name(work.runs)}: {error}; trying {how}{fewer}")
             self._todo.extendleft(replace(item, attempt=attempt) for item in reversed(work.runs))
             return
-        self._end(running, [self._failed(running, work.runs[0], str(error))])
+        self._end(running, [self._failed(running, work.runs[0], str(error), cause_of(error))])
+
+    def _fewer(self) -> str:
+        """From now on half as many jobs run at a time as did when memory was short."""
+        self._most_running = max(1, min(self._most_running, self._running + 1) // 2)
+        return f", from now on with {self._most_running} at a time"
 
     def failed(self, running: Running[Work], error: Exception) -> None:
-        """Whatever a seed run raises fails that seed run, visibly."""
-        work = running.job.item
+        """Whatever a seed run raises fails that seed run, visibly; memory may only have been short for a moment."""
+        self._running -= 1
+        work, cause = running.job.item, cause_of(error)
         if is_full(error):
             raise disk_full(error, self._study.out) from error
         if work.is_check:
@@ -223,11 +237,18 @@ class Scheduler:
             return
         if len(work.runs) > 1:
             self._forget(work)
-            self._display.say(f"{_name(work.runs)}: {type(error).__name__}: {error}; trying one by one")
+            fewer = self._fewer() if cause == Cause.OUT_OF_MEMORY else ""
+            self._display.say(f"{_name(work.runs)}: {type(error).__name__}: {error}; trying one by one{fewer}")
             self._todo.extendleft(replace(item, attempt=ALONE) for item in reversed(work.runs))
             return
+        item = work.runs[0]
+        if cause == Cause.OUT_OF_MEMORY and not item.was_short:
+            self._forget(work)
+            self._display.say(f"{_name(work.runs)}: out of memory; trying once more{self._fewer()}")
+            self._todo.appendleft(replace(item, was_short=True))
+            return
         reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).strip()
-        self._end(running, [self._failed(running, work.runs[0], reason)])
+        self._end(running, [self._failed(running, item, reason, cause)])
 
     def _forget(self, work: Work) -> None:
         self._met.pop(work.key, None)
@@ -245,7 +266,7 @@ class Scheduler:
                 value = row.metrics[self._metric]
                 said = f"{self._metric} {value:.4f} at epoch {row.best_epoch}, {_seconds(row.wall_s)}"
             else:
-                said = f"{row.state}: {(row.reason or '').splitlines()[-1]}"
+                said = f"{row.state}{cause_told(row)}: {(row.reason or '').splitlines()[-1]}"
             self._display.finished(work.key, f"{name}: {said}", spent, counts=row.state.is_result)
 
     def _row(self, work: Work, item: Todo, result: FitResult, network: str | None) -> SeedRun:
@@ -267,7 +288,7 @@ class Scheduler:
             history=tuple(result.history),
         )
 
-    def _failed(self, running: Running[Work], item: Todo, reason: str) -> SeedRun:
+    def _failed(self, running: Running[Work], item: Todo, reason: str, cause: Cause) -> SeedRun:
         return SeedRun(
             study=self._study.study.name,
             fingerprint=item.trial.fingerprint,
@@ -278,6 +299,7 @@ class Scheduler:
             metrics={},
             wall_s=running.spent_s,
             reason=reason,
+            cause=cause,
             started=running.job.item.started,
             finished=now(),
             commit=self._commit,

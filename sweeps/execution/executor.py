@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from resnet_tl.result import Epoch
 from sweeps.execution.watch import Watch
+from sweeps.records import Cause
 
 POLL_S = 0.5
 """Pause between looks at the progress of running tasks."""
@@ -20,7 +21,15 @@ Report = Callable[[int, Epoch], None]
 
 
 class WorkerDied(Exception):
-    """A worker ended without an answer: killed, out of memory, or ended because it stood still."""
+    """A worker ended without an answer: killed, out of memory, or ended because it stood still.
+
+    Args:
+        cause: as far as it is known.
+    """
+
+    def __init__(self, reason: str, cause: Cause = Cause.WORKER_LOST) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class Task(Protocol):
@@ -131,6 +140,7 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
     free = list(reversed(executor.slots))
     running: dict[Future[Any], Running[Item]] = {}
     watch = Watch()
+    hung: set[Future[Any]] = set()
     while True:
         while free and (job := callbacks.next_job()) is not None:
             slot = free.pop()
@@ -145,7 +155,7 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
             free.append(ended.slot)
             watch.forget(future)
             try:
-                _settle(callbacks, ended, future)
+                _settle(callbacks, ended, future, is_hung=future in hung)
             except Exception as error:  # after those that came at the same moment
                 stopped = stopped or error
         if stopped:
@@ -155,6 +165,7 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
             news = executor.epochs(future)
             callbacks.follow(still, news)
             if reason := watch.stands_still(future, executor.sign(future), news):
+                hung.add(future)
                 executor.cancel(future, reason)  # it comes back as lost at the next look
 
 
@@ -195,10 +206,12 @@ class _One:
         pass
 
 
-def _settle(callbacks: Callbacks[Item], ended: Running[Item], future: "Future[Any]") -> None:
+def _settle(callbacks: Callbacks[Item], ended: Running[Item], future: "Future[Any]", *, is_hung: bool) -> None:
     try:
         result = future.result()
     except WorkerDied as error:
+        if is_hung:
+            error.cause = Cause.HUNG
         callbacks.lost(ended, error)
     except Exception as error:  # whatever a task raises is the caller's to judge
         callbacks.failed(ended, error)

@@ -22,6 +22,7 @@ from resnet_tl.heartbeat import heard
 from resnet_tl.result import Epoch
 from sweeps.execution.ahead import load_ahead
 from sweeps.execution.executor import POLL_S, Slot, Task, WorkerDied
+from sweeps.records import Cause
 
 BEAT_S = 0.5
 """The least time between two signs of life of a task."""
@@ -131,6 +132,7 @@ class _Answer(Future[Any]):
         self.of_pool: Future[Any] | None = of_pool
         """None once it has answered: the two would keep each other, and the result, until garbage is collected."""
         self.cancelled_because = ""
+        self._killed_for_memory = _num_killed_for_memory()
         of_pool.add_done_callback(self._answer)
 
     def _answer(self, of_pool: "Future[Any]") -> None:
@@ -142,12 +144,22 @@ class _Answer(Future[Any]):
         if isinstance(error, ProcessExpired):
             how = f"by signal {-error.exitcode}" if error.exitcode < 0 else f"with status {error.exitcode}"
             error = WorkerDied(f"its worker process ended {how} (killed, or out of memory?)")
+            if _num_killed_for_memory() > self._killed_for_memory:
+                error = WorkerDied(f"its worker process ended {how}, for memory was short", Cause.OUT_OF_MEMORY)
         elif isinstance(error, BrokenProcessPool):
             error = WorkerDied(f"its worker process ended ({error}; killed, or out of memory?)")
         if error is not None:
             self.set_exception(error)
         else:
             self.set_result(of_pool.result())
+
+
+def _num_killed_for_memory() -> int:
+    """Processes that the kernel has killed because memory was short; 0 where it does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
 
 
 # -- progress, from the worker to the driver by way of a file ---------------------------------------------------------

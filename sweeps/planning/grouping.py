@@ -23,6 +23,9 @@ class Todo:
     trial: TrialRecord
     seed: int
     attempt: int = 0
+    """How often its worker was lost."""
+    was_short: bool = False
+    """Whether memory was short when it was tried."""
 
 
 def take(

@@ -17,7 +17,7 @@ from resnet_tl.metrics import metric_of
 from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
-from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, study_from_json
+from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, cause_told, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, columns_with, sha256
 from sweeps.reporting.image_scores import read_images
@@ -73,7 +73,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         dates=tuple(sorted({run.finished[:10] for run in runs})),
         commits=tuple(sorted({run.commit for run in runs if run.commit})),
         reused_from=tuple(sorted({run.reused_from for run in runs if run.reused_from})),
-        reasons={f"{number[run.fingerprint]}/{run.seed}": run.reason for run in runs if run.reason},
+        reasons={f"{number[run.fingerprint]}/{run.seed}": _why(run) for run in runs if run.reason},
         repeated_s=math.fsum(run.repeated_s for run in runs),
     )
     details = Details(ledger, NetworkStore(out, name), name)
@@ -91,6 +91,12 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         images=details,
     )
     return _described(plain, about, origin)
+
+
+def _why(run: SeedRun) -> str:
+    """Why a seed run has no result; the last line is what tables show."""
+    *above, last = (run.reason or "").splitlines() or [""]
+    return "\n".join([*above, f"{run.cause}: {last}" if cause_told(run) else last])
 
 
 def _trial(row: TrialRecord, runs: Sequence[SeedRun], scores: Sequence[str], fresh: Trial | None = None) -> Trial:

@@ -18,6 +18,7 @@ from resnet_tl.files import write_text
 from resnet_tl.identity import digest
 from resnet_tl.result import Epoch
 from sweeps.records import (
+    Cause,
     RunState,
     SeedRun,
     StudyRecord,
@@ -347,6 +348,7 @@ def _key() -> Any:
 
 def _seed_run(row: dict[str, Any]) -> SeedRun:
     row["state"] = RunState(row["state"])
+    row["cause"] = None if row["cause"] is None else Cause(row["cause"])
     if "history" in row:
         row["history"] = tuple(Epoch(**epoch) for epoch in row["history"])
         blobs = {split: row.pop(column) for split, column in _SCORES.items()}

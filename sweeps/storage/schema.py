@@ -7,7 +7,7 @@ from resnet_tl.errors import UserError
 VERSION_TABLE = "sweeps_schema"
 """Holds the revision of the ledger's tables; Optuna keeps its own in `alembic_version` of the same database."""
 
-FIRST, HEAD = "0001", "0003"
+FIRST, HEAD = "0001", "0004"
 """Revisions of version 0.1.0, which stored none, and of this one. Each has a module in `migrations/versions`."""
 
 metadata = sa.MetaData()
@@ -48,6 +48,7 @@ seed_runs = sa.Table(
     sa.Column("network", sa.Text),
     sa.Column("tracked", sa.Boolean, nullable=False),
     sa.Column("repeated_s", sa.Float, nullable=False, server_default="0"),
+    sa.Column("cause", sa.String(20)),
     # the heavy columns last: SQLite reads a row from its start
     sa.Column("scores_val", sa.LargeBinary),
     sa.Column("scores_test", sa.LargeBinary),
