@@ -20,9 +20,10 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.files import is_full
 from sweeps.records import NAMING, RunState, TrialRecord, TrialState
 from sweeps.storage import schema, sqlite
-from sweeps.storage.database import Database, SqliteDatabase, database_of
+from sweeps.storage.database import Database, database_of
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.sqlite import sqlite_engine
+from sweeps.storage.sqlite_database import SqliteDatabase
 from tests.conftest import trial
 from tests.sweeps.storage.test_ledger import RUN, STUDY
 
@@ -271,7 +272,7 @@ class TestTrouble:
 
     def test_a_file_without_room(self, tmp_path: Path) -> None:
         ledger = database_of(tmp_path).open()
-        connection = ledger._engine.raw_connection()
+        connection = ledger._transactions.engine.raw_connection()
         pages = connection.cursor().execute("PRAGMA page_count").fetchone()[0]
         connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
         connection.close()

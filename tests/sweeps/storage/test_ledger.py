@@ -19,8 +19,8 @@ from sweeps.records import (
     TrialRecord,
     TrialState,
 )
-from sweeps.storage.database import SqliteDatabase
 from sweeps.storage.ledger import Ledger
+from sweeps.storage.sqlite_database import SqliteDatabase
 from sweeps.study_trial import StudyTrial
 from tests.conftest import trial
 
@@ -121,6 +121,7 @@ def test_marks_and_networks_change_one_seed_run(ledger: Ledger) -> None:
 
 
 def test_compact_predictions_of_a_study_are_read_at_once(ledger: Ledger) -> None:
-    ledger.put([RUN, dataclasses.replace(RUN, seed=1, compact=None), dataclasses.replace(RUN, study="t")])
+    ledger.put([RUN, dataclasses.replace(RUN, seed=1, compact=None)])
+    ledger.put([dataclasses.replace(RUN, study="t")])
     assert ledger.compact("s", "val") == {("f", 0): b"\x00\x01"}
     assert ledger.compact("s", "test") == {("f", 0): b"\x02"}
