@@ -75,6 +75,13 @@ def database_of(out: Path, storage: Address | None = None) -> Database:
         )
     if storage is None:
         return SqliteDatabase(out)
-    from sweeps.storage.postgres import PostgresDatabase
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:  # it is not installed, or finds no library of PostgreSQL
+        raise ConfigError(
+            f"`run.storage` must be reached with psycopg, but that cannot be loaded ({error}); it comes with "
+            "pip install 'resnet-sweeps[postgres]'."
+        ) from None
+    from sweeps.storage.postgres_database import PostgresDatabase
 
     return PostgresDatabase(out, storage)

@@ -72,6 +72,10 @@ class LedgerError(UserError):
     """The ledger is damaged, or of a version that this one does not know."""
 
 
+class ConnectionLost(LedgerError):
+    """A database server broke off: whether it carried out what it was told last is not known."""
+
+
 def create(connection: sa.Connection) -> None:
     """Makes the tables in a database that nobody else makes any in."""
     metadata.create_all(connection)

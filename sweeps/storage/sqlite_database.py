@@ -61,7 +61,8 @@ class SqliteDatabase:
             copy_whole(self._path, copy)
             writer = sqlite_engine(copy, write=True, shown=self._path)
             try:
-                upgrade.bring_up_to_date(writer, str(self._path))
+                with writer.begin() as connection:
+                    upgrade.bring_up_to_date(connection, str(self._path))
             finally:
                 writer.dispose()
             return Ledger(FileTransactions(sqlite_engine(copy, shown=self._path)), on_close=folder.cleanup)
@@ -86,7 +87,8 @@ class SqliteDatabase:
         engine = sqlite_engine(self._path)
         if self._revision(engine) != schema.HEAD:
             writer = sqlite_engine(self._path, write=True)
-            upgrade.bring_up_to_date(writer, str(self._path))
+            with writer.begin() as connection:
+                upgrade.bring_up_to_date(connection, str(self._path))
             writer.dispose()
         watch = Watch(self._path)
         return Ledger(FileTransactions(engine, watch=watch.check), on_close=watch.close, aside=self._work.unwritten)
@@ -134,7 +136,7 @@ class SqliteDatabase:
         from sweeps.storage.optuna_study import open_storage
 
         try:
-            storage = open_storage(sqlite_url(self._path), {"timeout": sqlite.BUSY_S})
+            storage = open_storage(sqlite_url(self._path), {"connect_args": {"timeout": sqlite.BUSY_S}})
         except sa.exc.DBAPIError as error:
             raise (error.orig and sqlite.explanation(error.orig, self._path)) or error from None
         sqlite.explain_errors(storage.engine, self._path)  # type: ignore[attr-defined]

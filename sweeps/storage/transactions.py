@@ -7,6 +7,9 @@ import sqlalchemy as sa
 
 Answer = TypeVar("Answer")
 
+TRIES = 5
+"""How often something is done whose connection breaks each time. Reaching the server has a patience of its own."""
+
 
 class Transactions(Protocol):
     """One kind of database's own way."""

@@ -9,13 +9,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from optuna.study import StudyDirection
 
+from resnet_tl.address import parse
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import is_full
 from sweeps.records import NAMING, RunState, TrialRecord, TrialState
@@ -23,7 +24,6 @@ from sweeps.storage import schema, sqlite
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.sqlite import sqlite_engine
-from sweeps.storage.sqlite_database import SqliteDatabase
 from tests.conftest import trial
 from tests.sweeps.storage.test_ledger import RUN, STUDY
 
@@ -33,16 +33,27 @@ BEFORE = Path(__file__).parent / "format_1.db"
 """A ledger as version 0.1.0 wrote it: three trials, one of them diverged, and a confirmation."""
 
 
-@pytest.fixture(params=["sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    return {"sqlite": SqliteDatabase}[request.param](tmp_path / "a b,(=#&é%20?")
+Again = Callable[[], Database]
+"""The same database, as another process has it."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def again(request: pytest.FixtureRequest, tmp_path: Path) -> Again:
+    address = parse(request.getfixturevalue("postgres"), "run.storage") if request.param == "postgres" else None
+    return lambda: database_of(tmp_path / "a b,(=#&é%20?", address)
+
+
+@pytest.fixture
+def database(again: Again) -> Database:
+    return again()
 
 
 class TestEveryDatabase:
     def test_looking_and_reading_make_nothing(self, database: Database, tmp_path: Path) -> None:
         assert not database.exists()
         with pytest.raises(
-            LedgerError, match=r"a ledger studies.db in .*%20\?, but there is none; give run.out=FOLDER"
+            LedgerError,
+            match=r"a ledger (studies.db )?in .*(%20\?|/t\d+), but there is none; give (run.out=FOLDER|the run.storage)",
         ):
             database.read()
         assert not database.exists()
@@ -176,7 +187,7 @@ class TestAnOlderVersion:
             "    if count == int(sys.argv[2]): import os; os._exit(9)\n"
             "engine = sqlite.sqlite_engine(Path(sys.argv[1]), write=True)\n"
             "sa.event.listen(engine, 'before_cursor_execute', stop)\n"
-            "upgrade.bring_up_to_date(engine, 'x')\n"
+            "with engine.begin() as connection: upgrade.bring_up_to_date(connection, 'x')\n"
         )
         whole = database_of(out).read().seed_runs("before", heavy=True)
         for place in (5, 10, 15, 20, 25, 30, 35):
