@@ -158,7 +158,7 @@ class Server:
             return LedgerError(
                 f"{self.shown} holds integers of up to 64 bits, but got a larger one; give smaller numbers."
             )
-        if code.startswith("42P") or code == "42703":
+        if code.startswith("42") and code != "42601":  # all but a statement that no server would understand
             return LedgerError(
                 f"{self.shown} must be a database of this program, but is not, or is damaged: {said}. Bring back a "
                 "copy, or give an empty database to begin anew."

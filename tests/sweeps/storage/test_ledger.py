@@ -1,7 +1,7 @@
 """What the ledger remembers comes back as it was."""
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy.exc
@@ -19,8 +19,8 @@ from sweeps.records import (
     TrialRecord,
     TrialState,
 )
+from sweeps.storage.database import Database
 from sweeps.storage.ledger import Ledger
-from sweeps.storage.sqlite_database import SqliteDatabase
 from sweeps.study_trial import StudyTrial
 from tests.conftest import trial
 
@@ -47,8 +47,10 @@ STUDY = StudyRecord(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return SqliteDatabase(tmp_path).open()
+def ledger(database: Database) -> Iterator[Ledger]:
+    ledger = database.open()
+    yield ledger
+    ledger.close()
 
 
 def test_a_seed_run_stands_once_for_each_study(ledger: Ledger) -> None:
