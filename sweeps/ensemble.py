@@ -3,9 +3,10 @@
     python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
                                         [run.storage=URI]
 
-study=NAME        a study of the ledger in run.out (default: the current folder) or run.storage, or its file, which soups, bagging and
-                  boosting need, since they look at the images: with the words that it ran with (data.root=…,
-                  trial.weights=…, run.cache=…), as the last line of its report's “What was done” has them
+study=NAME        a study of the ledger in run.out (default: the current folder), or in run.storage, a PostgreSQL
+                  database; or its file, which soups, bagging and boosting need, since they look at the images: with the
+                  words that it ran with (data.root=…, trial.weights=…, run.cache=…), as the last line of its report's
+                  “What was done” has them
 method=METHOD     all        (default) a row for each of them
                   mean       the mean of the members' probabilities
                   greedy     networks selected one after the other, with replacement, by the study's metric on val
@@ -139,9 +140,8 @@ def _definition(values: dict[str, Any], rest: Sequence[str]) -> "Definition | No
         )
     if not is_file:
         return None
-    return compose(
-        [*(f"{name}={values[name]}" for name in ("study", "run.out", "run.storage") if name in values), *rest]
-    )
+    own = [f"{name}={values[name]}" for name in ("study", "run.out", "run.storage") if name in values]
+    return compose([*own, *rest])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,13 +76,19 @@ class Server:
         end = time.monotonic() + (PATIENCE_S if self._answered else 0.0)
         while True:
             try:
-                connection = psycopg.connect(**self._parameters)
+                connection = self._connect()
                 break
             except psycopg.Error as error:
                 if time.monotonic() >= end:
-                    raise self._unreachable(error) from None
+                    refused = self._unreachable(error)
+                    self._answered = False  # whatever else wants it now need not wait as long again
+                    raise refused from None
                 time.sleep(PAUSE_S)
         self._answered = True
+        return connection
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        connection = psycopg.connect(**self._parameters)
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             connection.close()

@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from sweeps.storage import postgres, schema, upgrade
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.postgres import Server
 from sweeps.storage.schema import ConnectionLost, LedgerError
-from sweeps.storage.transactions import TRIES, Answer
+from sweeps.storage.sqlite import sqlite_engine
+from sweeps.storage.transactions import TRIES, Answer, FileTransactions
 from sweeps.storage.work_folder import WorkFolder
 
 if TYPE_CHECKING:
@@ -70,10 +72,23 @@ class PostgresDatabase:
                 "run with."
             )
         with self._server.begin() as connection:
-            found = upgrade.revision(connection, self.shown)
-        if found != schema.HEAD:
-            raise LedgerError(f"{self.shown} was written by an older version of this program (tables {found}).")
-        return Ledger(_ServerTransactions(self._server, {}))
+            is_older = upgrade.revision(connection, self.shown) != schema.HEAD
+        return self._read_older() if is_older else Ledger(_ServerTransactions(self._server, {}))
+
+    def _read_older(self) -> Ledger:
+        """A copy is brought up to date, so that reading changes nothing."""
+        folder = tempfile.TemporaryDirectory(prefix="sweeps-ledger-")
+        try:
+            path = Path(folder.name) / "studies.db"
+            path.touch()
+            engine = sqlite_engine(path, write=True)
+            with self._server.begin() as source, engine.begin() as copy:
+                _copy_tables(source, copy)
+                upgrade.bring_up_to_date(copy, self.shown)
+            return Ledger(FileTransactions(engine), on_close=folder.cleanup)
+        except BaseException:
+            folder.cleanup()
+            raise
 
     def open(self) -> Ledger:
         """See `Database`."""
@@ -149,6 +164,28 @@ class PostgresDatabase:
             _locks.create(connection)
 
 
+def _copy_tables(source: sa.Connection, copy: sa.Connection) -> None:
+    """Copies the ledger's tables, of whatever version, into SQLite."""
+    source.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    tables = sa.MetaData()
+
+    def generalise(_: Any, __: Any, column: Any) -> None:
+        kind = column["type"].as_generic()
+        if isinstance(kind, sa.String):
+            kind.collation = None
+        elif isinstance(kind, sa.JSON):
+            kind.none_as_null = True
+        column |= {"type": kind, "default": None}
+
+    sa.event.listen(tables, "column_reflect", generalise)
+    tables.reflect(source, only=lambda name, _: name.startswith("sweeps_") and name != _locks.name)
+    tables.create_all(copy)
+    for table in tables.sorted_tables:
+        rows = [dict(row) for row in source.execute(sa.select(table)).mappings()]
+        if rows:
+            copy.execute(sa.insert(table), rows)
+
+
 def _one_at_a_time(connection: sa.Connection) -> None:
     """Lets one process at a time make or change tables, until the transaction ends."""
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key("tables"))))
@@ -178,7 +215,7 @@ class _StudyLock:
         """For changes, one after the other: the row remembers one."""
         self._connection = server.connect()
         try:
-            if not self._take():
+            if not self._first_take():
                 raise ConfigError(
                     f"The study {study} is being run by another process that uses {server.shown}; wait for it, or stop "
                     "it."
@@ -190,6 +227,12 @@ class _StudyLock:
         except BaseException:
             self._connection.close()
             raise
+
+    def _first_take(self) -> bool:
+        try:
+            return self._take()
+        except psycopg.Error as error:
+            raise self._server.explanation(error, lost=self._connection.broken) or error from None
 
     def release(self) -> None:
         """Lets another driver have it."""

@@ -2,10 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from sweeps.storage.schema import FIRST, HEAD, VERSION_TABLE, LedgerError, studies
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def revision(connection: sa.Connection, where: str) -> str:
@@ -39,6 +43,15 @@ def bring_up_to_date(connection: sa.Connection, where: str) -> None:
     if revision(connection, where) == HEAD:
         return
     from alembic import command
+
+    config = config_of(connection)
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        command.stamp(config, FIRST)
+    command.upgrade(config, HEAD)
+
+
+def config_of(connection: sa.Connection) -> "Config":
+    """Of alembic, to change tables by a connection."""
     from alembic.config import Config
 
     config = Config()
@@ -46,6 +59,4 @@ def bring_up_to_date(connection: sa.Connection, where: str) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if not sa.inspect(connection).has_table(VERSION_TABLE):
-        command.stamp(config, FIRST)
-    command.upgrade(config, HEAD)
+    return config

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Run, write_images
-from tests.postgres import PASSWORD, USER
+from tests.postgres import PASSWORD, USER, PostgresServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -33,8 +33,26 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def frame(home: Path, out: str = "out") -> pd.DataFrame:
-    return pd.read_csv(home / out / "reports" / "small.csv").drop(columns="wall_s")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """What the study comes to in SQLite."""
+    home = tmp_path_factory.mktemp("plain")
+    write_images(home / "images")
+    (home / "small.yaml").write_text(STUDY)
+    subprocess.run([sys.executable, "-m", "sweeps.run", "study=small.yaml", "run.out=out"], cwd=home, check=True)
+    return frame(home)
+
+
+def frame(home: Path) -> pd.DataFrame:
+    return pd.read_csv(home / "out" / "reports" / "small.csv").drop(columns="wall_s")
+
+
+def has_results(server: PostgresServer, address: str) -> bool:
+    """Whether a ledger has a seed run that has ended."""
+    name = address.rpartition("/")[2]
+    if server.execute("SELECT to_regclass('sweeps_seed_runs') IS NOT NULL", name) != [(True,)]:
+        return False
+    return server.execute("SELECT count(*) > 0 FROM sweeps_seed_runs", name) == [(True,)]
 
 
 def require_hidden(home: Path, *printed: str) -> None:
@@ -46,9 +64,10 @@ def require_hidden(home: Path, *printed: str) -> None:
         assert not [text for text in texts if secret.encode() in text]
 
 
-def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(home: Path, run: Run, postgres: str) -> None:
+def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(
+    home: Path, run: Run, postgres: str, plain: pd.DataFrame
+) -> None:
     storage = f"run.storage={postgres}"
-    assert run("sweeps.run", "study=small.yaml", "run.out=plain").returncode == 0
     printed = []
     for words in (["run.dry_run=true"], [], []):  # planned, done, and started again
         done = run("sweeps.run", "study=small.yaml", "run.out=out", storage, *words)
@@ -58,7 +77,7 @@ def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(home: Path, run: R
     shown = "postgresql://127.0.0.1:"
     assert f"Ledger         {shown}" in printed[-2]
     assert not list(home.rglob("out/**/studies*.db*"))
-    pd.testing.assert_frame_equal(frame(home), frame(home, "plain"), check_exact=True)
+    pd.testing.assert_frame_equal(frame(home), plain, check_exact=True)
 
     # every command that reads the ledger
     report = (home / "out" / "reports" / "small.md").read_text()
@@ -88,9 +107,8 @@ def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(home: Path, run: R
 
 
 def test_a_server_that_is_gone_for_ten_seconds_ends_no_study(
-    home: Path, run: Run, postgres: str, postgres_server: Any
+    home: Path, postgres: str, postgres_server: Any, plain: pd.DataFrame
 ) -> None:
-    assert run("sweeps.run", "study=small.yaml", "run.out=plain").returncode == 0
     storage = f"run.storage={postgres}"
     words = [sys.executable, "-m", "sweeps.run", "study=small.yaml", "run.out=out", storage]
     name = postgres.rpartition("/")[2]
@@ -116,25 +134,25 @@ def test_a_server_that_is_gone_for_ten_seconds_ends_no_study(
         output.seek(0)
         said = output.read()
     assert status == 0, said
-    pd.testing.assert_frame_equal(frame(home), frame(home, "plain"), check_exact=True)
+    pd.testing.assert_frame_equal(frame(home), plain, check_exact=True)
     (count,) = postgres_server.execute("SELECT count(*) FROM trials", name)
     assert count == (3,), "of Optuna's record"
     require_hidden(home, said)
 
 
-def test_a_server_that_stays_away_costs_no_result(home: Path, run: Run, postgres: str, postgres_server: Any) -> None:
+def test_a_server_that_stays_away_costs_no_result(
+    home: Path, run: Run, postgres: str, postgres_server: Any, plain: pd.DataFrame
+) -> None:
     storage = f"run.storage={postgres}"
     script = (
-        "import sys; from sweeps.storage import postgres; postgres.PATIENCE_S = 2.0\n"
+        "from sweeps.storage import postgres; postgres.PATIENCE_S = 2.0\n"
         "from sweeps.run import main; from resnet_tl.cli import entry\n"
-        "sys.argv[1:] = sys.argv[1:]; entry(main)\n"
+        "entry(main)\n"
     )
     words = [sys.executable, "-c", script, "study=small.yaml", "run.out=out", storage]
-    name = postgres.rpartition("/")[2]
     driver = subprocess.Popen(words, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while driver.poll() is None:
-        there = postgres_server.execute("SELECT to_regclass('sweeps_seed_runs') IS NOT NULL", name)
-        if there == [(True,)] and postgres_server.execute("SELECT count(*) FROM sweeps_seed_runs", name) > [(0,)]:
+        if has_results(postgres_server, postgres):
             break
         time.sleep(0.05)
     postgres_server.stop()
@@ -153,6 +171,5 @@ def test_a_server_that_stays_away_costs_no_result(home: Path, run: Run, postgres
     done = run("sweeps.run", "study=small.yaml", "run.out=out", storage)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list((home / "out" / "mlruns" / ".work" / "unwritten").glob("*.json"))
-    assert run("sweeps.run", "study=small.yaml", "run.out=plain").returncode == 0
-    pd.testing.assert_frame_equal(frame(home), frame(home, "plain"), check_exact=True)
+    pd.testing.assert_frame_equal(frame(home), plain, check_exact=True)
     require_hidden(home, said, refused.stderr, done.stdout)
