@@ -65,7 +65,7 @@ def require_hidden(home: Path, *printed: str) -> None:
 
 
 def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(
-    home: Path, run: Run, postgres: str, plain: pd.DataFrame
+    home: Path, run: Run, postgres: str, postgres_server: Any, plain: pd.DataFrame
 ) -> None:
     storage = f"run.storage={postgres}"
     printed = []
@@ -96,7 +96,8 @@ def test_a_study_in_postgres_has_the_numbers_of_one_in_sqlite(
     assert run("sweeps.report", "docs=doc.md", "run.out=out", storage).returncode == 0
     assert run("sweeps.report", "docs=doc.md", "run.out=out", storage, "check=true").returncode == 0
     assert f"run.storage={shown}" in report, "its last line says how it was run, without the login"
-    require_hidden(home, *printed)
+    records = postgres_server.execute("SELECT record::text FROM sweeps_studies", postgres.rpartition("/")[2])
+    require_hidden(home, *printed, *map(str, records))
 
     # the login may be in the environment
     bare = postgres.replace(postgres.partition("://")[2].rpartition("@")[0] + "@", "")
