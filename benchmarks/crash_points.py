@@ -7,8 +7,8 @@
 Ways to fail, from the k-th operation on (`benchmarks.faults` counts them): `kill` stops the process, `power` also loses
 what was not made durable, `full` is a disk without room, `locked` a database that somebody else holds. The study is
 then started again without any fault. It must leave what a study that nobody stopped leaves (`benchmarks.kills` says
-what is compared), its report to the byte but for seconds, must not train a seed run again that the ledger had, and
-leave nothing over. Exit status 1 if anything differs; each difference is printed, with the words that repeat it.
+what is compared), its report to the byte but for seconds; it must not train a seed run again that the ledger had,
+repeats one epoch at most (every epoch is saved here) of each that was on its way, and leaves nothing over. Exit status 1 if anything differs; each difference is printed, with the words that repeat it.
 
 Workers are no processes here but functions of the driver, so that their operations count too; each study runs in a
 process forked from one that has loaded everything.
@@ -99,8 +99,8 @@ class Told:
 
     seen: list[str] = field(default_factory=list)
     """Operations."""
-    epochs: int = 0
-    """Trained."""
+    together: int = 0
+    """The most seed runs that were trained side by side."""
     trained: list[str] = field(default_factory=list)
     """Seed runs that were handed to a worker."""
     status: int = 0
@@ -158,6 +158,7 @@ def _load(base: Path) -> None:
     # what seed runs and stages took is all that is never the same twice; and every epoch is saved
     clock = itertools.count()
     time.perf_counter = lambda: 100.0 * next(clock)
+    driver.git_commit = lambda: None  # the code may be changed meanwhile
     _count_training()
     home = _home(base, "warm")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -165,7 +166,7 @@ def _load(base: Path) -> None:
             raise SystemExit(f"a study that nobody stops ended with {status}")
     (home / "out" / "cache" / "mlflow").rename(base / "mlflow")
     _told.trained.clear()
-    _told.epochs = 0
+    _told.together = 0
 
 
 def _count_training() -> None:
@@ -176,13 +177,15 @@ def _count_training() -> None:
 
     def counted(learner: Any) -> Any:
         def train_epoch(self: Any, epochs: Any) -> Any:
-            _told.epochs += len(epochs)
+            with Path("aside/epochs").open("ab") as stream:  # which a stopped process has told by then
+                stream.write(bytes(len(epochs)))
             return reals[learner](self, epochs)
 
         return train_epoch
 
     def call(self: Train, device: str, report: Callable[[int, Epoch], None]) -> Any:
         _told.trained += [run.folder.name for run in self.runs if run.folder]
+        _told.together = max(_told.together, len(self.runs))
         for learner in learners:
             learner.train_epoch = counted(learner)
         try:
@@ -201,6 +204,9 @@ def _count_training() -> None:
 class Whole:
     """A study that nobody stopped."""
 
+    epochs: int
+    """Of all seed runs."""
+
     left: dict[str, Any]
     report: str
     told: Told
@@ -211,7 +217,7 @@ def whole(home: Path, name: str) -> Whole:
     told = run_study(home, name)
     if told.status:
         raise SystemExit(f"{name} ended with {told.status}:\n{(home / 'aside' / 'log').read_text()}")
-    return Whole(left=_left(home), report=_report(home), told=told)
+    return Whole(epochs=_epochs(home), left=_left(home), report=_report(home), told=told)
 
 
 def differences_at(home: Path, name: str, kind: Kind, at: int, expected: Whole) -> list[str]:
@@ -229,11 +235,19 @@ def differences_at(home: Path, name: str, kind: Kind, at: int, expected: Whole) 
     if again.status:
         return [f"the next start ended with {again.status}: {_log(home)}"]
     found = [f"{run} was in the ledger, but is trained again" for run in sorted(done & set(again.trained))]
+    if (repeated := _epochs(home) - expected.epochs) > expected.told.together:
+        found.append(f"{repeated} epochs are trained again, of {expected.told.together} seed runs side by side")
     found += kills._all_differences(expected.left, _left(home))
     if (report := _report(home)) != expected.report:
         found.append(f"the report differs: {_first_difference(expected.report, report)}")
     found += [f"{path} is left over" for path in _strays(home)]
     return found
+
+
+def _epochs(home: Path) -> int:
+    """How many were trained, by all processes together."""
+    path = home / "aside" / "epochs"
+    return path.stat().st_size if path.exists() else 0
 
 
 def _age(cache: Path) -> None:

@@ -1,10 +1,12 @@
 """python -m sweeps.ensemble: networks of a finished study put together, from their stored predictions.
 
     python -m sweeps.ensemble study=NAME [method=METHOD] [members=WHICH] [out=FOLDER] [run.out=FOLDER]
+                                        [run.storage=URI]
 
-study=NAME        a study of the ledger in run.out (default: the current folder), or its file, which soups, bagging and
-                  boosting need, since they look at the images: with the words that it ran with (data.root=…,
-                  trial.weights=…, run.cache=…), as the last line of its report's “What was done” has them
+study=NAME        a study of the ledger in run.out (default: the current folder), or in run.storage, a PostgreSQL
+                  database; or its file, which soups, bagging and boosting need, since they look at the images: with the
+                  words that it ran with (data.root=…, trial.weights=…, run.cache=…), as the last line of its report's
+                  “What was done” has them
 method=METHOD     all        (default) a row for each of them
                   mean       the mean of the members' probabilities
                   greedy     networks selected one after the other, with replacement, by the study's metric on val
@@ -39,9 +41,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_tl.address import without_secrets
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError, UserError, shown
 from resnet_tl.option_text import expand, nearest, parse_words
+from sweeps.definition.config import parse_storage
 
 if TYPE_CHECKING:
     from resnet_tl.data.prepare import Prepared
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
     from sweeps.reporting.ensembles import Ensemble, Impossible, Library, Members
     from sweeps.reporting.results import Results
 
-WORDS = ("study", "method", "members", "out", "run.out")
+WORDS = ("study", "method", "members", "out", "run.out", "run.storage")
 """All others go on to the study's file."""
 
 
@@ -61,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print((__doc__ or "").strip())
         return 0 if words else 2
     own = [word for word in words if word.partition("=")[0] in WORDS]
-    values = parse_words(own, literal=("study", "out", "run.out"))
+    values = parse_words(own, literal=("study", "out", "run.out", "run.storage"))
     require(values, WORDS, ("study",))
     rest = [word for word in words if word not in own]
     slips = [key for word in rest if "." not in (key := word.partition("=")[0]) and key != "data"]
@@ -88,6 +92,7 @@ def main(words: Sequence[str] | None = None) -> int:
     definition = _definition(values, rest)
     name = values["study"] if definition is None else definition.study.name
     out = expand(values.get("run.out", "." if definition is None else str(definition.run.out)), "run.out")
+    storage = parse_storage(values.get("run.storage")) if definition is None else definition.run.storage
     from sweeps.reporting.ensembles import Impossible, Library
     from sweeps.reporting.markdown import markdown
     from sweeps.reporting.reading import from_ledger
@@ -95,7 +100,7 @@ def main(words: Sequence[str] | None = None) -> int:
     from sweeps.storage.database import database_of
 
     with contextlib.ExitStack() as opened:
-        ledger = database_of(out).read()
+        ledger = database_of(out, storage).read()
         opened.callback(ledger.close)
         results = from_ledger(ledger, name, out)
         asked = _Asked(
@@ -104,7 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
             definition=definition,
             about=results.about,
             trials=tuple(ledger.trials(name)),
-            command=shlex.join(["python", "-m", "sweeps.ensemble", *words]),
+            command=shlex.join(["python", "-m", "sweeps.ensemble", *map(without_secrets, words)]),
             opened=opened,
         )
         found = asked.make(methods if method == "all" else (method,))
@@ -135,7 +140,8 @@ def _definition(values: dict[str, Any], rest: Sequence[str]) -> "Definition | No
         )
     if not is_file:
         return None
-    return compose([*(f"{name}={values[name]}" for name in ("study", "run.out") if name in values), *rest])
+    own = [f"{name}={values[name]}" for name in ("study", "run.out", "run.storage") if name in values]
+    return compose([*own, *rest])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +217,7 @@ class _Asked:
         assert self._images  # those of the study, before anything is trained on them
         trained = own.train(count, command=self.command, console=Console(soft_wrap=True))
         out = expand(definition.run.out, "run.out").resolve()
-        ledger = database_of(out).read()
+        ledger = database_of(out, definition.run.storage).read()
         self.opened.callback(ledger.close)
         members = Library(from_ledger(ledger, trained.study, out), of_members=True)
         return of_own(library, members, method, trained.weights, trained.ended)

@@ -1,12 +1,13 @@
 """python -m sweeps.report: writes the tables and pictures of a study again, and keeps documents true to them.
 
     python -m sweeps.report study=NAME [table=KIND] [format=markdown|csv|json|latex|html] [figures=all] [run.out=FOLDER]
+                                      [run.storage=URI]
     python -m sweeps.report study=[NAME,NAME] [table=KIND]
     python -m sweeps.report results=FILE.csv table=flat
     python -m sweeps.report docs=[docs/,README.md] [check=true]
 
-study=NAME        a study of the ledger in run.out (default: the current folder); several on the same images make one
-                  table
+study=NAME        a study of the ledger in run.out (default: the current folder), or of that in run.storage; several on
+                  the same images make one table
 results=FILE.csv  instead: a CSV with the columns of reports/NAME.csv, written by any program; columns that no table
                   shows may be missing
 table=KIND        a kind of table, or several: table=[flat,summary]; default: those of the study. Options as in a study
@@ -32,11 +33,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_tl.address import parse
+from resnet_tl.address import Address, parse
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
+from sweeps.definition.config import parse_storage
 from sweeps.definition.outputs.registry import FIGURES, TABLES, parse_figures, parse_tables
 from sweeps.records import folder_of_study
 from sweeps.tracking.credentials import hand_over
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from sweeps.reporting.markers import Marker
     from sweeps.reporting.results import Results
 
-ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "check", "run.out", "run.tracking_uri")
+ADDRESSES = ("run.tracking_uri", "run.storage")
+ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "check", "run.out", *ADDRESSES)
 SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex", "html": "html"}
 
 
@@ -55,14 +58,15 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or "--help" in words or "-h" in words:
         print(f"{(__doc__ or '').strip()}\n\nKinds of table:\n{TABLES.help()}\n\nKinds of picture:\n{FIGURES.help()}")
         return 0 if words else 2
-    values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.tracking_uri", "metric"))
+    values = parse_words(words, literal=("study", "docs", "results", "run.out", *ADDRESSES, "metric"))
     _check(values)
     given = values.get("run.tracking_uri")
     tracked = None if given is None else parse(given, "run.tracking_uri")
     hand_over(tracked)
+    storage = parse_storage(values.get("run.storage"))
     out = expand(values.get("run.out", "."), "run.out")
     if "docs" in values:
-        return _documents(values, out)
+        return _documents(values, out, storage)
     from sweeps.reporting.results import SCORES
 
     specs = parse_tables(values["table"], "table") if "table" in values else None
@@ -79,7 +83,7 @@ def main(words: Sequence[str] | None = None) -> int:
         results, name = from_csv(path, metric), path.stem
         opened = None
     else:
-        opened = _ledger(out)
+        opened = _ledger(out, storage)
         results = _from_ledger(opened, values["study"], out)
         name = folder_of_study(results.study)
     # some tables are not the report: they get a file of their own
@@ -128,7 +132,7 @@ def _may_write(target: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _documents(values: dict[str, Any], out: Path) -> int:
+def _documents(values: dict[str, Any], out: Path, storage: Address | None) -> int:
     """Fills marked places, or compares them with their sources."""
     from sweeps.reporting.cells import count
     from sweeps.reporting.documents import difference, fill_all
@@ -144,7 +148,7 @@ def _documents(values: dict[str, Any], out: Path) -> int:
             if marker.results:
                 known[key] = from_csv(out / marker.results)
             else:
-                opened = opened or _ledger(out)
+                opened = opened or _ledger(out, storage)
                 known[key] = _from_ledger(opened, key, out)
         return known[key]
 
@@ -190,7 +194,7 @@ def _check(values: dict[str, Any]) -> None:
     if len(given) != 1:
         raise ConfigError("Give one of study=NAME, results=FILE.csv and docs=PLACES.")
     if "docs" in values:
-        rest = [key for key in values if key not in ("docs", "check", "run.out")]
+        rest = [key for key in values if key not in ("docs", "check", "run.out", "run.storage")]
         if rest:
             raise ConfigError(f"`{rest[0]}` does not go with docs=; a marker says what stands in its place.")
         if not isinstance(values.get("check", True), bool):
@@ -211,10 +215,10 @@ def _check(values: dict[str, Any]) -> None:
         raise ConfigError("`metric` belongs to results=FILE.csv; a study has its own.")
 
 
-def _ledger(out: Path) -> Any:
+def _ledger(out: Path, storage: Address | None) -> Any:
     from sweeps.storage.database import database_of
 
-    return database_of(out).read()
+    return database_of(out, storage).read()
 
 
 def _several(text: str) -> list[str]:

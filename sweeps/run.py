@@ -17,6 +17,7 @@ run.dry_run=true       show the trials, what is done, what is computed once for 
 run.reuse=off          compute frozen parts each time (auto: once, where it pays; the results are the same)
 run.keep=all           which networks outlive the study: all, best or none
 run.tracking_uri=URI   an MLflow server instead of mlruns/mlflow.db
+run.storage=URI        a PostgreSQL database instead of studies.db
 
 Starting a study again finishes what is missing and repeats nothing.
 Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong.
@@ -84,7 +85,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(definition: Definition, command: str) -> int:
     out = expand(definition.run.out, "run.out")
-    if not (out / "studies.db").exists():  # so there is work to do, whatever else will be found
+    is_new = definition.run.storage is None and not (out / "studies.db").exists()
+    if is_new:  # so there is work to do, whatever else will be found
         from sweeps.execution.ahead import load_ahead
 
         load_ahead()
@@ -109,7 +111,8 @@ def _run(definition: Definition, command: str) -> int:
 
     name = definition.study.name
     place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
-    ledger = database_of(out).read()
+    database = database_of(out, definition.run.storage)
+    ledger = database.read()
     results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
     written = write_report(results, report)
@@ -151,7 +154,7 @@ def _run(definition: Definition, command: str) -> int:
     kinds = [*(kind for kind, _ in made[1:]), *(["shifted"] if results.shifted else [])]
     more = f"with {', '.join(dict.fromkeys(kinds))}; " if kinds else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
-    print(f"Ledger         {out / 'studies.db'}")
+    print(f"Ledger         {database.shown}")
     print(f"Browse runs    {ui_command(place)}")
     if not place.is_server:
         print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
@@ -189,7 +192,7 @@ def _ended_early(definition: Definition, outcome: "Outcome", error: BaseExceptio
         name, out = definition.study.name, expand(definition.run.out, "run.out")
         report = out / "reports" / f"{name}.md"
         try:
-            ledger = database_of(out).read()
+            ledger = database_of(out, definition.run.storage).read()
             try:
                 write_report(from_ledger(ledger, name, out), report)
             finally:
@@ -219,7 +222,7 @@ def _dry_run(definition: Definition) -> int:
     from sweeps.reporting.cells import count
     from sweeps.storage.database import database_of
 
-    database = database_of(expand(definition.run.out, "run.out"))
+    database = database_of(expand(definition.run.out, "run.out"), definition.run.storage)
     ledger = database.read() if database.exists() else None
     try:
         prepared = prepare_study(definition, ledger)

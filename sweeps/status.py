@@ -1,6 +1,6 @@
 """python -m sweeps.status: what each study of the ledger has, lacks and failed.
 
-python -m sweeps.status [study=NAME] [run.out=FOLDER]
+python -m sweeps.status [study=NAME] [run.out=FOLDER] [run.storage=URI]
 """
 
 import sys
@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
+from sweeps.definition.config import parse_storage
 from sweeps.definition.space import describe
 from sweeps.records import RunState, StudyRecord, TrialState, cause_told
 from sweeps.storage.database import database_of
 from sweeps.storage.ledger import Ledger
+
+WORDS = ("study", "run.out", "run.storage")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -21,10 +24,13 @@ def main(words: Sequence[str] | None = None) -> int:
     if "--help" in words or "-h" in words:
         print((__doc__ or "").strip())
         return 0
-    values = parse_words(words, literal=("study", "run.out"))
-    require(values, ("study", "run.out"), ())
+    values = parse_words(words, literal=WORDS)
+    require(values, WORDS, ())
     out = expand(values.get("run.out", "."), "run.out")
-    database = database_of(out)
+    database = database_of(out, parse_storage(values.get("run.storage")))
+    if not database.exists() and "run.storage" in values:
+        print(f"No study has run in {database.shown}: it holds no ledger. Give run.storage=URI of the study.")
+        return 0
     if not database.exists():
         print(f"No study has run in {out.absolute()}: it holds no studies.db. Give run.out=FOLDER of the study.")
         return 0

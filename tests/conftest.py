@@ -1,9 +1,10 @@
 """Small real inputs that tests share: image files on disk, a prepared set, a fast trial."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.identity import Environment
 from resnet_tl.result import FitResult
+from tests.postgres import PostgresServer, start_server
 
 
 def write_images(
@@ -94,3 +96,22 @@ def run(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of these tests alone."""
+    found = start_server()
+    if isinstance(found, str):
+        pytest.skip(found)
+    yield found
+    found.remove()
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> str:
+    """The address, with its login, of an empty database."""
+    return postgres_server.new_database(f"t{next(_NUMBERS)}")

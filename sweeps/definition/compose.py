@@ -24,7 +24,7 @@ DEFAULT_STUDY = "quickstart"
 MOST_PROBLEMS = 50
 """That are told at once; a list of a thousand wrong values has a thousand."""
 
-LITERAL = (*LITERAL_OPTIONS, "run.out", "run.cache", "run.tracking_uri")
+LITERAL = (*LITERAL_OPTIONS, "run.out", "run.cache", "run.tracking_uri", "run.storage")
 """Options taken letter by letter, whatever characters they hold."""
 
 

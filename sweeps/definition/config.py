@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from resnet_tl.address import Address, parse
+from resnet_tl.address import Address, parse, without_secrets
 from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
@@ -214,6 +214,24 @@ class StudyConfig(Options):
         return self.method in ("grid", "ablation")
 
 
+def parse_storage(value: Any) -> Address | None:
+    """`run.storage`: None for `studies.db` in `run.out`.
+
+    Raises:
+        ConfigError: it is no address of a PostgreSQL database.
+    """
+    if value is None or value == "sqlite" or isinstance(value, Address):
+        return value if isinstance(value, Address) else None
+    address = parse(value, "run.storage") if isinstance(value, str) else None
+    if address is None or address.scheme != "postgresql":
+        shown = without_secrets(str(value)) if address is None else address.shown
+        raise ConfigError(
+            "`run.storage` must be a PostgreSQL database such as postgresql://HOST:5432/DATABASE, or sqlite for "
+            f"studies.db in run.out, but got {shown}."
+        )
+    return address
+
+
 class RunConfig(Options):
     """Where and how to run; nothing here changes a number."""
 
@@ -235,8 +253,9 @@ class RunConfig(Options):
     """What studies share: decoded images, features and pretrained weights. Default: the user's cache folder."""
     executor: str = "local"
     """Where seed runs are done: `local` is this machine."""
-    storage: None = None
-    """Not built yet: a PostgreSQL database in place of `studies.db`."""
+    storage: Address | None = None
+    """A PostgreSQL database in place of `studies.db`: postgresql://USER@HOST:5432/DATABASE, which holds nothing else. A
+    password may be in it, or in PGPASSWORD or ~/.pgpass, and is never stored or printed. Default: sqlite."""
     reuse: Literal["auto", "off"] = "auto"
     """auto computes what cannot change once for all seed runs, where that pays; off never. The results are the same."""
     cache_gb: float = Field(50.0, gt=0)
@@ -274,10 +293,8 @@ class RunConfig(Options):
 
     @field_validator("storage", mode="before")
     @classmethod
-    def _later(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError(NOT_BUILT)
-        return value
+    def _storage(cls, value: Any) -> Any:
+        return parse_storage(value)
 
 
 class PretrainConfig(Options):

@@ -65,7 +65,7 @@ def drive(definition: Definition, *, command: str, console: Console) -> Outcome:
         UserError: the request cannot be carried out; nothing was begun.
     """
     out = expand(definition.run.out, "run.out").resolve()
-    database = database_of(out)
+    database = database_of(out, definition.run.storage)
     with database.lock(definition.study.name):
         database.take_in(definition.study.name)
         # the definition is checked against what there is before anything is created or changed

@@ -90,7 +90,7 @@ class OwnMembers:
         name, data = self._name(), self._data()
         self._require_same_start()
         # the study's own lock is held by its driver, which comes and goes between members
-        with database_of(self._out).lock(f"{name}/members"):
+        with database_of(self._out, self._definition.run.storage).lock(f"{name}/members"):
             return self._train(name, data, count, command=command, console=console)
 
     def _train(self, name: str, data: Prepared, count: int, *, command: str, console: Console) -> Trained:
@@ -142,7 +142,7 @@ class OwnMembers:
         Raises:
             ConfigError: the file asks for other starting weights or stages than the study ran with.
         """
-        ledger = database_of(self._out).read()
+        ledger = database_of(self._out, self._definition.run.storage).read()
         try:
             prepared = PreparedStudy(self._definition, ledger)
         finally:
@@ -194,7 +194,7 @@ class OwnMembers:
 
     def _known(self, name: str) -> tuple[StudyRecord | None, dict[int, SeedRun]]:
         """What the ledger has of a study of members: the study, and its seed runs by seed."""
-        ledger = database_of(self._out).read()
+        ledger = database_of(self._out, self._definition.run.storage).read()
         try:
             return ledger.study(name), {run.seed: run for run in ledger.seed_runs(name)}
         finally:
@@ -238,7 +238,7 @@ class OwnMembers:
 
     def _name(self) -> str:
         """Of the study that has members of this configuration, or is to have them."""
-        ledger = database_of(self._out).read()
+        ledger = database_of(self._out, self._definition.run.storage).read()
         try:
             known = {study.name: study.base for study in ledger.studies()}
         finally:

@@ -5,8 +5,7 @@ The one source of truth for resuming and for reports. One process writes a study
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from sweeps.storage.schema import LedgerError
 from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
 from sweeps.storage.schema import trials as _trials
+from sweeps.storage.transactions import Answer, Transactions
 from sweeps.storage.watch import FolderMoved
 from sweeps.study_trial import from_stored
 
@@ -50,45 +50,30 @@ class Ledger:
     """An open ledger.
 
     Args:
-        engine: of a database whose tables are those of this version; see `sweeps.storage.database`.
+        transactions: of a database whose tables are those of this version; see `sweeps.storage.database`.
         on_close: called when it is closed.
-        watch: called after every change; raises where it may be lost.
         aside: folder for seed runs that could not be written.
     """
 
     def __init__(
         self,
-        engine: sa.Engine,
+        transactions: Transactions,
         *,
         on_close: Callable[[], None] | None = None,
-        watch: Callable[[], None] | None = None,
         aside: Path | None = None,
     ) -> None:
-        self._engine = engine
-        self._on_close, self._watch, self._aside = on_close, watch, aside
+        self._transactions, self._on_close, self._aside = transactions, on_close, aside
 
     def close(self) -> None:
         """Lets go of the database."""
-        self._engine.dispose()
+        self._transactions.close()
         if self._on_close:
             self._on_close()
 
-    @contextmanager
-    def _change(self) -> Iterator[sa.Connection]:
-        """A transaction that writes."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        finally:
-            if self._watch:  # also where it failed: that the file is gone says more than that it cannot be opened
-                self._watch()
-
-    @contextmanager
-    def _look(self) -> Iterator[sa.Connection]:
+    def _look(self, body: Callable[[sa.Connection], Answer]) -> Answer:
         """A transaction that reads."""
         try:
-            with self._engine.begin() as connection:
-                yield connection
+            return self._transactions.look(body)
         except LedgerError:
             raise
         except (ValueError, TypeError, KeyError) as error:
@@ -96,26 +81,33 @@ class Ledger:
                 f"The ledger must hold what this program wrote, but something is damaged: {error}."
             ) from None
 
+    def _execute(self, study: str, *statements: Any) -> None:
+        """A transaction that writes what belongs to a study: statements, or pairs of one and its parameters."""
+
+        def write(connection: sa.Connection) -> None:
+            for statement in statements:
+                connection.execute(*statement) if isinstance(statement, tuple) else connection.execute(statement)
+
+        self._transactions.change(study, write)
+
     # -- studies ----------------------------------------------------------------------------------------------------
 
     def studies(self) -> list[StudyRecord]:
         """All studies, in order of creation."""
-        with self._look() as connection:
-            rows = connection.execute(sa.select(_studies.c.record).order_by(_studies.c.created, _studies.c.name))
-            return [study_from_json(record) for record in rows.scalars()]
+        query = sa.select(_studies.c.record).order_by(_studies.c.created, _studies.c.name)
+        return self._look(lambda connection: [study_from_json(row) for row in connection.execute(query).scalars()])
 
     def study(self, name: str) -> StudyRecord | None:
         """One study, or None."""
-        with self._look() as connection:
-            record = connection.execute(sa.select(_studies.c.record).where(_studies.c.name == name)).scalar()
+        query = sa.select(_studies.c.record).where(_studies.c.name == name)
+        record = self._look(lambda connection: connection.execute(query).scalar())
         return None if record is None else study_from_json(record)
 
     def put_study(self, record: StudyRecord) -> None:
         """Adds a study, or replaces what is stored of it."""
         values = {"name": record.name, "created": record.created, "record": _finite(study_to_json(record))}
-        with self._change() as connection:
-            connection.execute(sa.delete(_studies).where(_studies.c.name == record.name))
-            connection.execute(sa.insert(_studies).values(values))
+        old = sa.delete(_studies).where(_studies.c.name == record.name)
+        self._execute(record.name, old, sa.insert(_studies).values(values))
 
     def forget(self, study: str) -> None:
         """Removes the trials and failed runs of a study that has no result.
@@ -124,9 +116,7 @@ class Ledger:
             AssertionError: it has one.
         """
         assert not any(run.state.is_result for run in self.seed_runs(study))
-        with self._change() as connection:
-            for table in (_trials, _seed_runs):
-                connection.execute(sa.delete(table).where(table.c.study == study))
+        self._execute(study, *(sa.delete(table).where(table.c.study == study) for table in (_trials, _seed_runs)))
 
     # -- trials -----------------------------------------------------------------------------------------------------
 
@@ -135,14 +125,14 @@ class Ledger:
         record = self.study(study)
         seeds = set(record.seeds) if record else set()
         columns = (_seed_runs.c.fingerprint, _seed_runs.c.seed, _seed_runs.c.state)
-        states: dict[str, list[str]] = {}
-        with self._look() as connection:
-            for fingerprint, seed, state in connection.execute(
-                sa.select(*columns).where(_seed_runs.c.study == study)
-            ).all():
+        ended = sa.select(*columns).where(_seed_runs.c.study == study)
+        query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)
+
+        def look(connection: sa.Connection) -> list[TrialRecord]:
+            states: dict[str, list[str]] = {}
+            for fingerprint, seed, state in connection.execute(ended).all():
                 if seed in seeds:
                     states.setdefault(fingerprint, []).append(state)
-            query = sa.select(_trials).where(_trials.c.study == study).order_by(_trials.c.number)
             return [
                 TrialRecord(
                     number=row["number"],
@@ -153,6 +143,8 @@ class Ledger:
                 )
                 for row in connection.execute(query).mappings()
             ]
+
+        return self._look(look)
 
     def put_trials(self, study: str, records: Iterable[TrialRecord]) -> None:
         """Adds trials."""
@@ -167,22 +159,21 @@ class Ledger:
             for record in records
         ]
         if values:
-            with self._change() as connection:
-                connection.execute(sa.insert(_trials), values)
+            self._execute(study, (sa.insert(_trials), values))
 
     def drop_trials(self, study: str, after: int) -> None:
         """Removes trials with higher numbers, which were never run."""
-        where = (_trials.c.study == study) & (_trials.c.number > after)
-        with self._change() as connection:
-            connection.execute(sa.delete(_trials).where(where))
+        self._execute(study, sa.delete(_trials).where((_trials.c.study == study) & (_trials.c.number > after)))
 
     def describe(self, study: str, records: Iterable[TrialRecord]) -> None:
         """Describes trials anew, known by their number, after the space has gained a parameter."""
-        with self._change() as connection:
-            for record in records:
-                where = (_trials.c.study == study) & (_trials.c.number == record.number)
-                values = {"params": dict(record.params), "config": record.config.model_dump(mode="json")}
-                connection.execute(sa.update(_trials).where(where).values(values))
+        updates = []
+        for record in records:
+            where = (_trials.c.study == study) & (_trials.c.number == record.number)
+            values = {"params": _finite(dict(record.params)), "config": record.config.model_dump(mode="json")}
+            updates.append(sa.update(_trials).where(where).values(values))
+        if updates:
+            self._execute(study, *updates)
 
     # -- seed runs --------------------------------------------------------------------------------------------------
 
@@ -208,22 +199,21 @@ class Ledger:
         """The compact predictions of all seed runs on a split, by fingerprint and seed; see `resnet_tl.predictions`."""
         column = _seed_runs.c[_SCORES[split]]
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed, column)
-        with self._look() as connection:
-            rows = connection.execute(query.where((_seed_runs.c.study == study) & column.is_not(None)))
-            return {(fingerprint, seed): blob for fingerprint, seed, blob in rows}
+        query = query.where((_seed_runs.c.study == study) & column.is_not(None))
+        rows = self._look(lambda connection: connection.execute(query).all())
+        return {(fingerprint, seed): blob for fingerprint, seed, blob in rows}
 
     def has_others(self, study: str) -> bool:
         """Whether the ledger holds seed runs of another study."""
         query = sa.select(_seed_runs.c.seed).where(_seed_runs.c.study != study).limit(1)
-        with self._look() as connection:
-            return connection.execute(query).first() is not None
+        return self._look(lambda connection: connection.execute(query).first() is not None)
 
     def find(self, fingerprint: str, seed: int) -> SeedRun | None:
         """The same seed run in any study, if it is a result."""
         where = (
             (_seed_runs.c.fingerprint == fingerprint)
             & (_seed_runs.c.seed == seed)
-            & _seed_runs.c.state.in_([RunState.COMPLETE, RunState.DIVERGED])
+            & _seed_runs.c.state.in_([RunState.COMPLETE.value, RunState.DIVERGED.value])
         )
         found = self._select(where, heavy=True)
         return next((run for run in found if run.network is not None), found[0] if found else None)
@@ -283,14 +273,21 @@ class Ledger:
         values = [_values(row) for row in rows]
         if not values:
             return
+        (study,) = {row.study for row in rows}  # of one driver
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
         replaced = _key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN))
         spent = sa.select(_seed_runs.c.wall_s + _seed_runs.c.repeated_s).where(*replaced)
-        with self._change() as connection:
-            for value, key in zip(values, keys, strict=True):
-                value["repeated_s"] += connection.execute(spent, key).scalar() or 0.0
+
+        def write(connection: sa.Connection) -> None:
+            again = [connection.execute(spent, key).scalar() or 0.0 for key in keys]
             connection.execute(sa.delete(_seed_runs).where(*replaced), keys)
-            connection.execute(sa.insert(_seed_runs), values)
+            new = [
+                value | {"repeated_s": value["repeated_s"] + spent_s}
+                for value, spent_s in zip(values, again, strict=True)
+            ]
+            connection.execute(sa.insert(_seed_runs), new)
+
+        self._transactions.change(study, write)
 
     def untracked(self, study: str) -> set[tuple[str, int]]:
         """Fingerprint and seed of the seed runs that the tracker is not known to have."""
@@ -303,8 +300,8 @@ class Ledger:
     def _where_tracked(self, study: str, value: sa.ColumnElement[bool]) -> set[tuple[str, int]]:
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed)
         query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == value))
-        with self._look() as connection:
-            return {(fingerprint, seed) for fingerprint, seed in connection.execute(query)}
+        rows = self._look(lambda connection: connection.execute(query).all())
+        return {(fingerprint, seed) for fingerprint, seed in rows}
 
     def mark_tracked(self, study: str, runs: Iterable[tuple[str, int]]) -> None:
         """Remembers that the tracker has seed runs, given by fingerprint and seed."""
@@ -328,14 +325,12 @@ class Ledger:
             | {f"new_{name}": value for name, value in values.items()}
             for (fingerprint, seed), values in changes.items()
         ]
-        with self._change() as connection:
-            connection.execute(query, keys)
+        self._execute(study, (query, keys))
 
     def _select(self, where: Any, *, heavy: bool) -> list[SeedRun]:
         columns = [column for column in _seed_runs.c if heavy or column.name not in _HEAVY]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        with self._look() as connection:
-            return [_seed_run(dict(row)) for row in connection.execute(query).mappings()]
+        return self._look(lambda connection: [_seed_run(dict(row)) for row in connection.execute(query).mappings()])
 
 
 def _key() -> Any:
@@ -359,6 +354,10 @@ def _seed_run(row: dict[str, Any]) -> SeedRun:
 
 def _values(run: SeedRun) -> dict[str, Any]:
     values = {name: getattr(run, name) for name in SeedRun.__dataclass_fields__}
+    values["state"] = run.state.value  # of an enumeration PostgreSQL's driver would write the name
+    # a traceback may hold characters that a database refuses: NUL, and those that are no UTF-8
+    reason = None if run.reason is None else run.reason.replace("\0", "\\x00")
+    values["reason"] = None if reason is None else reason.encode(errors="backslashreplace").decode()
     values["metrics"] = _finite(dict(run.metrics))
     values["history"] = _finite([asdict(epoch) for epoch in run.history or ()])
     compact = values.pop("compact") or {}

@@ -17,19 +17,25 @@ from sweeps.definition.space import Space
 from sweeps.planning.sampler import frozen_trial
 from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
+from sweeps.storage.schema import ConnectionLost
+from sweeps.storage.transactions import TRIES
 
 CurveOf = Callable[[TrialRecord], dict[int, float]]
 """The study's metric by epoch, mean over seeds."""
 
 
-def create_tables(url: str) -> None:
-    """Makes Optuna's tables in a database that nobody else has opened yet."""
-    close(RDBStorage(url))
+def create_tables(url: str, options: Mapping[str, Any] | None = None) -> None:
+    """Makes Optuna's tables in a database that nobody else makes any in."""
+    close(open_storage(url, options or {}))
 
 
-def open_storage(url: str, connect_args: Mapping[str, Any]) -> BaseStorage:
-    """Optuna's storage at an address of SQLAlchemy."""
-    return RDBStorage(url, engine_kwargs={"connect_args": dict(connect_args)})
+def open_storage(url: str, options: Mapping[str, Any]) -> BaseStorage:
+    """Optuna's storage at an address of SQLAlchemy.
+
+    Args:
+        options: of its engine.
+    """
+    return RDBStorage(url, engine_kwargs=dict(options))
 
 
 def close(storage: BaseStorage) -> None:
@@ -56,20 +62,44 @@ class OptunaStudy:
     def match(self, results: Iterable[Result]) -> None:
         """Makes the record agree with all results of the ledger."""
         results = list(results)
-        wanted = {result.trial.number: frozen_trial(result, self._space) for result in results}
+        for last in _tries():
+            try:
+                self._match({result.trial.number: frozen_trial(result, self._space) for result in results})
+                break
+            except ConnectionLost:  # what got in is looked at again
+                if last:
+                    raise
+        self.add(results)
+
+    def _match(self, wanted: Mapping[int, FrozenTrial]) -> None:
         stored = self._load()
         if stored is None or not all(_agrees(trial, wanted) for trial in stored.get_trials(deepcopy=False)):
             stored = self._make()
         self._study = stored
-        self._there = {trial.user_attrs["trial"] for trial in stored.get_trials(deepcopy=False)}
-        self.add(results)
+        self._look()
 
     def add(self, results: Iterable[Result]) -> None:
         """Adds trials that are not there yet."""
         for result in results:
-            if result.trial.number not in self._there:
-                self._study.add_trial(frozen_trial(result, self._space, curve=self._curve_of(result.trial)))
-                self._there.add(result.trial.number)
+            lost = False
+            for last in _tries():
+                try:
+                    if lost:  # whether it got in is not known
+                        self._look()
+                    self._add(result)
+                    break
+                except ConnectionLost:
+                    lost = True
+                    if last:
+                        raise
+
+    def _add(self, result: Result) -> None:
+        if result.trial.number not in self._there:
+            self._study.add_trial(frozen_trial(result, self._space, curve=self._curve_of(result.trial)))
+            self._there.add(result.trial.number)
+
+    def _look(self) -> None:
+        self._there = {trial.user_attrs["trial"] for trial in self._study.get_trials(deepcopy=False)}
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -92,6 +122,11 @@ class OptunaStudy:
         study.set_user_attr("space", self._kind)
         study.set_user_attr("question", self._config.question)
         return study
+
+
+def _tries() -> Iterable[bool]:
+    """Of a record that a server keeps, whether each is the last; a server that is down is waited for in each."""
+    return (number == TRIES for number in range(1, TRIES + 1))
 
 
 def _agrees(stored: FrozenTrial, wanted: Mapping[int, FrozenTrial]) -> bool:

@@ -57,6 +57,8 @@ def sqlite_engine(path: Path, *, write: bool = False, shown: Path | None = None)
     """
     engine = sa.create_engine(sqlite_url(path), connect_args={"timeout": BUSY_S})
     explain_errors(engine, shown or path)
+    # a commit is on the disk before anything goes on: SQLite's default, but builds of it may have another one
+    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL"))
     if write:
 
         def take_over(connection: Any, _: Any) -> None:

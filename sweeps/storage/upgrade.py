@@ -2,10 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from sweeps.storage.schema import FIRST, HEAD, VERSION_TABLE, LedgerError, studies
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def revision(connection: sa.Connection, where: str) -> str:
@@ -30,26 +34,29 @@ def revision(connection: sa.Connection, where: str) -> str:
     return found
 
 
-def bring_up_to_date(engine: sa.Engine, where: str) -> None:
+def bring_up_to_date(connection: sa.Connection, where: str) -> None:
     """Brings the tables of an older version up to date, all or nothing.
 
     Args:
-        engine: one whose transactions take the lock of a writer at their begin, so that of two programs one waits.
+        connection: in a transaction that has the lock of a writer since its begin, so that of two programs one waits.
     """
-    with engine.begin() as connection:
-        found = revision(connection, where)
-        if found == HEAD:
-            return
-        from alembic import command
-        from alembic.config import Config
+    if revision(connection, where) == HEAD:
+        return
+    from alembic import command
 
-        config = Config()
-        config.set_main_option(
-            "script_location", str(Path(__file__).resolve().parent / "migrations").replace("%", "%%")
-        )
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        if not sa.inspect(connection).has_table(VERSION_TABLE):
-            command.stamp(config, FIRST)
-        command.upgrade(config, HEAD)
+    config = config_of(connection)
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        command.stamp(config, FIRST)
+    command.upgrade(config, HEAD)
+
+
+def config_of(connection: sa.Connection) -> "Config":
+    """Of alembic, to change tables by a connection."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).resolve().parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return config

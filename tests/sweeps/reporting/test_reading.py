@@ -16,7 +16,7 @@ from sweeps.reporting.reading import from_csv, from_ledger
 from sweeps.reporting.report import report
 from sweeps.reporting.results import SCORES
 from sweeps.reporting.write import write_csv
-from sweeps.storage.database import SqliteDatabase
+from sweeps.storage.sqlite_database import SqliteDatabase
 from tests.conftest import trial
 from tests.sweeps.reporting.studies import study
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.files import is_full
 from sweeps.records import NAMING, RunState, TrialRecord, TrialState
 from sweeps.storage import schema, sqlite
-from sweeps.storage.database import Database, SqliteDatabase, database_of
+from sweeps.storage.database import Database, database_of
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.sqlite import sqlite_engine
 from tests.conftest import trial
+from tests.sweeps.storage.conftest import Again
 from tests.sweeps.storage.test_ledger import RUN, STUDY
 
 TRIAL = TrialRecord(number=0, params={}, config=trial(), fingerprint=RUN.fingerprint)
@@ -32,16 +34,12 @@ BEFORE = Path(__file__).parent / "format_1.db"
 """A ledger as version 0.1.0 wrote it: three trials, one of them diverged, and a confirmation."""
 
 
-@pytest.fixture(params=["sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    return {"sqlite": SqliteDatabase}[request.param](tmp_path / "a b,(=#&é%20?")
-
-
 class TestEveryDatabase:
     def test_looking_and_reading_make_nothing(self, database: Database, tmp_path: Path) -> None:
         assert not database.exists()
         with pytest.raises(
-            LedgerError, match=r"a ledger studies.db in .*%20\?, but there is none; give run.out=FOLDER"
+            LedgerError,
+            match=r"a ledger (studies.db )?in .*(%20\?|/t\d+), but there is none; give (run.out=|the run.storage)",
         ):
             database.read()
         assert not database.exists()
@@ -81,6 +79,83 @@ class TestEveryDatabase:
         study.add_trial(optuna.trial.create_trial(value=0.5))
         assert optuna.get_all_study_names(database.optuna()) == ["s"]
 
+    def test_several_processes_may_make_it_at_once(self, again: Again) -> None:
+        def make(number: int) -> str:
+            database = again()
+            with database.lock(f"s{number}"):
+                ledger = database.open()
+                ledger.put_study(dataclasses.replace(STUDY, name=f"s{number}"))
+                database.optuna().create_new_study([StudyDirection.MAXIMIZE], f"s{number}")
+                ledger.close()
+            return f"s{number}"
+
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(make, range(8)))
+        ledger = again().read()
+        assert [study.name for study in ledger.studies()] == made
+        ledger.close()
+        assert len(again().optuna().get_all_studies()) == 8
+
+    def test_names_are_sorted_by_their_letters_codes(self, database: Database) -> None:
+        names = ["B", "Z_", "a", "a-b", "a.b", "aB", "a_b", "b"]
+        ledger = database.open()
+        for name in reversed(names):
+            ledger.put_study(dataclasses.replace(STUDY, name=name))
+            ledger.put([dataclasses.replace(RUN, fingerprint=name)])
+        assert [study.name for study in ledger.studies()] == names
+        assert [run.fingerprint for run in ledger.seed_runs("s")] == names
+        ledger.close()
+
+    @pytest.mark.parametrize("number", [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 123456789.12345679, -0.0])
+    def test_numbers_come_back_to_the_last_bit(self, number: float, database: Database) -> None:
+        run = dataclasses.replace(RUN, metrics={"val/loss": number}, wall_s=abs(number), seed=2**53)
+        ledger = database.open()
+        ledger.put([run])
+        (found,) = ledger.seed_runs("s", heavy=True)
+        assert found == run
+        assert str(found.metrics["val/loss"]) == str(number)
+        ledger.close()
+
+    def test_a_number_beyond_64_bits_is_refused(self, database: Database) -> None:
+        ledger = database.open()
+        for seed in (2**63, 2**64, -(2**63) - 1):
+            with pytest.raises(LedgerError, match="up to 64 bits"):
+                ledger.put([dataclasses.replace(RUN, seed=seed)])
+        assert ledger.seed_runs("s") == []
+        ledger.close()
+
+    def test_any_text_comes_back_and_what_is_none_is_spelled_out(self, database: Database) -> None:
+        text = "\x01 é \u2028 \U0001f52c ' \" \\ \\u0000 % %s :x {}"
+        record = dataclasses.replace(STUDY, question=text, space={text: {"values": ["\x00", None, 10**30]}})
+        run = dataclasses.replace(
+            RUN, reason=f"{text}\x00\ud800", metrics={"b": 1.0, "a": 2.0}, compact={"val": bytes(range(256))}
+        )
+        ledger = database.open()
+        ledger.put_study(record)
+        ledger.put([run])
+        assert ledger.study("s") == record
+        (found,) = ledger.seed_runs("s", heavy=True)
+        assert found == dataclasses.replace(run, reason=f"{text}\\x00\\ud800")
+        assert list(found.metrics) == ["b", "a"], "in the order in which they were"
+        ledger.close()
+
+    def test_the_longest_name_of_a_study_has_members(self, database: Database) -> None:
+        name = "n" * 100 + "/boosting_12"
+        ledger = database.open()
+        ledger.put_study(dataclasses.replace(STUDY, name=name))
+        ledger.put_trials(name, [TRIAL])
+        ledger.put([dataclasses.replace(RUN, study=name, reused_from=name, commit="c" * 61)])
+        assert [run.study for run in ledger.seed_runs(name)] == [name]
+        ledger.close()
+
+    def test_a_change_is_carried_out_whole_or_not_at_all(self, database: Database) -> None:
+        ledger = database.open()
+        ledger.put([RUN])
+        with pytest.raises(sa.exc.IntegrityError):
+            ledger.put([dataclasses.replace(RUN, seed=1), RUN])
+        assert [run.seed for run in ledger.seed_runs("s")] == [0]
+        ledger.close()
+
 
 class TestSqlite:
     def test_a_damaged_or_foreign_file_is_refused_and_left_alone(self, tmp_path: Path) -> None:
@@ -105,6 +180,8 @@ class TestSqlite:
         database_of(tmp_path).open().close()
         connection = sqlite3.connect(tmp_path / "studies.db")
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        with sqlite_engine(tmp_path / "studies.db").connect() as opened:
+            assert opened.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL"
         tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
         assert {"sweeps_seed_runs", "trials", "studies"} <= tables
         assert not list((tmp_path / "mlruns" / ".work").glob("*.db*"))
@@ -175,7 +252,7 @@ class TestAnOlderVersion:
             "    if count == int(sys.argv[2]): import os; os._exit(9)\n"
             "engine = sqlite.sqlite_engine(Path(sys.argv[1]), write=True)\n"
             "sa.event.listen(engine, 'before_cursor_execute', stop)\n"
-            "upgrade.bring_up_to_date(engine, 'x')\n"
+            "with engine.begin() as connection: upgrade.bring_up_to_date(connection, 'x')\n"
         )
         whole = database_of(out).read().seed_runs("before", heavy=True)
         for place in (5, 10, 15, 20, 25, 30, 35):
@@ -271,7 +348,7 @@ class TestTrouble:
 
     def test_a_file_without_room(self, tmp_path: Path) -> None:
         ledger = database_of(tmp_path).open()
-        connection = ledger._engine.raw_connection()
+        connection = ledger._transactions.engine.raw_connection()
         pages = connection.cursor().execute("PRAGMA page_count").fetchone()[0]
         connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
         connection.close()
@@ -292,11 +369,6 @@ class TestTrouble:
         (tmp_path / "studies.db").touch()
         explained = sqlite.explanation(error, tmp_path / "studies.db")
         assert is_full(explained) == (number != errno.EACCES)
-
-    def test_a_number_beyond_64_bits(self, tmp_path: Path) -> None:
-        ledger = database_of(tmp_path).open()
-        with pytest.raises(LedgerError, match="up to 64 bits"):
-            ledger.put([dataclasses.replace(RUN, seed=2**64)])
 
     @pytest.mark.parametrize("table", ["sweeps_studies", "sweeps_trials", "sweeps_seed_runs", schema.VERSION_TABLE])
     @pytest.mark.parametrize("change", ["drop table {}", "delete from {}", "alter table {} rename to other"])

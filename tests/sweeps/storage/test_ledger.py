@@ -1,7 +1,7 @@
 """What the ledger remembers comes back as it was."""
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy.exc
@@ -19,7 +19,7 @@ from sweeps.records import (
     TrialRecord,
     TrialState,
 )
-from sweeps.storage.database import SqliteDatabase
+from sweeps.storage.database import Database
 from sweeps.storage.ledger import Ledger
 from sweeps.study_trial import StudyTrial
 from tests.conftest import trial
@@ -47,8 +47,10 @@ STUDY = StudyRecord(
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return SqliteDatabase(tmp_path).open()
+def ledger(database: Database) -> Iterator[Ledger]:
+    ledger = database.open()
+    yield ledger
+    ledger.close()
 
 
 def test_a_seed_run_stands_once_for_each_study(ledger: Ledger) -> None:
@@ -121,6 +123,7 @@ def test_marks_and_networks_change_one_seed_run(ledger: Ledger) -> None:
 
 
 def test_compact_predictions_of_a_study_are_read_at_once(ledger: Ledger) -> None:
-    ledger.put([RUN, dataclasses.replace(RUN, seed=1, compact=None), dataclasses.replace(RUN, study="t")])
+    ledger.put([RUN, dataclasses.replace(RUN, seed=1, compact=None)])
+    ledger.put([dataclasses.replace(RUN, study="t")])
     assert ledger.compact("s", "val") == {("f", 0): b"\x00\x01"}
     assert ledger.compact("s", "test") == {("f", 0): b"\x02"}

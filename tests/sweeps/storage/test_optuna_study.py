@@ -1,6 +1,5 @@
 """Optuna's record is derived from the ledger, and made anew where it disagrees."""
 
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -10,16 +9,14 @@ from sweeps.definition.check import build
 from sweeps.definition.config import Definition
 from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
-from sweeps.storage.database import Database, database_of
+from sweeps.storage.database import Database
 from sweeps.storage.optuna_study import OptunaStudy
 from tests.conftest import trial
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = database_of(tmp_path)
+@pytest.fixture(autouse=True)
+def _made(database: Database) -> None:
     database.open().close()
-    return database
 
 
 def definition(space: dict[str, Any], method: str = "random") -> Definition:
