@@ -98,7 +98,8 @@ class Faults:
             return
         if event == "open" and not (isinstance(args[2], int) and args[2] & _WRITES):
             return
-        places = [self._place(arg, args) for arg in args[: 2 if event in ("os.rename", "os.link") else 1]]
+        folder = args[-1] if event != "open" and isinstance(args[-1], int) and args[-1] >= 0 else None
+        places = [self._place(arg, folder) for arg in args[: 2 if event in ("os.rename", "os.link") else 1]]
         inside = [place for place in places if place is not None and place.startswith(self._home)]
         if not inside:
             return
@@ -108,14 +109,13 @@ class Faults:
         finally:
             self._inside.now = False
 
-    def _place(self, given: Any, args: tuple[Any, ...]) -> str | None:
+    def _place(self, given: Any, folder: int | None) -> str | None:
         if isinstance(given, bytes):
             given = os.fsdecode(given)
         if not isinstance(given, str | os.PathLike):
             return None
         path = os.fspath(given)
         if not os.path.isabs(path):
-            folder = args[-1] if isinstance(args[-1], int) and args[-1] >= 0 else None
             base = os.readlink(f"/proc/self/fd/{folder}") if folder is not None else os.getcwd()
             path = os.path.join(base, path)
         return os.path.normpath(path)
