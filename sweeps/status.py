@@ -1,21 +1,33 @@
-"""python -m sweeps.status: what each study of the ledger has, lacks and failed.
+"""python -m sweeps.status: what each study of the ledger has, lacks and failed, and what runs now.
 
-python -m sweeps.status [study=NAME] [run.out=FOLDER] [run.storage=URI]
+    python -m sweeps.status [study=NAME] [format=json] [run.out=FOLDER] [run.storage=URI]
+
+study=NAME     one study alone, with all of its trials
+format=json    the same for programs: a list of studies
+run.out        the folder that studies were run in (default: the current one)
+run.storage    where their ledger is, if it is not the file studies.db
 """
 
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from resnet_tl.cli import entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.config import parse_storage
 from sweeps.definition.space import describe
-from sweeps.records import RunState, StudyRecord, TrialState, cause_told
+from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told
 from sweeps.storage.database import database_of
+from sweeps.storage.driver_note import TOLD_EVERY_S, DriverNote, place_of, read_note
 from sweeps.storage.ledger import Ledger
 
-WORDS = ("study", "run.out", "run.storage")
+WORDS = ("study", "format", "run.out", "run.storage")
+SILENT_S = 12 * TOLD_EVERY_S
+"""Age of a note from which on its driver is taken for gone."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -26,13 +38,18 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     values = parse_words(words, literal=WORDS)
     require(values, WORDS, ())
+    form = values.get("format", "text")
+    if form not in ("text", "json"):
+        raise ConfigError(f"`format` must be text or json, but got {form!r}.")
     out = expand(values.get("run.out", "."), "run.out")
     database = database_of(out, parse_storage(values.get("run.storage")))
-    if not database.exists() and "run.storage" in values:
-        print(f"No study has run in {database.shown}: it holds no ledger. Give run.storage=URI of the study.")
-        return 0
     if not database.exists():
-        print(f"No study has run in {out.absolute()}: it holds no studies.db. Give run.out=FOLDER of the study.")
+        if form == "json":
+            print("[]")
+        elif "run.storage" in values:
+            print(f"No study has run in {database.shown}: it holds no ledger. Give run.storage=URI of the study.")
+        else:
+            print(f"No study has run in {out.absolute()}: it holds no studies.db. Give run.out=FOLDER of the study.")
         return 0
     ledger = database.read()
     try:
@@ -42,42 +59,130 @@ def main(words: Sequence[str] | None = None) -> int:
             if values["study"] not in names:
                 raise ConfigError(f"`study=` must name a study of the ledger; {nearest(values['study'], names)}")
             studies = [study for study in studies if study.name == values["study"]]
-        for study in studies:
-            _show(ledger, study, details="study" in values)
+        found = [standing_of(ledger, study, out) for study in studies]
     finally:
         ledger.close()
+    if form == "json":
+        print(json.dumps([_as_json(standing) for standing in found], indent=1))
+    else:
+        for standing in found:
+            print("\n".join(_lines(standing, details="study" in values)))
     return 0
 
 
-def _show(ledger: Ledger, study: StudyRecord, *, details: bool) -> None:
-    trials, runs = ledger.trials(study.name), ledger.seed_runs(study.name)
-    seeds = study.seeds
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far a study is."""
+
+    study: StudyRecord
+    trials: tuple[TrialRecord, ...]
+    """Those that are known so far."""
+    num_trials: int
+    """Planned."""
+    runs: dict[tuple[str, int], SeedRun]
+    """That have ended, by fingerprint and seed; on fresh seeds too."""
+    missing: int
+    """Seed runs of the search that were never ended."""
+    fresh: int
+    """Seed runs of the confirmation."""
+    fresh_done: int
+    driver: DriverNote | None
+    """None when no driver is known of."""
+
+    def count(self, state: RunState) -> int:
+        """Seed runs of the search in a state."""
+        return sum(run.state == state for run in self.runs.values() if run.seed in self.study.seeds)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its driver gave a sign of life lately."""
+        return self.driver is not None and self.driver.age_s() < SILENT_S
+
+
+def standing_of(ledger: Ledger, study: StudyRecord, out: Path) -> Standing:
+    """Looks at a study in the ledger, and for its driver under `run.out`."""
+    trials = ledger.trials(study.name)
+    runs = {(run.fingerprint, run.seed): run for run in ledger.seed_runs(study.name)}
     planned = study.num_trials or len(trials)
-    states = {(run.fingerprint, run.seed): run for run in runs}
-    search = [run for run in runs if run.seed in seeds]
-    counts = {state: sum(run.state == state for run in search) for state in RunState}
-    total = planned * len(seeds)
-    lacking = total - sum((t.fingerprint, s) in states for t in trials for s in seeds)
-    print(f"{study.name}: {study.question}")
-    print(
-        f"  {planned} trial{'s' if planned > 1 else ''} × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: "
-        f"{counts[RunState.COMPLETE]} complete, "
-        f"{counts[RunState.DIVERGED]} diverged, {counts[RunState.FAILED]} failed, {lacking} to do"
-    )
+    missing = planned * len(study.seeds) - sum((t.fingerprint, s) in runs for t in trials for s in study.seeds)
+    fresh = fresh_done = 0
     if study.confirm:
-        fresh = sum(run.state.is_result for run in runs if run.seed not in seeds)
         scored = sum(trial.state != TrialState.DIVERGED for trial in trials)
-        total = study.confirm.num_runs(planned=planned, scored=scored, has_ended=not lacking)
-        print(f"  confirmation: {min(fresh, total)} of {total} seed runs on fresh seeds")
-    for trial in trials:
-        own = [states.get((trial.fingerprint, seed)) for seed in seeds]
+        fresh = study.confirm.num_runs(planned=planned, scored=scored, has_ended=not missing)
+        fresh_done = min(fresh, sum(run.state.is_result for run in runs.values() if run.seed not in study.seeds))
+    return Standing(
+        study=study,
+        trials=tuple(trials),
+        num_trials=planned,
+        runs=runs,
+        missing=missing,
+        fresh=fresh,
+        fresh_done=fresh_done,
+        driver=read_note(place_of(out, study.name)),
+    )
+
+
+def _as_json(standing: Standing) -> dict[str, Any]:
+    study, driver = standing.study, standing.driver
+    numbers = {trial.fingerprint: trial.number for trial in standing.trials}
+    return {
+        "study": study.name,
+        "question": study.question,
+        "trials": standing.num_trials,
+        "seeds": list(study.seeds),
+        **{state.value: standing.count(state) for state in (RunState.COMPLETE, RunState.DIVERGED, RunState.PRUNED)},
+        "missing": standing.missing,
+        "fresh": {"done": standing.fresh_done, "total": standing.fresh},
+        "failed": [
+            {"trial": numbers.get(run.fingerprint), "seed": run.seed, "cause": run.cause, "reason": run.reason}
+            for run in standing.runs.values()
+            if run.state == RunState.FAILED
+        ],
+        "running": standing.is_running,
+        "driver": asdict(driver) if driver else None,
+    }
+
+
+def _lines(standing: Standing, *, details: bool) -> list[str]:
+    study, num = standing.study, standing.num_trials
+    seeds = study.seeds
+    lines = [
+        f"{study.name}: {study.question}",
+        f"  {num} trial{'s' if num > 1 else ''} × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: "
+        f"{standing.count(RunState.COMPLETE)} complete, {standing.count(RunState.DIVERGED)} diverged, "
+        f"{standing.count(RunState.FAILED)} failed, {standing.missing} to do",
+    ]
+    if study.confirm:
+        lines.append(f"  confirmation: {standing.fresh_done} of {standing.fresh} seed runs on fresh seeds")
+    if standing.driver:
+        lines += _of_driver(standing.driver, is_running=standing.is_running)
+    for trial in standing.trials:
+        own = [standing.runs.get((trial.fingerprint, seed)) for seed in seeds]
         troubled = [run for run in own if run is not None and run.state != RunState.COMPLETE]
         absent = [seed for seed, run in zip(seeds, own, strict=True) if run is None]
         if details or troubled or absent:
-            missing = f"  seeds to do: {absent}" if absent else ""
-            print(f"  trial {trial.number} {describe(trial.params)}{missing}")
+            lines.append(
+                f"  trial {trial.number} {describe(trial.params)}" + (f"  seeds to do: {absent}" if absent else "")
+            )
         for run in troubled:
-            print(f"    seed {run.seed} {run.state}{cause_told(run)}: {(run.reason or '').splitlines()[-1]}")
+            lines.append(f"    seed {run.seed} {run.state}{cause_told(run)}: {(run.reason or '').splitlines()[-1]}")
+    return lines
+
+
+def _of_driver(driver: DriverNote, *, is_running: bool) -> list[str]:
+    where = f"on {driver.host} (process {driver.pid})"
+    if not is_running:
+        return [f"  it ran {where} until {driver.told}, which was not its end; the same command goes on from there"]
+    left = "" if driver.left_s is None else f", about {_duration(driver.left_s)} left"
+    lines = [f"  running {where}: {driver.done} of {driver.total} seed runs done{left}"]
+    for job in driver.jobs:
+        lines.append(f"    {job.name}: epoch {job.epoch} of {job.epochs}" + (f", {job.note}" if job.note else ""))
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
 
 
 if __name__ == "__main__":

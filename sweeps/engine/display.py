@@ -1,5 +1,7 @@
 """What a person sees while a study runs: a bar and a line per running seed run, or plain lines without a terminal."""
 
+import os
+import socket
 import time
 from collections.abc import Hashable
 from typing import Any
@@ -7,6 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
+
+from sweeps.storage.driver_note import DriverNote, RunningJob
+from sweeps.storage.ledger import now
 
 QUIET_S = 60.0
 """Without a terminal, how long nothing is printed while jobs run: long enough for a log, short enough for a person."""
@@ -39,6 +44,7 @@ class Display:
         self._before = done
         self._spent_s = 0.0
         self._lines: dict[Hashable, TaskID] = {}
+        self._jobs: dict[Hashable, RunningJob] = {}
         self._progress: Progress | None = None
         self._began_s = self._said_s = time.monotonic()
         if console.is_terminal:
@@ -63,6 +69,7 @@ class Display:
 
     def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str, *, counted: str = "epoch") -> None:
         """A job is in progress; `counted` says what `epoch` and `epochs` count."""
+        self._jobs[key] = RunningJob(name=name, epoch=epoch, epochs=epochs, note=note)
         if not self._progress:
             if time.monotonic() - self._said_s > QUIET_S:
                 minutes = (time.monotonic() - self._began_s) / 60
@@ -77,16 +84,31 @@ class Display:
 
     def finished(self, key: Hashable, line: str, wall_s: float, *, counts: bool = True) -> None:
         """A job has ended."""
+        self._jobs.pop(key, None)
         if counts:
             self._done += 1
             self._spent_s += wall_s
         if self._progress:
             if key in self._lines:
                 self._progress.remove_task(self._lines.pop(key))
-            new = self._done - self._before
-            left = self._spent_s / new * (self._total - self._done) / self._workers if new else None
-            self._progress.update(self._bar, completed=self._done, left=left)
+            self._progress.update(self._bar, completed=self._done, left=self._left_s())
         self.say(f"[{self._done}/{self._total}] {line}")
+
+    def _left_s(self) -> float | None:
+        new = self._done - self._before
+        return self._spent_s / new * (self._total - self._done) / self._workers if new else None
+
+    def note(self) -> DriverNote:
+        """The same for whoever looks from elsewhere."""
+        return DriverNote(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            told=now(),
+            done=self._done,
+            total=self._total,
+            left_s=self._left_s(),
+            jobs=tuple(self._jobs.values()),
+        )
 
     def say(self, line: str) -> None:
         """Prints a line above the bars."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -43,6 +44,7 @@ from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
 from sweeps.records import RunState, SeedRun, TrialRecord, folder_of_study, mean_curve
 from sweeps.storage.database import Database, database_of
+from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import OptunaStudy
@@ -111,6 +113,7 @@ class _Driver:
         self._unforeseen: set[FrozenPrefix] = set()
         self._interrupt = Interrupt()
         self._budget = Budget(study.definition.run, study.out, self._study.name, self._interrupt.check)
+        self._note, self._noted_s = place_of(study.out, self._study.name), float("-inf")
         self._begun: set[int] = set()
         """Trials that are worked on at this start."""
         self._held_back = False
@@ -164,7 +167,7 @@ class _Driver:
                 self._outbox.flush()
                 if self._outbox.failed:
                     self._outbox.finished(list(self._untracked()))
-                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._budget.check)
+                dropped = self._kept.settle(lambda: self._workers(1), self._say, self._check)
                 if not to_do:
                     self._say_dropped(dropped)
                 self._outbox.drop_networks(dropped)
@@ -248,6 +251,13 @@ class _Driver:
             warn=self._say,
         )
 
+    def _check(self) -> None:
+        """Between two steps: says how far it is; raises where it is to end."""
+        self._budget.check()
+        if self._display and time.monotonic() - self._noted_s >= TOLD_EVERY_S / 2:
+            self._noted_s = time.monotonic()
+            write_note(self._note, self._display.note())
+
     def _close(self, interrupted: bool) -> None:
         if self._display:
             self._display.stop()
@@ -258,6 +268,7 @@ class _Driver:
         if self._optuna:
             self._optuna.close()
         self._room.release()
+        remove_note(self._note)
 
     def _say(self, line: str) -> None:
         if self._display:
@@ -338,8 +349,8 @@ class _Driver:
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:
             configs += prepared.probes()
-        provide_generated(prepared, configs, executor=executor, display=self._display, check=self._budget.check)
-        provide_weights(prepared, configs, executor=executor, display=self._display, check=self._budget.check)
+        provide_generated(prepared, configs, executor=executor, display=self._display, check=self._check)
+        provide_weights(prepared, configs, executor=executor, display=self._display, check=self._check)
         assert self._outbox
         self._outbox.stages(prepared.trained_stages())
         self._note_start()
@@ -351,7 +362,7 @@ class _Driver:
         self._room.require(runs, whole_study=True)
         if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
-                self._budget.check()
+                self._check()
         if self._todo or self._state.to_ask:
             self._train(executor)
         self._begin_confirmation()
@@ -369,9 +380,7 @@ class _Driver:
         with contextlib.ExitStack() as held:
             held.enter_context(cache.hold(prepared.in_use()))  # what was pretrained just now, too
             held.enter_context(cache.hold(prepared.present([d.prefix for d in decided.decisions if d.reuse])))
-            self._reuse = provide_features(
-                prepared, decided, executor=executor, check=self._budget.check, say=self._say
-            )
+            self._reuse = provide_features(prepared, decided, executor=executor, check=self._check, say=self._say)
             held.enter_context(cache.hold(folders(prepared, self._reuse)))
             scheduler = Scheduler(
                 prepared,
@@ -388,7 +397,7 @@ class _Driver:
                 display=self._display,
             )
             try:
-                run_all(executor, scheduler, self._budget.check)
+                run_all(executor, scheduler, self._check)
             finally:
                 self._ran += scheduler.ran
 
