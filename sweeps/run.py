@@ -84,7 +84,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(definition: Definition, command: str) -> int:
     out = expand(definition.run.out, "run.out")
-    if not (out / "studies.db").exists():  # so there is work to do, whatever else will be found
+    if (
+        definition.run.executor != "ray" and not (out / "studies.db").exists()
+    ):  # so there is work to do, whatever else will be found
         from sweeps.execution.ahead import load_ahead
 
         load_ahead()
