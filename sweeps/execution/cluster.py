@@ -25,6 +25,9 @@ STORE_BYTES = 100 << 20
 MOST_PATH = 40
 """Characters of a folder in which Ray has its sockets, whose paths the system limits to 107."""
 
+FOLDERS = "sweeps-ray-"
+"""Folders of our own instances, each with the process that it belongs to in its name."""
+
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as later versions do; without it they warn
@@ -70,7 +73,8 @@ def connect(address: str | None, *, cpus: int = 1) -> bool:
         else:
             base = tempfile.gettempdir()
             short = base if len(base) <= MOST_PATH or not Path("/tmp").is_dir() else "/tmp"
-            _own.append(Path(tempfile.mkdtemp(prefix="sweeps-ray-", dir=short)))
+            _clear_leftovers(Path(short))
+            _own.append(Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-", dir=short)))
             ray.init(
                 address="local",
                 include_dashboard=False,
@@ -127,6 +131,14 @@ def ray_executor(
 
     folders = [scratch, *shared] if address is not None else []
     return RayExecutor(slots, folders=folders, end=disconnect if ours else None)
+
+
+def _clear_leftovers(base: Path) -> None:
+    """Removes what drivers that were killed have left."""
+    for folder in base.glob(f"{FOLDERS}*"):
+        owner = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        if owner.isdigit() and Path("/proc/self").exists() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _room(resources: Mapping[str, float], threads: int, on_gpu: bool) -> int:
