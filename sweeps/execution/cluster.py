@@ -69,7 +69,7 @@ def connect(address: str | None, *, cpus: int = 1) -> bool:
             try:
                 ray.init(address=address, **quiet)
             except Exception as error:  # Ray has no class of its own for this
-                raise _unreachable(address, str(error).strip().partition("\n")[0]) from None
+                raise _unreachable(address, str(error).strip().partition("\n")[0].rstrip(".")) from None
         else:
             base = tempfile.gettempdir()
             short = base if len(base) <= MOST_PATH or not Path("/tmp").is_dir() else "/tmp"
