@@ -78,9 +78,13 @@ def main() -> None:
             closing = time.perf_counter()
             executor.close()
     told = {
-        "executor": name, "tasks": tasks, "tasks_a_minute": 60 * tasks / spent,
-        "driver_cpu_ms_a_task": 1e3 * cpu / tasks, "start_s": ready - begun - 1.0, "close_s": time.perf_counter() - closing,
-    }  # fmt: skip
+        "executor": name,
+        "tasks": tasks,
+        "tasks_a_minute": 60 * tasks / spent,
+        "driver_cpu_ms_a_task": 1e3 * cpu / tasks,
+        "start_s": ready - begun - 1.0,
+        "close_s": time.perf_counter() - closing,
+    }
     print(json.dumps({key: round(value, 2) if isinstance(value, float) else value for key, value in told.items()}))
 
 
