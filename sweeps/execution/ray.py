@@ -25,6 +25,7 @@ import ray
 from ray import exceptions
 
 from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.files import remove_leftovers
 from resnet_tl.result import Epoch
 from sweeps.execution.actor import Actor, Facts, versions
 from sweeps.execution.ahead import CUBLAS, ENVIRONMENT
@@ -36,6 +37,10 @@ ASK_S = 2.0
 """How long workers of this machine may take to end by themselves before they are killed."""
 START_S = 120.0
 """Longest that a task may wait for a worker of this machine. On a cluster it may wait for a machine to be added."""
+MARK = ".seen-by-all-"
+"""Begins the name of a file by which another machine can tell that it sees the same folder."""
+LEFT_OVER_S = 30 * 86_400.0
+"""Age after which such a file is taken for that of a killed driver."""
 MOST_FAILED_STARTS = 5
 """Workers in a row that end before they can take a task, after which no other is started."""
 INHERITED = ("XDG_CACHE_HOME", "TORCH_HOME")
@@ -326,7 +331,8 @@ def _mark(folders: Sequence[Path]) -> dict[str, str]:
     for folder in folders:
         with contextlib.suppress(PermissionError):  # a cache that may only be read
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f".seen-by-all-{secrets.token_hex(4)}"
+            remove_leftovers(folder, f"{MARK}*", older_than_s=LEFT_OVER_S)
+            path = folder / f"{MARK}{secrets.token_hex(4)}"
             path.write_text(path.name, encoding="utf-8")
             marks[str(path)] = path.name
     return marks

@@ -135,6 +135,7 @@ def test_a_machine_that_does_not_see_the_folders_or_has_other_code_ends_the_stud
         run_all(start(), Calls([OwnPid(60.0)]), lambda: None)
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_lost_costs_its_tasks_one_try_and_one_that_is_added_takes_its_place(
     start: Any, two_machines: Any
 ) -> None:
