@@ -86,7 +86,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run(definition: Definition, command: str) -> int:
     out = expand(definition.run.out, "run.out")
     is_new = definition.run.storage is None and not (out / "studies.db").exists()
-    if is_new:  # so there is work to do, whatever else will be found
+    if is_new and definition.run.executor != "ray":  # so there is work to do, whatever else will be found
         from sweeps.execution.ahead import load_ahead
 
         load_ahead()

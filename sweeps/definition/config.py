@@ -235,12 +235,13 @@ def parse_storage(value: Any) -> Address | None:
 class RunConfig(Options):
     """Where and how to run; nothing here changes a number."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("address", "accept")
+    reserved: ClassVar[tuple[str, ...]] = ("accept",)
 
     out: str = "."
     """Holds `studies.db`, `mlruns/` and `reports/`."""
     workers: int | None = Field(None, ge=1, le=MOST_THREADS)
-    """Seed runs at a time. Default: one per GPU, or as many as the cores have room for `threads`."""
+    """Seed runs at a time. Default: one per GPU, or as many as the cores have room for `threads`. Of a cluster, workers
+    that have no room wait until it has grown."""
     threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads of each fit; fixed when the study is created (1 unless given), since it decides the last bits."""
     device: str = "auto"
@@ -252,7 +253,9 @@ class RunConfig(Options):
     cache: str | None = None
     """What studies share: decoded images, features and pretrained weights. Default: the user's cache folder."""
     executor: str = "local"
-    """Where seed runs are done: `local` is this machine."""
+    """Where seed runs are done: `local` is this machine; so is `ray`, or with `address` a cluster."""
+    address: str | None = None
+    """Of the Ray cluster that this machine is one of: auto, or HOST:PORT."""
     storage: Address | None = None
     """A PostgreSQL database in place of `studies.db`: postgresql://USER@HOST:5432/DATABASE, which holds nothing else. A
     password may be in it, or in PGPASSWORD or ~/.pgpass, and is never stored or printed. Default: sqlite."""
@@ -277,11 +280,13 @@ class RunConfig(Options):
             raise ValueError("must be auto, cpu, cuda or cuda:1 (any number)")
         return value
 
-    @field_validator("executor")
+    @field_validator("address")
     @classmethod
-    def _executor(cls, value: str) -> str:
-        if value == "ray":
-            raise ValueError(NOT_BUILT)
+    def _cluster(cls, value: str | None) -> str | None:
+        if value is not None and value != "auto":
+            host, _, port = value.rpartition(":")
+            if not re.fullmatch(r"[A-Za-z0-9_.\-]+|\[[0-9A-Fa-f:.]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+                raise ValueError("must be auto or HOST:PORT, such as 10.0.0.5:6379")
         return value
 
     @field_validator("tracking_uri", mode="before")
@@ -295,6 +300,19 @@ class RunConfig(Options):
     @classmethod
     def _storage(cls, value: Any) -> Any:
         return parse_storage(value)
+
+    @model_validator(mode="after")
+    def _where(self) -> "RunConfig":
+        if self.address is not None and self.executor != "ray":
+            raise ValueError(
+                f"`run.address` belongs to `run.executor=ray`, but the executor is {self.executor}; give both or none"
+            )
+        if self.executor == "ray" and ":" in self.device:
+            raise ValueError(
+                f"`run.device` must be auto, cpu or cuda with `run.executor=ray`, which gives out GPUs itself, but got "
+                f"{self.device}"
+            )
+        return self
 
 
 class PretrainConfig(Options):

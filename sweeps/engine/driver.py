@@ -130,6 +130,8 @@ class _Driver:
     def run(self) -> Outcome:
         """Does what is to do, and completes what is derived from the ledger."""
         before = self._ledger.study(self._study.name)
+        if self._todo or self._state.to_ask:
+            self._prepared.slots()  # the device is here, and the cluster answers
         self._record()
         place = self._prepared.tracked()
         clear_leftovers(
@@ -153,7 +155,7 @@ class _Driver:
         interrupted = True
         with self._interrupt:
             try:
-                if to_do:
+                if to_do and self._prepared.definition.run.executor != "ray":  # which loads for itself
                     load_ahead()
                 self._open()
                 assert self._outbox
@@ -449,8 +451,10 @@ class _Driver:
 
     def _workers(self, slots: int | None = None) -> Executor:
         if self._executor is None:
-            name = self._prepared.definition.run.executor
-            self._executor = make_executor(name, self._prepared.slots()[:slots], self._work)
+            prepared, run = self._prepared, self._prepared.definition.run
+            self._executor = make_executor(
+                run.executor, prepared.slots()[:slots], self._work, address=run.address, shared=[prepared.cache]
+            )
         return self._executor
 
     # -- confirmation ------------------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ def clear_leftovers(
         for pattern in (".*.part", ".gone-*"):
             remove_leftovers(folder, pattern, older_than_s=0)
     # here other studies have theirs beside, whose names may begin or end alike
-    own = re.compile(rf"\.{re.escape(study)}(\.md|\.csv|\.about\.json)?\.\d+\.part|\.gone-[0-9a-f]+-{re.escape(study)}")
+    kinds = r"\.md|\.html|\.tex|\.json|\.csv|\.about\.json|\.images\.safetensors|\.[a-z]+\.svg"
+    own = re.compile(rf"\.{re.escape(study)}({kinds})?\.\d+\.part|\.gone-[0-9a-f]+-{re.escape(study)}")
     for folder in (mlruns / "best", out / "reports"):
         for path in folder.glob(".*"):
             if own.fullmatch(path.name):

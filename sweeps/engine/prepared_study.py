@@ -22,9 +22,9 @@ from resnet_tl.model import weights
 from resnet_tl.option_text import expand
 from resnet_tl.training.stage import StageResult, is_made, place, result_of, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
-from sweeps.execution.devices import allot, cuda_devices, memory_bytes
+from sweeps.execution.devices import cuda_devices, memory_bytes
 from sweeps.execution.executor import Slot
-from sweeps.execution.executors import require_executor
+from sweeps.execution.executors import allot, require_executor
 from sweeps.planning.feature_reuse import Conditions, Reuse, decide
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.planning.same_study import require_same
@@ -335,12 +335,13 @@ class PreparedStudy:
         return found
 
     def slots(self) -> list[Slot]:
-        """The slots of this machine.
+        """The slots of this machine, or of the cluster at `run.address`.
 
         Raises:
-            ConfigError: the device is not here.
+            ConfigError: the device is not there, or no cluster.
         """
-        return allot(self.definition.run.device, self.environment, self.definition.run.workers)
+        run = self.definition.run
+        return allot(run.executor, run.device, self.environment, run.workers, run.address)
 
     # -- what is shared ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,12 @@ from typing import Any
 
 PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.preloaded"]
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Of every worker: numerical libraries read these when they are loaded; torch is told its number of threads by each
+fit."""
+CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+"""What makes cuBLAS repeat its bits, unless the user has set another size."""
+
 
 def load_ahead() -> Any:
     """How processes are started: from one that has loaded torch, which takes seconds each time anew.
@@ -14,10 +20,8 @@ def load_ahead() -> Any:
     That one loads libraries and runs nothing, so that neither threads nor a GPU are inherited. It begins to load with
     the first call of this, and there is other work to do meanwhile.
     """
-    # numerical libraries read these when they are loaded; torch is told its number of threads by each fit
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.update(ENVIRONMENT)
+    os.environ.setdefault(*CUBLAS)
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -35,14 +35,18 @@ def allot(device: str, environment: Environment, workers: int | None) -> list[Sl
     """
     if environment.device == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return [Slot(device="cpu")] * (workers or max(1, cores // environment.threads))
+        return [Slot(device="cpu", threads=environment.threads)] * (workers or max(1, cores // environment.threads))
     gpus = cuda_devices()
     index = int(device.partition(":")[2] or 0)
     if index >= gpus:
         raise ConfigError(f"`run.device` needs GPU {index}, but torch finds {gpus} here.")
-    if ":" in device:
-        return [Slot(device=device)] * (workers or 1)
-    return [Slot(device=f"cuda:{number % gpus}") for number in range(workers or gpus)]
+    chosen = [index] if ":" in device else list(range(gpus))
+    num = workers or len(chosen)
+    share = 1 / -(-num // len(chosen))
+    return [
+        Slot(device=f"cuda:{chosen[number % len(chosen)]}", threads=environment.threads, share=share)
+        for number in range(num)
+    ]
 
 
 def hardware(device: str) -> str:

@@ -49,6 +49,10 @@ class Slot:
     """Room for one task at a time."""
 
     device: str
+    threads: int = 1
+    """CPU threads that a task on it computes with."""
+    share: float = 1.0
+    """Of the GPU, where the device is one: others may have the rest."""
 
 
 class Executor(Protocol):
@@ -62,6 +66,9 @@ class Executor(Protocol):
         """Starts a task as soon as a worker is free.
 
         The future raises what the task raised, and `WorkerDied` when its worker ended without an answer.
+
+        Raises:
+            UserError: there can be no workers; the same from `epochs` and `sign`, where that shows later.
         """
 
     def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:

@@ -17,8 +17,8 @@ import pytest
 from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.heartbeat import beat
 from resnet_tl.result import Epoch
+from sweeps.execution import cluster, watch
 from sweeps.execution import executor as executor_module
-from sweeps.execution import watch
 from sweeps.execution.executor import Executor, Job, Running, Slot, Task, WorkerDied, run_all, run_one
 from sweeps.execution.executors import EXECUTORS, make_executor, require_executor
 
@@ -106,9 +106,19 @@ class Answers:
         return Large()
 
 
-@pytest.fixture(params=sorted(EXECUTORS))
+@pytest.fixture(scope="module")
+def ray_instance() -> Iterator[None]:
+    """One for all tests: to start it takes seven seconds."""
+    cluster.connect(None, cpus=8)
+    yield
+    cluster.disconnect()
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.ray] * (name == "ray")) for name in sorted(EXECUTORS)])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     made: list[Executor] = []
+    if request.param == "ray":
+        request.getfixturevalue("ray_instance")
 
     def build(slots: int) -> Executor:
         made.append(make_executor(request.param, [CPU] * slots, tmp_path / "scratch"))
@@ -263,5 +273,5 @@ def test_run_all_can_be_ended_from_outside(make: Make) -> None:
 
 
 def test_an_executor_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="`run.executor` must name an executor, but got 'rey'; valid: local"):
+    with pytest.raises(ConfigError, match="`run.executor` must name an executor, but got 'rey'; did you mean `ray`"):
         require_executor("rey")
