@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -161,7 +161,14 @@ def remove_leftovers(parent: Path, pattern: str, *, older_than_s: float) -> None
     for left in parent.glob(pattern):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > older_than_s:
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink()
+                remove([left])
+
+
+def remove(places: Iterable[Path]) -> None:
+    """Removes files and folders, those that can be."""
+    for place in list(places):
+        with contextlib.suppress(OSError):
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink()

@@ -6,6 +6,7 @@ told to. What a running study uses stays.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_tl.errors import DataError
-from resnet_tl.files import discard, remove_leftovers
+from resnet_tl.files import discard, remove_leftovers, sha256_of
 
 try:
     import fcntl
@@ -26,6 +27,15 @@ GOES_BY_ITSELF = ("features", "data")
 _USED = "used"
 """File in each entry: its date says when it was last used, a lock on it that it is in use. An empty one may have been
 made just now, by somebody who has yet to lock it."""
+
+
+_HASHED = {
+    "data": ("data.json", "pixels_sha256", "images.npy"),
+    "synthetic": ("data.json", "pixels_sha256", "images.npy"),
+    "features": ("features.json", "sha256", "outputs.bin"),
+    "pretrained": ("checkpoint/model.json", "tensors_sha256", "checkpoint/model.safetensors"),
+}
+"""By kind: the file that states a hash, its name there, and the file that it is of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +109,24 @@ def remove(entry: Entry) -> bool:
             return False
         discard(entry.path)
     return True
+
+
+def damage(entry: Entry) -> str | None:
+    """What is wrong with a thing in the cache, by the hash that it states; None where all is well or nothing is stated.
+
+    Reads all of it.
+    """
+    if entry.kind not in _HASHED:
+        return None
+    table, name, content = _HASHED[entry.kind]
+    if not (entry.path / table).exists():
+        return None if entry.in_use or (entry.path / "lock").exists() else f"it has no {table}"
+    try:
+        stated = str(json.loads((entry.path / table).read_text(encoding="utf-8"))[name])
+        found = sha256_of(entry.path / content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"it cannot be read ({type(error).__name__}: {error})"
+    return None if found == stated else f"{content} must have sha256 {stated[:12]}…, but has {found[:12]}…"
 
 
 def _may_go(entry: Entry) -> bool:

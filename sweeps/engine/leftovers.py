@@ -1,12 +1,10 @@
 """What killed starts of a study have left under `run.out`; removed at the next start, whatever else there is to do."""
 
 import re
-import shutil
-from collections.abc import Iterable
-from glob import escape
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from resnet_tl.files import remove_leftovers
+from resnet_tl.files import remove
 from sweeps.engine.scheduler import folder_of
 from sweeps.records import SeedRun, folder_of_study
 from sweeps.storage.network_store import NetworkStore
@@ -25,21 +23,26 @@ def clear_leftovers(
         runs: all that the ledger has of the study.
         since: when the ledger was told of the study, before this start; None where it was not.
     """
-    study = folder_of_study(study)
     known = list(runs)
-    for run in known:
-        if run.state.is_result:
-            shutil.rmtree(folder_of(work, run.fingerprint, run.seed), ignore_errors=True)
-    remove_leftovers(work, "progress-*", older_than_s=0)
+    remove(leftovers(out, study, work=work, networks=networks, runs=known))
     networks.clear_leftovers(known, since)
+
+
+def leftovers(out: Path, study: str, *, work: Path, networks: NetworkStore, runs: Iterable[SeedRun]) -> Iterator[Path]:
+    """What `clear_leftovers` removes, but for networks that no seed run is known of."""
+    folder_name = folder_of_study(study)
+    for run in runs:
+        if run.state.is_result and (place := folder_of(work, run.fingerprint, run.seed)).exists():
+            yield place
+    yield from work.glob("progress-*")
+    yield from networks.unfinished()
     mlruns = out / "mlruns"
-    for folder in (mlruns / "artifacts" / study).glob("*/artifacts"):
+    for folder in (mlruns / "artifacts" / folder_name).glob("*/artifacts"):
         for pattern in (".*.part", ".gone-*"):
-            remove_leftovers(folder, pattern, older_than_s=0)
+            yield from folder.glob(pattern)
     # here other studies have theirs beside, whose names may begin or end alike
     kinds = r"\.md|\.html|\.tex|\.json|\.csv|\.about\.json|\.images\.safetensors|\.[a-z]+\.svg"
-    own = re.compile(rf"\.{re.escape(study)}({kinds})?\.\d+\.part|\.gone-[0-9a-f]+-{re.escape(study)}")
+    name = re.escape(folder_name)
+    own = re.compile(rf"\.{name}({kinds})?\.\d+\.part|\.gone-[0-9a-f]+-{name}")
     for folder in (mlruns / "best", out / "reports"):
-        for path in folder.glob(".*"):
-            if own.fullmatch(path.name):
-                remove_leftovers(folder, escape(path.name), older_than_s=0)
+        yield from (path for path in folder.glob(".*") if own.fullmatch(path.name))

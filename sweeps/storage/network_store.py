@@ -11,7 +11,8 @@ tracker gets are links or copies: losing it loses nothing here.
 import contextlib
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError, UserError
-from resnet_tl.files import discard, link_folder, make_folder, remove_leftovers, replacing, sync, write_text
+from resnet_tl.files import discard, link_folder, make_folder, remove, replacing, sync, write_text
 from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read
@@ -201,8 +202,7 @@ class NetworkStore:
             runs: all that the ledger has of this study.
             since: when the ledger was told of it, before this start; None where it was not.
         """
-        for pattern in (".*.part", "*/.*.part", "*/.gone-*", ".gone-*"):
-            remove_leftovers(self._folder, pattern, older_than_s=0)
+        remove(self.unfinished())
         if since is None:
             return
         known = {f"{run.fingerprint}-{run.seed}" for run in runs}
@@ -210,6 +210,16 @@ class NetworkStore:
         for folder in self._folder.glob("*-*"):
             if folder.is_dir() and folder.name not in known and folder.stat().st_mtime >= first_s:
                 discard(folder)
+
+    def strangers(self, known: AbstractSet[tuple[str, int]]) -> list[Path]:
+        """Folders of seed runs that are not among those that the ledger has."""
+        names = {f"{fingerprint}-{seed}" for fingerprint, seed in known}
+        return sorted(f for f in self._folder.glob("[!.]*-*") if f.is_dir() and f.name not in names)
+
+    def unfinished(self) -> Iterator[Path]:
+        """What killed drivers left half removed or half written."""
+        for pattern in (".*.part", "*/.*.part", "*/.gone-*", ".gone-*"):
+            yield from self._folder.glob(pattern)
 
     def _place(self, fingerprint: str, seed: int) -> Path:
         return self._folder / f"{fingerprint}-{seed}"

@@ -1,5 +1,6 @@
 """Opens SQLite files: any character in their names, no file made, patient locks, errors that say what to do."""
 
+import contextlib
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -116,6 +117,16 @@ def explanation(error: BaseException, path: Path, *, waited_s: float | None = No
             "place, or move it away to begin anew."
         )
     return LedgerError(f"{path} cannot be read or written: {error}. {safe} Start again when that is mended.")
+
+
+def damage(path: Path) -> str | None:
+    """The first thing that SQLite finds wrong in a whole file; None where all is well."""
+    try:
+        with contextlib.closing(connect(path, mode="ro")) as connection:
+            (told,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return None if told == "ok" else str(told)
 
 
 def _has_room(folder: Path) -> bool:

@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -209,6 +210,33 @@ class Place:
             f"WHERE e.name = ? AND r.status IN ({marks})"
         )
         return self._without_found(runs, lambda connection: set(connection.execute(query, (study, *ENDED))))
+
+    def unknown(self, study: str, runs: AbstractSet[Key]) -> dict[str, str]:
+        """Seed runs of our own database that are not among some: name and status by id; empty where it is not there."""
+        query = (
+            "SELECT f.value, CAST(s.value AS INTEGER), r.run_uuid, r.name, r.status FROM experiments e "
+            "JOIN runs r ON r.experiment_id = e.experiment_id "
+            "JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = 'fingerprint' "
+            "JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'seed' "
+            "LEFT JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = 'kind' AND k.value = ? "
+            "WHERE e.name = ? AND r.lifecycle_stage = 'active' AND k.value IS NULL"
+        )
+        try:
+            if not self.path.exists() or not self._is_laid_out(LOOK_S):
+                return {}
+            with self._opened(LOOK_S, "ro") as connection:
+                rows = connection.execute(query, (STAGE, study)).fetchall()
+        except OSError:
+            return {}
+        return {run_id: f"{name} ({status})" for fp, seed, run_id, name, status in rows if (fp, seed) not in runs}
+
+    def set_aside(self, runs: Iterable[str]) -> None:
+        """Marks runs of our own database as deleted, by id, as MLflow's own button does; it can be undone there."""
+        with self._opened(BUSY_S) as connection, connection:
+            connection.executemany(
+                "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = ? WHERE run_uuid = ?",
+                [(int(time.time() * 1000), run_id) for run_id in runs],
+            )
 
     def lacking_stages(self, study: str, stages: AbstractSet[str]) -> AbstractSet[str]:
         """Those of some pretrain stages, by fingerprint, that are not whole in our own database, looked up likewise."""

@@ -1,0 +1,84 @@
+"""python -m sweeps.doctor: finds what does not fit together, and mends it.
+
+    python -m sweeps.doctor [repair=true] [run.out=FOLDER] [run.cache=FOLDER] [run.storage=URI]
+
+Looked at are the databases, each study of the ledger (networks that are gone or unknown, what killed starts left,
+MLflow), and the cache, all of which is read and compared with its hashes. Studies that are running are left out.
+
+repair=true    mends what can be mended; no result is ever removed
+
+Exit status 1 where something is left to be mended.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from resnet_tl.cli import entry, require
+from resnet_tl.data.cache import default_cache
+from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.option_text import expand, parse_words
+from sweeps.definition.config import parse_storage
+from sweeps.engine.examination import Finding, examine_cache, examine_databases, examine_study
+from sweeps.storage.database import Database, database_of
+from sweeps.tracking.mlflow_database import Place
+
+PATHS = ("run.out", "run.cache", "run.storage")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if "--help" in words or "-h" in words:
+        print((__doc__ or "").strip())
+        return 0
+    values = parse_words(words, literal=PATHS)
+    require(values, (*PATHS, "repair"), ())
+    repair = values.get("repair", False)
+    if not isinstance(repair, bool):
+        raise ConfigError(f"`repair` must be true or false, but got {repair!r}.")
+    out = expand(values.get("run.out", "."), "run.out").absolute()
+    cache = expand(values["run.cache"], "run.cache").absolute() if "run.cache" in values else default_cache()
+    database = database_of(out, parse_storage(values.get("run.storage")))
+    left = found = 0
+    for finding in _findings(database, out, cache):
+        found += 1
+        mended = ""
+        if finding.mend is not None and repair:
+            try:
+                finding.mend()
+                mended = "mended: "
+            except (UserError, OSError) as error:
+                mended = f"could not be mended ({error}): "
+        left += mended != "mended: "
+        can = "repair=true " if finding.mend is not None and not repair else ""
+        print(f"{finding.where}: {finding.what}\n    {mended}{can}{finding.remedy}")
+    print("All is well." if not found else f"{found} found, {found - left} mended.")
+    return 1 if left else 0
+
+
+def _findings(database: Database, out: Path, cache: Path) -> Iterator[Finding]:
+    place = Place(out=out, cache=cache, given=None)
+    damaged = list(examine_databases(out, place))
+    yield from damaged
+    if damaged:
+        return  # all else is read from them
+    if database.exists():
+        ledger = database.read()
+        try:
+            studies = ledger.studies()
+        finally:
+            ledger.close()
+        for study in studies:
+            try:
+                with database.lock(study.name):
+                    yield from examine_study(study, out=out, database=database, place=place)
+            except ConfigError as error:
+                print(f"{study.name}: left out, since {error}")
+    else:
+        print(f"{database.shown} holds no ledger; the cache alone is looked at.")
+    yield from examine_cache(cache)
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,139 @@
+"""Looks for what does not fit together: the ledger, networks, MLflow, the cache, and what killed drivers left behind.
+
+What is found can be mended without losing a result: those stand in the ledger alone. A study whose driver is at work is
+left out, since half of what there is then is on its way.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_tl.data import cache
+from resnet_tl.errors import ConfigError
+from sweeps.engine.leftovers import clear_leftovers, leftovers
+from sweeps.records import RunState, SeedRun, StudyRecord, folder_of_study
+from sweeps.storage import sqlite
+from sweeps.storage.database import Database
+from sweeps.storage.driver_note import place_of, remove_note
+from sweeps.storage.ledger import Ledger
+from sweeps.storage.network_store import NetworkStore
+from sweeps.tracking.mlflow_database import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that does not fit."""
+
+    where: str
+    what: str
+    remedy: str
+    """What mending it does, or what else to do."""
+    mend: Callable[[], None] | None = None
+    """None where it is up to the user."""
+
+
+def examine_databases(out: Path, place: Place) -> Iterator[Finding]:
+    """SQLite files that are damaged."""
+    own = [out / "studies.db"] + ([place.path] if place.is_ours else [])
+    for path in own:
+        if path.exists() and (told := sqlite.damage(path)) is not None:
+            yield Finding(
+                where=path.name,
+                what=f"it is damaged: {told}",
+                remedy="put a copy in its place; MLflow's may be moved away, since the ledger fills a new one",
+            )
+
+
+def examine_cache(folder: Path) -> Iterator[Finding]:
+    """Things in the cache that are not what they say; they are made anew when they are needed."""
+    for entry in cache.entries(folder):
+        if (told := cache.damage(entry)) is not None:
+            yield Finding(
+                where=f"cache {entry.kind}/{entry.path.name}",
+                what=told,
+                remedy="removes it; it is made anew when it is needed",
+                mend=lambda entry=entry: _remove(entry),  # type: ignore[misc]
+            )
+
+
+def _remove(entry: cache.Entry) -> None:
+    if not cache.remove(entry):
+        raise ConfigError(f"{entry.path} is in use; try again when the study that uses it has ended.")
+
+
+def examine_study(study: StudyRecord, *, out: Path, database: Database, place: Place) -> Iterator[Finding]:
+    """What of one study does not fit; for the holder of its lock."""
+    ledger = database.open()
+    try:
+        yield from _examine(study, out, ledger, place)
+    finally:
+        ledger.close()
+
+
+def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Iterator[Finding]:
+    name, networks = study.name, NetworkStore(out, study.name)
+    runs = ledger.seed_runs(name)
+    keys = {(run.fingerprint, run.seed) for run in runs}
+    gone = [run for run in runs if _is_gone(run, networks)]
+    if gone:
+        yield Finding(
+            where=name,
+            what=f"{_seed_runs(len(gone))} should have a network, whose files are not there",
+            remedy="notes that they are gone; the results stay",
+            mend=lambda: ledger.drop_networks(name, [(run.fingerprint, run.seed) for run in gone]),
+        )
+    strangers = networks.strangers(keys)
+    if strangers:
+        yield Finding(
+            where=name,
+            what=f"{len(strangers)} folders of networks are of seed runs that this ledger does not know "
+            f"({strangers[0].name})",
+            remedy="if they belong to no other ledger that you will put in its place, remove them",
+        )
+    work = out / "mlruns" / ".work" / "studies" / folder_of_study(name)
+    left = list(leftovers(out, name, work=work, networks=networks, runs=runs))
+    if left:
+        yield Finding(
+            where=name,
+            what=f"{len(left)} files or folders are left of starts that were killed ({left[0].relative_to(out)})",
+            remedy="removes them",
+            mend=lambda: clear_leftovers(out, name, work=work, networks=networks, runs=runs, since=None),
+        )
+    note = place_of(out, name)
+    if note.exists():
+        yield Finding(
+            where=name,
+            what="its last driver was killed",
+            remedy="forgets it; the command of the study goes on from there",
+            mend=lambda: remove_note(note),
+        )
+    if place.is_ours and place.path.exists():
+        yield from _examine_tracking(name, ledger, place, keys)
+
+
+def _examine_tracking(name: str, ledger: Ledger, place: Place, keys: set[tuple[str, int]]) -> Iterator[Finding]:
+    lost = place.lacking(name, ledger.tracked(name))
+    if lost:
+        yield Finding(
+            where=name,
+            what=f"MLflow lacks {_seed_runs(len(lost))} that it once had",
+            remedy="notes that; the next start of the study sends them",
+            mend=lambda: ledger.mark_untracked(name, lost),
+        )
+    unknown = place.unknown(name, keys)
+    if unknown:
+        yield Finding(
+            where=name,
+            what=f"MLflow has {_seed_runs(len(unknown))} that the ledger does not know: {next(iter(unknown.values()))}",
+            remedy="marks them as deleted there, which can be undone there",
+            mend=lambda: place.set_aside(unknown),
+        )
+
+
+def _is_gone(run: SeedRun, networks: NetworkStore) -> bool:
+    own = run.network is not None and not run.network.startswith("runs:/")
+    return run.state == RunState.COMPLETE and own and networks.network_of(run) is None
+
+
+def _seed_runs(count: int) -> str:
+    return "1 seed run" if count == 1 else f"{count} seed runs"
