@@ -50,6 +50,7 @@ from sweeps.execution.tasks import Train
 from sweeps.storage import sqlite
 
 STUDIES = {
+    "quick": ["trial.weights=none", "study.seeds=[0]", "pretrain={}"],
     "frozen": ["study.seeds=[0,1]", "trial.epochs=3", "trial.augment=hflip"],
     "full": ["trial.freeze=none", "study.space={lr: {values: [1e-3]}}", "run.keep=best"],
     "bayes": [
@@ -59,6 +60,9 @@ STUDIES = {
     ],
 }  # fmt: skip
 """Options of each study, beside those of `kills.STUDY`."""
+
+QUICK = "quick"
+"""The one that tests run; it has nothing that others lack."""
 
 WORKERS = 2
 """Studies at a time."""
@@ -313,7 +317,7 @@ class Point:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = dict(word.split("=", 1) for word in (sys.argv[1:] if words is None else words))
-    names = [options["only"]] if "only" in options else list(STUDIES)
+    names = [options["only"]] if "only" in options else [name for name in STUDIES if name != QUICK]
     kinds = [kind for kind in KINDS if kind == options.get("kind", kind)]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-points-", dir=options.get("in")) as folder:

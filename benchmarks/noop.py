@@ -1,7 +1,8 @@
 """A study whose seed runs train nothing: all that is left is what the orchestration itself costs.
 
-    python -m benchmarks.noop OUT TRIALS SEEDS
+    python -m benchmarks.noop OUT TRIALS SEEDS [ray]
 
+with local workers or with Ray's;
 prints one JSON object: wall and processor seconds of the driver, its peak memory, and when each seed run was written.
 """
 
@@ -68,17 +69,32 @@ class NothingExecutor(LocalExecutor):
 
     def submit(self, task: Task, slot: Slot) -> "Future[Any]":
         """Hands out nothing in place of the work."""
-        return super().submit(TrainNothing(task.runs) if isinstance(task, Train) else Nothing(), slot)
+        return super().submit(_nothing_for(task), slot)
+
+
+def _nothing_for(task: Task) -> Task:
+    return TrainNothing(task.runs) if isinstance(task, Train) else Nothing()
+
+
+def _on_ray() -> None:
+    """Has Ray's workers train nothing."""
+    from sweeps.execution.ray import RayExecutor
+
+    real = RayExecutor.submit
+    RayExecutor.submit = lambda self, task, slot: real(self, _nothing_for(task), slot)  # type: ignore[method-assign]
 
 
 def main() -> None:
     """Drives the study."""
     out, trials, seeds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    executor = sys.argv[4] if len(sys.argv) > 4 else "nothing"
     from sweeps.engine import driver
     from sweeps.execution.executors import EXECUTORS
     from sweeps.run import main as run
 
     EXECUTORS["nothing"] = "benchmarks.noop:NothingExecutor"
+    if executor == "ray":
+        _on_ray()
     driver.load_ahead = lambda: None
     stamps: list[float] = []
     write = driver._Driver._write
@@ -92,7 +108,7 @@ def main() -> None:
     Path(out).mkdir(parents=True, exist_ok=True)
     started, cpu = time.perf_counter(), time.process_time()
     words = [
-        f"run.out={out}", "run.workers=2", "run.executor=nothing", "study.name=noop", "trial.weights=none",
+        f"run.out={out}", "run.workers=2", f"run.executor={executor}", "study.name=noop", "trial.weights=none",
         "trial.backbone=resnet18", "trial.epochs=1", f"study.space={{lr: {{values: {rates}}}}}",
         f"study.seeds={list(range(seeds))}",
     ]  # fmt: skip

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -23,7 +24,7 @@ from PIL import Image
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.prepare import prepare
-from resnet_tl.errors import UserError
+from resnet_tl.errors import DataError, UserError
 from resnet_tl.option_text import load_yaml
 from sweeps.definition.compose import compose
 from tests.sweeps.definition.test_fuzz import ODD, OURS, THEIRS, changed
@@ -324,9 +325,137 @@ def cards() -> Try:
     return one
 
 
+def archives() -> Try:
+    """Archives whose names lead elsewhere, or whose bytes are damaged."""
+    import tarfile
+    import zipfile
+
+    from resnet_tl.data.archive import extract
+
+    names = [
+        "a/x.png", "a/y.png", "b/z.png", "../out.png", "/tmp/out.png", "a/../../out.png", "a", "a/x.png/y", "C:\\o.png",
+        "a\\..\\..\\out.png", "", ".", "a//x.png", "ü/é.png", "a/" + "x" * 300, "\ud800.png", "a/\n.png", "con/aux.png",
+    ]  # fmt: skip
+
+    def packed_as_tar(random: Random) -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode=random.choice(["w", "w:gz", "w:bz2", "w:xz"])) as made:
+            for name in random.sample(names, random.randrange(1, 6)):
+                member = tarfile.TarInfo(name.replace("\ud800", "\udcff"))
+                member.type = random.choice(
+                    [tarfile.REGTYPE] * 5 + [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
+                )
+                member.linkname = random.choice(["/etc/passwd", "../..", "a/x.png"])
+                content = random.randbytes(random.choice([0, 10, 3000]))
+                member.size = len(content) if member.type == tarfile.REGTYPE else 0
+                made.addfile(member, io.BytesIO(content))
+        return stream.getvalue()
+
+    def packed_as_zip(random: Random) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", random.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as made:
+            for name in random.sample(names, random.randrange(1, 6)):
+                info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
+                info.external_attr = random.choice([0o100644, 0o100644, 0o120777, 0o010644]) << 16
+                made.writestr(info, random.randbytes(random.choice([0, 10, 3000])))
+        return stream.getvalue()
+
+    def one(random: Random) -> None:
+        content = random.choice([packed_as_tar, packed_as_zip])(random)
+        Path("archive").write_bytes(damaged(content, random) if random.random() < 0.6 else content)
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            into = Path(folder) / "inside"
+            into.mkdir()
+            try:
+                extract(Path("archive"), into, "the archive")
+            finally:
+                assert [path.name for path in Path(folder).iterdir()] == ["inside"], "nothing comes out of the folder"
+                assert not any(path.is_symlink() for path in into.rglob("*"))
+
+    return one
+
+
+def masks() -> Try:
+    """Images and masks for patches, damaged or of odd kinds and sizes."""
+    from resnet_tl.data.decode import BadImage
+    from resnet_tl.data.patches.reading import read_mask, read_pixels
+    from resnet_tl.data.patches.regions import regions_of, square_around
+
+    def one(random: Random) -> None:
+        size = random.randrange(1, 60), random.randrange(1, 60)
+        mode = random.choice(["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "F", "CMYK", "I"])
+        picture = Image.new(mode, size)
+        stream = io.BytesIO()
+        form = random.choice(["PNG", "TIFF", "BMP", "GIF", "JPEG"])
+        try:
+            picture.save(stream, form)
+        except (OSError, KeyError, ValueError):  # no such mode in that format
+            form = "TIFF"
+            picture.save(stream, form)
+        content = stream.getvalue()
+        path = Path("mask." + random.choice([form.lower(), "png", "dcm"]))
+        path.write_bytes(damaged(content, random) if random.random() < 0.7 else content)
+        try:
+            read_pixels(path, max_pixels=10_000)
+            mask_HW = read_mask(path, threshold=random.choice([None, 0, 127]), max_pixels=10_000)
+            height, width = mask_HW.shape
+            for region in regions_of(mask_HW, per_region=True):
+                square_around(region, width=width, height=height, size=random.randint(1, min(width, height)))
+        except BadImage as error:  # whoever reads many says of which file it is
+            raise DataError(str(error)) from None
+        finally:
+            path.unlink()
+
+    return one
+
+
+def ensembles() -> Try:
+    """Stored ensembles whose card or stacking model is damaged."""
+    from resnet_tl.inference.ensemble import (
+        CARD,
+        STACKING,
+        EnsembleCard,
+        MemberCard,
+        Stacking,
+        read_ensemble,
+        write_card,
+    )
+
+    folder = Path("ensemble")
+    for number in range(2):
+        (folder / "members" / f"{number:02}").mkdir(parents=True)
+        (folder / "members" / f"{number:02}" / "model.json").write_text('{"tensors_sha256": "0"}')
+    members = tuple(MemberCard(study="s", trial=0, seed=n, weight=None, tensors_sha256="0") for n in range(2))
+    card = EnsembleCard(method="stacking", classes=("a", "b"), members=members, how="by hand", metrics={})
+    rule = Stacking(slopes_KMK=np.zeros((2, 2, 2)), intercepts_K=np.zeros(2))
+    write_card(folder, card, rule)
+    text, tensors = (folder / CARD).read_text(), (folder / STACKING).read_bytes()
+
+    def one(random: Random) -> None:
+        if random.random() < 0.5:
+            content = load_yaml(text, "card")
+            for _ in range(random.choice([1, 1, 2])):
+                content = changed(content, random)
+            (folder / CARD).write_text(json.dumps(content, default=str), encoding="utf-8")
+        elif random.random() < 0.6:
+            (folder / CARD).write_bytes(damaged(text.encode(), random))
+        else:
+            (folder / STACKING).write_bytes(damaged(tensors, random))
+        try:
+            read_ensemble(folder)
+        finally:
+            (folder / CARD).write_text(text, encoding="utf-8")
+            (folder / STACKING).write_bytes(tensors)
+
+    return one
+
+
 KINDS: dict[str, Callable[[], Try]] = {
-    make.__name__: make for make in (requests, overrides, texts, tables, markers, images, arrays, weights, cards)
-}
+    make.__name__: make
+    for make in (
+        requests, overrides, texts, tables, markers, images, arrays, weights, cards, archives, masks, ensembles,
+    )
+}  # fmt: skip
 
 
 class TooSlow(BaseException):

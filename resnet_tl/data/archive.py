@@ -5,6 +5,7 @@ states are not to be believed, so bytes are counted as they are written).
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import shutil
@@ -52,7 +53,8 @@ def extract(archive: Path, folder: Path, name: str) -> None:
     except DataError:
         raise
     except OSError as error:
-        if error.errno is not None:  # of the disk; bz2 and gzip have errors of the same kind
+        # of the disk; bz2 and gzip have errors of the same kind, and zip seeks wherever a damaged entry points
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise _damaged(name, error) from None
     except _DAMAGED as error:
@@ -110,6 +112,8 @@ class _Unpacking:
                 raise DataError(f"{self.name} must hold at most {MOST_FILES:,} files and folders, but holds more.")
             parts = _parts(member.name)
             reason = member.bad or ("" if parts is not None else "leads out of the folder")
+            if parts == () and not member.is_folder:
+                reason = reason or "is a file without a name"
             if reason or parts is None:
                 bad.append(f"{printable(Path(member.name))} {reason}")
             elif parts and not bad:  # of an archive that is refused nothing more need be written
@@ -136,6 +140,10 @@ class _Unpacking:
                     stream.write(chunk)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             return "stands twice, under names that are one on this disk"
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return "has a name that is too long for this disk"
         return ""
 
     def _too_large(self) -> DataError:
@@ -174,7 +182,9 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 bad = "is a link" if kind == stat.S_IFLNK else "is neither file nor folder"
             elif info.flag_bits & 1:
                 bad = "needs a password"
-            yield _Member(info.filename, is_folder=info.is_dir(), bad=bad, open_=partial(opened.open, info))
+            yield _Member(
+                info.filename, is_folder=info.filename.endswith("/"), bad=bad, open_=partial(opened.open, info)
+            )
 
 
 def _tar_members(archive: Path, name: str, most_bytes: int) -> Iterator[_Member]:

@@ -24,6 +24,10 @@ _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 @functools.cache
+MOST_SMALL_BYTES = 2**28
+"""Size up to which reading a file as it is lacks no memory."""
+
+
 def known_suffixes() -> frozenset[str]:
     """The suffixes, in small letters, of what can be read here."""
     return image_suffixes() | DICOM_SUFFIXES
@@ -130,7 +134,12 @@ def _read_dicom(path: Path, max_pixels: int) -> Pixels:
     from pydicom.pixels.utils import pixel_array
 
     try:
-        data = pydicom.dcmread(path, force=path.suffix.lower() in DICOM_SUFFIXES)
+        try:
+            data = pydicom.dcmread(path, force=path.suffix.lower() in DICOM_SUFFIXES)
+        except MemoryError:  # lengths that a damaged file states are believed by the library
+            if path.stat().st_size > MOST_SMALL_BYTES:
+                raise
+            raise BadImage("is damaged: it states that a part of it is larger than the memory") from None
         if "PixelData" not in data:
             raise BadImage("is DICOM without a picture")
         height, width = int(data.Rows), int(data.Columns)

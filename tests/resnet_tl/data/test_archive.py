@@ -1,4 +1,5 @@
 import io
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -151,3 +152,15 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a", {"x": b"1", "y": b"2"})
     path.write_bytes(path.read_bytes().replace(b"y", b"x"))
     assert "x stands twice" in refused(path, tmp_path)
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+    for name, told in (("", "is a file without a name"), ("a/" + "x" * 300, "too long for this disk")):
+        path = tmp_path / "odd.zip"
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr(zipfile.ZipInfo(name), b"content")
+        into = tmp_path / "into"
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir()
+        with pytest.raises(DataError, match=told):
+            extract(path, into, "odd.zip")
