@@ -22,12 +22,11 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 DICOM_SUFFIXES = frozenset([".dcm", ".dicom"])
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 
-
-@functools.cache
 MOST_SMALL_BYTES = 2**28
 """Size up to which reading a file as it is lacks no memory."""
 
 
+@functools.cache
 def known_suffixes() -> frozenset[str]:
     """The suffixes, in small letters, of what can be read here."""
     return image_suffixes() | DICOM_SUFFIXES
