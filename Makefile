@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test test-all check bench clean
+.PHONY: run test test-all check bench soak clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -18,6 +18,10 @@ test-all: $(STAMP) check
 bench: $(STAMP)
 	$(BIN)/python -m pip install -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
+
+# hours; needs the Debian package postgresql
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
