@@ -107,7 +107,12 @@ class Outbox:
 
     def finished(self, ended: Iterable[Ended]) -> None:
         """Seed runs are in the ledger."""
-        self._waiting.extend(ended)
+        several = list(ended)
+        with self._shown_lock:
+            for each in several:
+                # they may be sent before their turn, with others; shown after that, they would begin anew
+                self._shown.pop((each.trial.fingerprint, each.seed), None)
+        self._waiting.extend(several)
         self._events.put(self._send_waiting)
 
     def flush(self) -> None:

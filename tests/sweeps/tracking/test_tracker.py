@@ -1,6 +1,7 @@
 """What every tracker must do, told through an outbox as a driver tells it. A second one is added to `make`."""
 
 import dataclasses
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,23 @@ def test_epochs_that_come_while_others_are_sent_are_shown_too(tmp_path: Path) ->
         study.outbox.epochs(TRIAL, 0, [Epoch(epoch=number, lr=0.1, metrics={}, wall_s=0.5)])
     study.close()
     assert tracker.last_epoch == 2000
+
+
+def test_a_run_that_was_sent_before_its_turn_does_not_begin_anew(tmp_path: Path) -> None:
+    """While one is sent, slowly, another is shown and ends: both go out together, before its showing has its turn."""
+    goes_on = threading.Event()
+
+    class Slow(Down):
+        def connect(self, unsent: Any, sent: Any) -> set[Any]:
+            goes_on.wait()
+            return super().connect(unsent, sent)
+
+    tracker = Slow(set())
+    study = told(tracker, tmp_path)
+    study.run(0)
+    study.outbox.epochs(TRIAL, 1, (seed_run(1).history or ())[:1])
+    study.run(1, completes=True)
+    goes_on.set()
+    study.close()
+    assert tracker.arrived == {0, 1}
+    assert "begin" not in tracker.calls
