@@ -94,6 +94,9 @@ class Inline:
     def cancel(self, future: "Future[Any]", reason: str) -> None:
         """It has ended."""
 
+    def ask_to_stop(self) -> None:
+        """Nothing is running."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -24,7 +24,7 @@ from resnet_tl.batching import SCORED_AT_ONCE
 from resnet_tl.config import TrialConfig
 from resnet_tl.files import is_full
 from resnet_tl.freezing import num_trained
-from resnet_tl.heartbeat import beat
+from resnet_tl.heartbeat import Stopped, beat, stop_asked
 from resnet_tl.identity import Environment, digest, fingerprint
 from resnet_tl.metrics import evaluate_many
 from resnet_tl.model import checkpoint
@@ -157,11 +157,14 @@ class Loop:
         saved = time.perf_counter()
         while active := self._active():
             self._epoch(active)
-            if time.perf_counter() - saved >= self._save_every_s:
+            is_last = stop_asked() and bool(self._active())
+            if is_last or time.perf_counter() - saved >= self._save_every_s:
                 for number in self._active():
                     beat()
                     self._save(number)
                 saved = time.perf_counter()
+            if is_last:
+                raise Stopped("it was asked to stop after the epoch that it was at")
         return self._results()
 
     def _active(self) -> list[int]:

@@ -21,7 +21,7 @@ from resnet_tl.files import is_full
 from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
-from sweeps.engine.budget import Budget
+from sweeps.engine.budget import Budget, BudgetSpent
 from sweeps.engine.code_version import git_commit
 from sweeps.engine.disk_room import DiskFull, DiskRoom, disk_full
 from sweeps.engine.display import Display
@@ -116,6 +116,8 @@ class _Driver:
         self._note, self._noted_s = place_of(study.out, self._study.name), float("-inf")
         self._begun: set[int] = set()
         """Trials that are worked on at this start."""
+        self._ending: KeyboardInterrupt | BudgetSpent | None = None
+        """Why the study is about to end, once workers were asked to stop."""
         self._held_back = False
         """Whether `run.max_trials` has left others undone."""
         self._ran = 0
@@ -260,6 +262,16 @@ class _Driver:
             self._noted_s = time.monotonic()
             write_note(self._note, self._display.note())
 
+    def _check_training(self, executor: Executor) -> None:
+        """The same while workers train: what ends the study lets them finish their epochs, so that none is lost."""
+        try:
+            self._check()
+        except (KeyboardInterrupt, BudgetSpent) as error:
+            if self._ending is None:
+                self._ending = error
+                executor.ask_to_stop()
+                self._say("Stopping after the epochs that are running; Ctrl-C again leaves at once.")
+
     def _close(self, interrupted: bool) -> None:
         if self._display:
             self._display.stop()
@@ -397,11 +409,14 @@ class _Driver:
                 write=self._write,
                 outbox=self._outbox,
                 display=self._display,
+                is_ending=lambda: self._ending is not None,
             )
             try:
-                run_all(executor, scheduler, self._check)
+                run_all(executor, scheduler, lambda: self._check_training(executor))
             finally:
                 self._ran += scheduler.ran
+            if self._ending is not None:
+                raise self._ending
 
     def _warn(self, configs: Sequence[TrialConfig]) -> None:
         for sentence in self._prepared.warnings():

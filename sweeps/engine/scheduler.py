@@ -14,6 +14,7 @@ from resnet_tl.errors import UserError
 from resnet_tl.features.store import Stored, stored
 from resnet_tl.files import is_full
 from resnet_tl.freezing import is_head_only
+from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.member import Member, head_group
 from sweeps.definition.space import describe
@@ -62,6 +63,7 @@ class Scheduler:
         todo: seed runs that wait; more may be added while it runs.
         ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
         write: keeps seed runs that have ended.
+        is_ending: whether nothing more is to begin.
     """
 
     def __init__(
@@ -79,12 +81,13 @@ class Scheduler:
         write: Callable[[Sequence[tuple[TrialRecord, SeedRun]]], None],
         outbox: Outbox,
         display: Display,
+        is_ending: Callable[[], bool],
     ) -> None:
         self._study, self._reuse, self._num_slots = study, reuse, num_slots
         self._metric = study.study.metric
         self._work, self._networks, self._room, self._commit = work, networks, room, commit
         self._todo, self._ask, self._write = todo, ask, write
-        self._outbox, self._display = outbox, display
+        self._outbox, self._display, self._is_ending = outbox, display, is_ending
         self._groups: deque[list[Todo]] = deque()
         self._proven: set[Stored] = set()
         self._checking: set[Stored] = set()
@@ -100,7 +103,9 @@ class Scheduler:
 
     def next_job(self) -> Job[Work] | None:
         """See `Callbacks`."""
-        group = self._next_group() if self._running < self._most_running else None
+        if self._is_ending() or self._running >= self._most_running:
+            return None
+        group = self._next_group()
         if group is None:
             return None
         self._running += 1
@@ -228,6 +233,9 @@ class Scheduler:
         """Whatever a seed run raises fails that seed run, visibly; memory may only have been short for a moment."""
         self._running -= 1
         work, cause = running.job.item, cause_of(error)
+        if isinstance(error, Stopped):  # it goes on from there at the next start
+            self._forget(work)
+            return
         if is_full(error):
             raise disk_full(error, self._study.out) from error
         if work.is_check:

@@ -51,6 +51,7 @@ class Actor:
         self._number = -1
         self._epochs: deque[tuple[int, Epoch]] = deque()
         self._signs = 0
+        self._is_to_stop = False
 
     def hello(self, marks: Mapping[str, str]) -> Facts:
         """Returns what the driver checks.
@@ -82,7 +83,7 @@ class Actor:
         """
         self._epochs, self._signs, self._number = deque(), 1, number
         try:
-            with heard(self._beat):
+            with heard(self._beat, lambda: self._is_to_stop):
                 return pickle.dumps((True, task(device, self._report)))
         except Exception as error:  # whatever it raises is the caller's to judge
             return _pickled(error)
@@ -95,6 +96,10 @@ class Actor:
         while self._epochs:
             found.append(self._epochs.popleft())
         return self._signs, found
+
+    def ask_to_stop(self) -> None:
+        """The driver ends: a training stops after the epoch that it is at."""
+        self._is_to_stop = True
 
     def _beat(self) -> None:
         self._signs += 1

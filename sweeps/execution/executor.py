@@ -84,6 +84,9 @@ class Executor(Protocol):
             reason: what `WorkerDied` says.
         """
 
+    def ask_to_stop(self) -> None:
+        """Has tasks end as soon as that loses nothing; trainings then raise `resnet_tl.heartbeat.Stopped`."""
+
     def close(self) -> None:
         """Ends all workers at once, whatever they are doing."""
 

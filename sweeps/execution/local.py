@@ -27,6 +27,9 @@ from sweeps.records import Cause
 BEAT_S = 0.5
 """The least time between two signs of life of a task."""
 
+STOP = "stop.jsonl"
+"""End of the name of the file by which tasks are asked to end; it goes with those of their progress."""
+
 END_S = 30.0
 """Patience with workers that are to end."""
 
@@ -90,6 +93,11 @@ class LocalExecutor:
         if of_pool is not None and of_pool.cancel() and submitted:
             # Pebble ends the worker of a task that has begun; the task may still wait behind one that stands still
             self._replace(submitted.pool)
+
+    def ask_to_stop(self) -> None:
+        """See `Executor`."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        (self._scratch / f"progress-{os.getpid()}-{STOP}").touch()
 
     def close(self) -> None:
         """See `Executor`."""
@@ -193,6 +201,11 @@ class _Writer:
                 self._path.touch()
             self._touched = time.monotonic()
 
+    def is_to_stop(self) -> bool:
+        """Whether the driver has left word, beside the file."""
+        driver = self._path.name.rpartition("-")[0]
+        return self._path.with_name(f"{driver}-{STOP}").exists()
+
     def __call__(self, run: int, epoch: Epoch) -> None:
         self._lines.append(json.dumps([run, asdict(epoch)]) + "\n")
         # epochs that come slowly are written at once, also after those that a restart has restored in a moment
@@ -242,7 +255,7 @@ class _Reader:
 def _run(task: Task, device: str, progress: str) -> Any:
     writer = _Writer(Path(progress))
     writer.beat()
-    with heard(writer.beat):
+    with heard(writer.beat, writer.is_to_stop):
         return task(device, writer)
 
 

@@ -162,6 +162,12 @@ class RayExecutor:
             else:
                 self._replace(submitted.worker, reason)
 
+    def ask_to_stop(self) -> None:
+        """See `Executor`."""
+        with self._lock:
+            for worker in self._workers:
+                worker.actor.ask_to_stop.options(concurrency_group="news").remote()
+
     def close(self) -> None:
         """See `Executor`."""
         with self._lock:

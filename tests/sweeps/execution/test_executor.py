@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.errors import ConfigError, DataError
-from resnet_tl.heartbeat import beat
+from resnet_tl.heartbeat import Stopped, beat, stop_asked
 from resnet_tl.result import Epoch
 from sweeps.execution import cluster, watch
 from sweeps.execution import executor as executor_module
@@ -93,6 +93,17 @@ class Reports:
             report(0, Epoch(epoch=number, lr=0.1, metrics={"val/loss": 1 / number}, wall_s=0.6))
         time.sleep(1.0)
         return "done"
+
+
+@dataclass(frozen=True)
+class GoesOn:
+    """Until it is asked to stop."""
+
+    def __call__(self, device: str, report: Any) -> None:
+        while not stop_asked():
+            beat()
+            time.sleep(0.05)
+        raise Stopped("asked to")
 
 
 class Large:
@@ -275,3 +286,14 @@ def test_run_all_can_be_ended_from_outside(make: Make) -> None:
 def test_an_executor_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match="`run.executor` must name an executor, but got 'rey'; did you mean `ray`"):
         require_executor("rey")
+
+
+def test_tasks_are_asked_to_stop(make: Make) -> None:
+    executor = make(2)
+    running = [executor.submit(GoesOn(), slot) for slot in executor.slots]
+    time.sleep(1.0)
+    assert not any(future.done() for future in running)
+    executor.ask_to_stop()
+    for future in running:
+        with pytest.raises(Stopped):
+            future.result(timeout=60)
