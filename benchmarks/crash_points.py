@@ -64,6 +64,9 @@ STUDIES = {
 QUICK = "quick"
 """The one that tests run; it has nothing that others lack."""
 
+NEEDED_BYTES = 4 * 2**30
+"""Of all places together: each holds some networks of 45 MB."""
+
 WORKERS = 2
 """Studies at a time."""
 
@@ -323,7 +326,7 @@ def main(words: Sequence[str] | None = None) -> int:
     names = [options["only"]] if "only" in options else [name for name in STUDIES if name != QUICK]
     kinds = [kind for kind in KINDS if kind == options.get("kind", kind)]
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="crash-points-", dir=options.get("in")) as folder:
+    with tempfile.TemporaryDirectory(prefix="crash-points-", dir=_place()) as folder:
         base = Path(folder)
         wholes = {name: prepare(base, name) for name in names}
         points = [
@@ -341,6 +344,12 @@ def main(words: Sequence[str] | None = None) -> int:
     minutes = (time.monotonic() - begun) / 60
     print(f"{len(points)} of {every} points, {differing} of them left something different ({minutes:.1f} minutes)")
     return 1 if differing else 0
+
+
+def _place() -> Path | None:
+    """In memory, where there is room, so that nothing waits for a disk."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > NEEDED_BYTES else None
 
 
 def prepare(base: Path, name: str) -> Whole:

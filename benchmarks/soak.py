@@ -74,13 +74,11 @@ def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
     def part(count: int) -> int:
         return max(1, round(share * count))
 
-    memory = Path("/dev/shm")
-    place = [f"in={memory}"] if os.access(memory, os.W_OK) else []
     each = part(100_000 // len(KINDS))
     return {
         "crash points": (
             f"{part(2400):,} points: a stop, a power cut, a full disk, a locked database at each operation",
-            [["benchmarks.crash_points", f"count={part(2400)}", *place]],
+            [["benchmarks.crash_points", f"count={part(2400)}"]],
         ),
         "cluster": (
             "24 × 5 seed runs on two Ray nodes with PostgreSQL and an MLflow server; one node and the server are lost",
