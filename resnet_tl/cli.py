@@ -43,7 +43,7 @@ def entry(main: Callable[[], int]) -> None:
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {without_secrets(str(error))}", file=sys.stderr)
-        status = 2
+        status = error.status
     except BrokenPipeError:  # the reader, `head` say, has gone
         sys.stderr.close()
         status = 0

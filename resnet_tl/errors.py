@@ -10,6 +10,7 @@ A seed run whose loss stops being finite is no error but a result: see `resnet_t
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 MOST_SHOWN = 20
 
@@ -20,6 +21,9 @@ class UserError(ValueError):
     Args:
         problems: one complete sentence each: what must hold, what was got, where, what to do.
     """
+
+    status: ClassVar[int] = 2
+    """Exit status of a command that ends with it."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))

@@ -112,7 +112,9 @@ def link_folder(source: Path, destination: Path) -> None:
 
 def sync(path: Path) -> None:
     """Waits until a file's content is on the disk; of a folder the names in it."""
-    number = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():  # where folders cannot be opened, and names are durable by themselves
+        return
+    number = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(number)
     except OSError as error:

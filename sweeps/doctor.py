@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     cache = expand(values["run.cache"], "run.cache").absolute() if "run.cache" in values else default_cache()
     database = database_of(out, parse_storage(values.get("run.storage")))
     left = found = 0
-    for finding in _findings(database, out, cache):
+    for finding in _findings(database, out, cache, mends=repair):
         found += 1
         mended = ""
         if finding.mend is not None and repair:
@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if left else 0
 
 
-def _findings(database: Database, out: Path, cache: Path) -> Iterator[Finding]:
+def _findings(database: Database, out: Path, cache: Path, *, mends: bool) -> Iterator[Finding]:
     place = Place(out=out, cache=cache, given=None)
     damaged = list(examine_databases(out, place))
     yield from damaged
@@ -72,7 +72,7 @@ def _findings(database: Database, out: Path, cache: Path) -> Iterator[Finding]:
         for study in studies:
             try:
                 with database.lock(study.name):
-                    yield from examine_study(study, out=out, database=database, place=place)
+                    yield from examine_study(study, out=out, database=database, place=place, mends=mends)
             except ConfigError as error:
                 print(f"{study.name}: left out, since {error}")
     else:

@@ -20,7 +20,9 @@ run.tracking_uri=URI   an MLflow server instead of mlruns/mlflow.db
 run.storage=URI        a PostgreSQL database instead of studies.db
 
 Starting a study again finishes what is missing and repeats nothing.
-Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong.
+run.max_hours=8        stop then, resumable; so do run.max_trials and run.max_disk_gb
+run.executor=ray       workers of Ray, with run.address=HOST:PORT those of a cluster
+Exit status: 0 done, 1 some seed runs failed, 2 the request is wrong, 3 stopped by a run.max_…, 130 interrupted.
 """
 
 import os

@@ -229,6 +229,11 @@ def parse_storage(value: Any) -> Address | None:
             "`run.storage` must be a PostgreSQL database such as postgresql://HOST:5432/DATABASE, or sqlite for "
             f"studies.db in run.out, but got {shown}."
         )
+    if isinstance(value, str) and re.search(r"[?&](user|password)=", value):
+        raise ConfigError(
+            "`run.storage` must have its login before the @, postgresql://USER:PASSWORD@HOST/DATABASE, or in PGUSER "
+            "and PGPASSWORD, where it is neither printed nor stored, but got it behind the question mark."
+        )
     return address
 
 

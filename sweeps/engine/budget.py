@@ -16,6 +16,8 @@ LOOK_AT_DISK_S = 20.0
 class BudgetSpent(UserError):
     """A study stops at a limit that the user gave."""
 
+    status = 3
+
 
 class Budget:
     """The limits of one start.

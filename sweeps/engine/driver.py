@@ -257,16 +257,22 @@ class _Driver:
 
     def _check(self) -> None:
         """Between two steps: says how far it is; raises where it is to end."""
-        self._budget.check()
         if self._display and time.monotonic() - self._noted_s >= TOLD_EVERY_S / 2:
             self._noted_s = time.monotonic()
             write_note(self._note, self._display.note())
+        self._budget.check()
 
     def _check_training(self, executor: Executor) -> None:
         """The same while workers train: what ends the study lets them finish their epochs, so that none is lost."""
         try:
             self._check()
         except (KeyboardInterrupt, BudgetSpent) as error:
+            is_asked_by_user = isinstance(error, KeyboardInterrupt)
+            # folds save nothing between, and what sends SIGTERM kills a little later
+            if self._study.folds or (is_asked_by_user and self._interrupt.is_pressing):
+                raise
+            if isinstance(self._ending, BudgetSpent) and is_asked_by_user:
+                raise
             if self._ending is None:
                 self._ending = error
                 executor.ask_to_stop()

@@ -61,9 +61,13 @@ def _remove(entry: cache.Entry) -> None:
         raise ConfigError(f"{entry.path} is in use; try again when the study that uses it has ended.")
 
 
-def examine_study(study: StudyRecord, *, out: Path, database: Database, place: Place) -> Iterator[Finding]:
-    """What of one study does not fit; for the holder of its lock."""
-    ledger = database.open()
+def examine_study(study: StudyRecord, *, out: Path, database: Database, place: Place, mends: bool) -> Iterator[Finding]:
+    """What of one study does not fit; for the holder of its lock.
+
+    Args:
+        mends: whether what is found is to be mended; the ledger is only read otherwise.
+    """
+    ledger = database.open() if mends else database.read()
     try:
         yield from _examine(study, out, ledger, place)
     finally:
@@ -75,7 +79,14 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
     runs = ledger.seed_runs(name)
     keys = {(run.fingerprint, run.seed) for run in runs}
     gone = [run for run in runs if _is_gone(run, networks)]
-    if gone:
+    some = [run for run in runs if networks.network_of(run) is not None]
+    if gone and not some:
+        yield Finding(
+            where=name,
+            what=f"all of its {len(gone)} networks are missing under {out}",
+            remedy="see whether run.out is the study's, and its disk is there; if they are gone, nothing else is lost",
+        )
+    elif gone:
         yield Finding(
             where=name,
             what=f"{_seed_runs(len(gone))} should have a network, whose files are not there",
@@ -107,7 +118,7 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
             remedy="forgets it; the command of the study goes on from there",
             mend=lambda: remove_note(note),
         )
-    if place.is_ours and place.path.exists():
+    if place.is_ours and place.knows(name):  # the runs of others are on a server
         yield from _examine_tracking(name, ledger, place, keys)
 
 

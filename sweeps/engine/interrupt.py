@@ -18,6 +18,8 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._asked = False
+        self.is_pressing = False
+        """Whether whoever asked will not wait: another program, or a terminal that has gone."""
         self._before: dict[int, Any] = {}
         self._terminals: list[int] = []
 
@@ -39,11 +41,11 @@ class Interrupt:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise KeyboardInterrupt
-        self._asked = True
+        self._asked, self.is_pressing = True, number != signal.SIGINT
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         """A shell and the terminal may both send it, so that a second one says nothing new."""
-        self._asked = True
+        self._asked = self.is_pressing = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for descriptor in self._terminals:  # writing to a terminal that is gone is an error
             os.dup2(nowhere, descriptor)

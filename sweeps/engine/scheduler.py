@@ -225,7 +225,9 @@ class Scheduler:
         self._end(running, [self._failed(running, work.runs[0], str(error), cause_of(error))])
 
     def _fewer(self) -> str:
-        """From now on half as many jobs run at a time as did when memory was short."""
+        """From now on half as many jobs run at a time as when memory was short; after one that ran alone, as many."""
+        if self._running == 0:
+            return ""
         self._most_running = max(1, min(self._most_running, self._running + 1) // 2)
         return f", from now on with {self._most_running} at a time"
 
@@ -256,6 +258,10 @@ class Scheduler:
             self._todo.appendleft(replace(item, was_short=True))
             return
         reason = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error)).strip()
+        if cause == Cause.OUT_OF_MEMORY and self._running == 0:
+            self._most_running = (
+                self._num_slots
+            )  # it never fits, whatever runs beside it: others are not to wait for it
         self._end(running, [self._failed(running, item, reason, cause)])
 
     def _forget(self, work: Work) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
@@ -140,7 +141,7 @@ class _Answer(Future[Any]):
         self.of_pool: Future[Any] | None = of_pool
         """None once it has answered: the two would keep each other, and the result, until garbage is collected."""
         self.cancelled_because = ""
-        self._killed_for_memory = _num_killed_for_memory()
+        self._killed_for_memory = _num_killed_for_memory(int(time.monotonic()))
         of_pool.add_done_callback(self._answer)
 
     def _answer(self, of_pool: "Future[Any]") -> None:
@@ -151,9 +152,11 @@ class _Answer(Future[Any]):
         error = of_pool.exception()
         if isinstance(error, ProcessExpired):
             how = f"by signal {-error.exitcode}" if error.exitcode < 0 else f"with status {error.exitcode}"
-            error = WorkerDied(f"its worker process ended {how} (killed, or out of memory?)")
-            if _num_killed_for_memory() > self._killed_for_memory:
+            is_killed = error.exitcode == -signal.SIGKILL
+            if is_killed and _num_killed_for_memory(time.monotonic()) > self._killed_for_memory:
                 error = WorkerDied(f"its worker process ended {how}, for memory was short", Cause.OUT_OF_MEMORY)
+            else:
+                error = WorkerDied(f"its worker process ended {how} (killed, or out of memory?)")
         elif isinstance(error, BrokenProcessPool):
             error = WorkerDied(f"its worker process ended ({error}; killed, or out of memory?)")
         if error is not None:
@@ -162,8 +165,13 @@ class _Answer(Future[Any]):
             self.set_result(of_pool.result())
 
 
-def _num_killed_for_memory() -> int:
-    """Processes that the kernel has killed because memory was short; 0 where it does not tell."""
+@lru_cache(maxsize=1)
+def _num_killed_for_memory(moment: float) -> int:
+    """Processes that the kernel has killed because memory was short; 0 where it does not tell.
+
+    Args:
+        moment: when this is asked; twice at the same moment the answer is not looked up again, which takes 0.1 ms.
+    """
     with contextlib.suppress(OSError, ValueError):
         lines = Path("/proc/vmstat").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

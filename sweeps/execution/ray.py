@@ -26,6 +26,7 @@ from ray import exceptions
 
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.files import remove_leftovers
+from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch
 from sweeps.execution.actor import Actor, Facts, versions
 from sweeps.execution.ahead import CUBLAS, ENVIRONMENT
@@ -102,7 +103,7 @@ class RayExecutor:
         self._number = 0
         self._failed_starts = 0
         self._broken: UserError | None = None
-        self._closed = False
+        self._closed = self._is_ending = False
         self._said: SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]] | None] = SimpleQueue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -122,8 +123,11 @@ class RayExecutor:
                 number=self._number, task=task, device=slot.device, future=future, since=time.monotonic()
             )
             self._submitted[future] = submitted
-            self._waiting.append(submitted)
-            self._hand_out()
+            if self._is_ending:
+                self._fail(submitted, Stopped("it had not begun"))
+            else:
+                self._waiting.append(submitted)
+                self._hand_out()
         return future
 
     def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:
@@ -165,8 +169,11 @@ class RayExecutor:
     def ask_to_stop(self) -> None:
         """See `Executor`."""
         with self._lock:
+            self._is_ending = True
             for worker in self._workers:
                 worker.actor.ask_to_stop.options(concurrency_group="news").remote()
+            while self._waiting:  # for a worker that there may never be
+                self._fail(self._waiting.popleft(), Stopped("it had not begun"))
 
     def close(self) -> None:
         """See `Executor`."""

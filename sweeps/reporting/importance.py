@@ -35,8 +35,15 @@ class Attribution:
 
     @property
     def shares(self) -> importance.Shares:
-        """What each parameter explains; waits for them."""
-        return self._decomposition.shares
+        """What each parameter explains; waits for them.
+
+        Raises:
+            ConfigError: the process that finds them was killed, or ended with an error.
+        """
+        try:
+            return self._decomposition.shares
+        except RuntimeError as error:
+            raise ConfigError(f"Importances could not be computed: {str(error).splitlines()[-1]}") from error
 
 
 @lru_cache(maxsize=4)  # a table and two pictures ask for it

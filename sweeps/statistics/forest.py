@@ -6,6 +6,7 @@ and therefore imports nothing of this project.
 Axes: D parameters, G values of one of them, T trials.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class Forest:
             text=True,
         )
         assert self._process.stdin is not None
-        with self._process.stdin as sent:
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as sent:  # it has ended: `of_parameter` says so
             json.dump([inputs_TD.tolist(), means_T.tolist()], sent)
         self._process.stdin = None  # so that `communicate` does not flush what is closed
 

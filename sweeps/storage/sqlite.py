@@ -120,11 +120,17 @@ def explanation(error: BaseException, path: Path, *, waited_s: float | None = No
 
 
 def damage(path: Path) -> str | None:
-    """The first thing that SQLite finds wrong in a whole file; None where all is well."""
+    """The first thing that SQLite finds wrong in a whole file; None where all is well.
+
+    Raises:
+        LedgerError: it cannot be looked into: it is locked, or its folder may not be written.
+    """
     try:
         with contextlib.closing(connect(path, mode="ro")) as connection:
             (told,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
+        if not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise explanation(error, path) or error from None
         return str(error)
     return None if told == "ok" else str(told)
 

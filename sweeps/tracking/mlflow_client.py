@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from resnet_tl.files import discard, make_folder, write_text
+from resnet_tl.files import discard, write_text
 from resnet_tl.result import Epoch
 from sweeps.definition.space import describe
 from sweeps.records import RunState, SeedRun, TrialRecord
@@ -238,7 +238,7 @@ class MlflowTracker:
         """Puts the files of a seed run where MLflow looks for them."""
         local = local_path(artifact_uri)
         if local is not None:
-            make_folder(local)
+            local.mkdir(parents=True, exist_ok=True)
         if ended.confusion and local is not None:
             write_text(local / "confusion.json", json.dumps(ended.confusion))
         elif ended.confusion:

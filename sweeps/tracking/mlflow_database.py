@@ -211,6 +211,17 @@ class Place:
         )
         return self._without_found(runs, lambda connection: set(connection.execute(query, (study, *ENDED))))
 
+    def knows(self, study: str) -> bool:
+        """Whether our own database has an experiment of a study."""
+        if not self.path.exists():
+            return False
+        try:
+            with self._opened(LOOK_S, "ro") as connection:
+                found = connection.execute("SELECT 1 FROM experiments WHERE name = ?", (study,)).fetchone()
+        except OSError:
+            return False
+        return found is not None
+
     def unknown(self, study: str, runs: AbstractSet[Key]) -> dict[str, str]:
         """Seed runs of our own database that are not among some: name and status by id; empty where it is not there."""
         query = (

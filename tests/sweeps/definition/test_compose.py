@@ -182,6 +182,7 @@ def test_off_is_a_word(study: str) -> None:
             "run.address=auto",
             "`run.address` belongs to `run.executor=ray`, but the executor is local; give both or none",
         ),
+        ("run.storage=postgresql://h/db?user=alice", "its login before the @"),
         ("run.address=here", "must be auto or HOST:PORT, such as 10.0.0.5:6379, but got 'here'"),
         ("run={executor: ray, address: 'ray://10.0.0.5:10001'}", "must be auto or HOST:PORT"),
         ("run={executor: ray, device: 'cuda:1'}", "gives out GPUs itself, but got cuda:1"),

@@ -313,10 +313,11 @@ def test_an_interrupted_study_ends_cleanly_and_goes_on(home: Path, run: Run, sen
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "Stopping after the epochs that are running" in output
+    assert ("Stopping after the epochs that are running" in output) == (sent == signal.SIGINT)
     assert "Interrupted" in output
     assert "Traceback" not in output
-    assert list((home / "mlruns" / ".work").rglob("state.pt")), "what ran goes on from the epoch that it was at"
+    if sent == signal.SIGINT:
+        assert list((home / "mlruns" / ".work").rglob("state.pt")), "what ran goes on from the epoch that it was at"
     assert query(home, "select count(*) from runs where status = 'RUNNING'") == [(0,)]
     rest = run("sweeps.run", "study=small.yaml", "trial.weights=none", "trial.epochs=30")
     assert rest.returncode == 0, rest.stdout + rest.stderr
