@@ -38,7 +38,7 @@ def _named_when_full(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_full(error) or shutil.disk_usage(path.parent).free == 0:
+        if is_full(error) or (path.parent.exists() and shutil.disk_usage(path.parent).free == 0):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
@@ -55,7 +55,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     What an error leaves behind is removed, and `path` stays as it was.
     """
-    make_folder(path.parent)
+    with _named_when_full(path):
+        make_folder(path.parent)
     remove_leftovers(path.parent, f".{glob.escape(path.name)}.*.part", older_than_s=LEFT_OVER_S)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -81,7 +82,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
     Its files are made durable before it gets its name. What an error leaves behind is removed.
     """
-    make_folder(folder.parent)
+    with _named_when_full(folder):
+        make_folder(folder.parent)
     name = glob.escape(folder.name)
     for left in (f".{name}.*.part", f".gone-*-{name}"):
         remove_leftovers(folder.parent, left, older_than_s=LEFT_OVER_S)  # of processes that were killed

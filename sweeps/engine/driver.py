@@ -145,6 +145,7 @@ class _Driver:
             since=before.created if before else None,
         )
         self._room.release()
+        remove_note(self._note)  # of a driver that was killed
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name)) or self._lacks_stages(place)
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
