@@ -361,6 +361,11 @@ class SeedRun:
     reliability: list[list[float]] | None = None
     """Both of versions that kept no predictions; see `resnet_tl.predictions` for what they are derived from since."""
 
+    @property
+    def owns_network(self) -> bool:
+        """Whether our own store is to have its network; those of older versions are the tracker's, `runs:/…`."""
+        return self.network is not None and not self.network.startswith("runs:/")
+
 
 def cause_told(run: SeedRun) -> str:
     """` (out of memory)`, to stand behind the state of a seed run; empty where the reason says it all."""

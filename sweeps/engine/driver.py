@@ -42,13 +42,14 @@ from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
-from sweeps.records import RunState, SeedRun, TrialRecord, folder_of_study, mean_curve
+from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.optuna_study import OptunaStudy
 from sweeps.storage.schema import LedgerError
+from sweeps.storage.work_folder import WorkFolder
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.outbox import Ended, Outbox
@@ -103,7 +104,7 @@ class _Driver:
         self._command = command
         self._state = StudyState(self._study, trials=study.plan.trials, runs=study.runs, to_ask=study.plan.to_ask)
         self._todo = deque(Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo)
-        self._work = study.out / "mlruns" / ".work" / "studies" / folder_of_study(self._study.name)
+        self._work = WorkFolder(study.out).of_study(self._study.name)
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
         self._room = DiskRoom(study.out, self._study.name, study.data, study.definition.keep)

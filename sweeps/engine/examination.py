@@ -11,12 +11,13 @@ from pathlib import Path
 from resnet_tl.data import cache
 from resnet_tl.errors import ConfigError
 from sweeps.engine.leftovers import clear_leftovers, leftovers
-from sweeps.records import RunState, SeedRun, StudyRecord, folder_of_study
+from sweeps.records import RunState, SeedRun, StudyRecord
 from sweeps.storage import sqlite
 from sweeps.storage.database import Database
 from sweeps.storage.driver_note import place_of, remove_note
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
+from sweeps.storage.work_folder import WorkFolder
 from sweeps.tracking.mlflow_database import Place
 
 
@@ -101,7 +102,7 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
             f"({strangers[0].name})",
             remedy="if they belong to no other ledger that you will put in its place, remove them",
         )
-    work = out / "mlruns" / ".work" / "studies" / folder_of_study(name)
+    work = WorkFolder(out).of_study(name)
     left = list(leftovers(out, name, work=work, networks=networks, runs=runs))
     if left:
         yield Finding(
@@ -142,8 +143,7 @@ def _examine_tracking(name: str, ledger: Ledger, place: Place, keys: set[tuple[s
 
 
 def _is_gone(run: SeedRun, networks: NetworkStore) -> bool:
-    own = run.network is not None and not run.network.startswith("runs:/")
-    return run.state == RunState.COMPLETE and own and networks.network_of(run) is None
+    return run.state == RunState.COMPLETE and run.owns_network and networks.network_of(run) is None
 
 
 def _seed_runs(count: int) -> str:

@@ -92,7 +92,7 @@ class KeptNetworks:
             if leader is None or trial.number != leader.number:
                 rows = self._ledger.seed_runs(self._name, fingerprint=trial.fingerprint)
                 seeds = self._prepared.study.seeds
-                self._drop([(row.fingerprint, row.seed) for row in rows if _is_own(row) and row.seed in seeds])
+                self._drop([(row.fingerprint, row.seed) for row in rows if row.owns_network and row.seed in seeds])
 
     def to_show(self, run: SeedRun) -> Path | None:
         """The network of a seed run, where it stays and a tracker may have it too."""
@@ -120,7 +120,7 @@ class KeptNetworks:
         return [
             (row.fingerprint, row.seed)
             for row in rows
-            if _is_own(row) and (self._keep == "none" or row.fingerprint not in open_trials)
+            if row.owns_network and (self._keep == "none" or row.fingerprint not in open_trials)
         ]
 
     def _drop(self, runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -129,8 +129,3 @@ class KeptNetworks:
             self._store.drop(fingerprint, seed)
         self._ledger.drop_networks(self._name, runs)
         return list(runs)
-
-
-def _is_own(row: SeedRun) -> bool:
-    """Whether the store has a network of it."""
-    return row.network is not None and not row.network.startswith("runs:/")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweeps.records import folder_of_study
+from resnet_tl.files import remove
+from sweeps.storage.work_folder import WorkFolder
 
 TOLD_EVERY_S = 5.0
 """The longest time between two notes of a driver that is well."""
@@ -52,7 +53,7 @@ _NOTE = TypeAdapter(DriverNote)
 
 def place_of(out: Path, study: str) -> Path:
     """The file of a study's driver."""
-    return out / "mlruns" / ".work" / "studies" / folder_of_study(study) / "driver.json"
+    return WorkFolder(out).of_study(study) / "driver.json"
 
 
 def write_note(place: Path, note: DriverNote) -> None:
@@ -74,6 +75,4 @@ def read_note(place: Path) -> DriverNote | None:
 
 def remove_note(place: Path) -> None:
     """The driver ends."""
-    for path in (place, place.with_suffix(".part")):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+    remove([place, place.with_suffix(".part")])

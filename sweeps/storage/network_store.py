@@ -181,7 +181,7 @@ class NetworkStore:
 
     def network_of(self, run: SeedRun) -> Path | None:
         """The folder of a seed run's network; None where none is kept."""
-        if run.network is None or run.network.startswith("runs:/"):
+        if run.network is None or not run.owns_network:
             return None
         path = self._out / run.network
         return path if (path / "model.json").exists() else None

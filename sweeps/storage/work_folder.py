@@ -23,6 +23,10 @@ class WorkFolder:
         self.locks = self.path / "locks"
         self.unwritten = self.path / "unwritten"
 
+    def of_study(self, study: str) -> Path:
+        """Where the seed runs of a study keep their training state, and its driver its note."""
+        return self.path / "studies" / folder_of_study(study)
+
     def has_unwritten(self) -> bool:
         """Whether seed runs of any study could not be written, and are kept here."""
         return any(self.unwritten.glob("*.json"))
