@@ -24,6 +24,7 @@ from resnet_tl.config import (
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.synthetic import describe, sheet_of, with_generated
+from resnet_tl.device import REPEATABLE_CUBLAS, check_device
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
@@ -37,7 +38,7 @@ LITERAL = (*LITERAL_OPTIONS, "out", "out_dir", "cache", "checkpoint", "images")
 def entry(main: Callable[[], int]) -> None:
     """Runs an entry point: the user's mistakes become a message and exit status 2, never a traceback."""
     gc.set_threshold(100_000, 10, 10)  # what a start loads is no garbage, and to search it takes a fifth of the start
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when torch is loaded; makes cuBLAS repeatable
+    os.environ.setdefault(*REPEATABLE_CUBLAS)
     try:
         status = main()
         sys.stdout.flush()
@@ -232,22 +233,6 @@ def _balance(data: Prepared) -> list[str]:
         told = ", ".join(name if name == "…" else f"{name} {weights_of[name]:.3g}" for name in shown)
         return [f"Balanced in the loss (data.balanced=class_weights): an image of a class weighs {told}."]
     return []
-
-
-def check_device(device: str) -> None:
-    """Checks that torch can use a device.
-
-    Raises:
-        ConfigError: it is no device, or not there.
-    """
-    kind, _, index = str(device).partition(":")
-    if kind not in ("cpu", "cuda") or (index and (kind == "cpu" or not index.isdigit())):
-        raise ConfigError(f"`device` must be cpu, cuda or cuda:N, but got {device!r}.")
-    if kind == "cuda":
-        import torch
-
-        if int(index or 0) >= torch.cuda.device_count():
-            raise ConfigError(f"`device` {device} is not here: torch finds {torch.cuda.device_count()} GPUs.")
 
 
 def describe_options(model: type[BaseModel], group: str) -> str:

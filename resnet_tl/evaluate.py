@@ -28,6 +28,7 @@ from typing import Any
 from resnet_tl import cli
 from resnet_tl.config import DataConfig
 from resnet_tl.data.cache import default_cache
+from resnet_tl.device import check_device
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, parse_words, validate
 
@@ -60,7 +61,7 @@ def main() -> int:
 
 def _evaluate(values: dict[str, Any], data: DataConfig) -> int:
     device = str(values.get("device", "cpu"))
-    cli.check_device(device)
+    check_device(device)
     split = str(values.get("split", "test"))
     cache = expand(str(values["cache"]), "cache") if "cache" in values else default_cache()
     from resnet_tl.inference import calibrate, summary

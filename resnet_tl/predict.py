@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl import cli
+from resnet_tl.device import check_device
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, parse_words
 
@@ -64,7 +65,7 @@ def main() -> int:
     )
     _check(values)
     device = str(values.get("device", "cpu"))
-    cli.check_device(device)
+    check_device(device)
     from resnet_tl.data.finder import told
     from resnet_tl.inference import explain
     from resnet_tl.inference.answers import answers

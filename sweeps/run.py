@@ -38,6 +38,7 @@ from rich.console import Console
 from resnet_tl.address import without_secrets
 from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
+from resnet_tl.device import is_gpu
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.freezing import num_trained
 from resnet_tl.option_text import expand
@@ -327,7 +328,8 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
         lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device
     most = max(worker_bytes(c, prepared.data_of(c), reuse.of(prepared.prefix(c)), device=device) for c in configs)
-    lines.append(f"memory: at most {most / 1e9:.1f} GB a worker")
+    both = " of the machine's, and as much of its GPU's" if is_gpu(device) else ""
+    lines.append(f"memory: at most {most / 1e9:.1f} GB a worker{both}")
     probes = prepared.probes() if plan.to_ask else []
     runs: list[tuple[TrialConfig, float]] = list(todo)
     runs += [(config, plan.to_ask * len(study.seeds) / len(probes)) for config in probes]

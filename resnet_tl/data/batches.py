@@ -5,6 +5,7 @@ Axes: B images of a batch, C channels, H W pixels, K classes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,12 @@ from resnet_tl.data.augment import augment_BCHW, mix
 from resnet_tl.data.draws import read_draws
 from resnet_tl.data.prepare import Images
 from resnet_tl.data.splits import SYNTHETIC
+from resnet_tl.device import may_stay
 from resnet_tl.heartbeat import beat
 from resnet_tl.seeding import derive, shuffled
+
+ROWS_AT_ONCE = 4096
+"""Images, or stored outputs, that are copied to a device at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +65,43 @@ def measured(images: Images) -> Normalisation:
     return Normalisation(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def to_unit(pixels: NDArray[np.generic]) -> Tensor:
-    """Stored pixels as float32 in [0, 1]."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
-    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
+def to_unit(pixels: NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
+    """Stored pixels as float32 in [0, 1], on a device; there they become so, since they are sent as bytes."""
+    return _unit(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+
+
+class DeviceImages:
+    """Images as they are stored, by number, for a device: in its memory once where it has room, else sent as asked.
+
+    The two give the same bits, since both become floats on the device.
+    """
+
+    def __init__(self, images: Images, device: torch.device) -> None:
+        self.device = device
+        self._stored = images.pixels_NCHW
+        self._resident: Tensor | None = None
+        if may_stay(self._stored.nbytes, device):
+            self._resident = resident(self._stored, device)
+
+    def __getitem__(self, index_B: NDArray[np.int64]) -> Tensor:
+        """Pixels [B, C, H, W], float32 in [0, 1]."""
+        if self._resident is None:
+            return to_unit(self._stored[index_B], self.device)
+        return _unit(self._resident.index_select(0, torch.from_numpy(index_B).to(self.device)))
+
+
+def resident(rows: NDArray[Any], device: torch.device) -> Tensor:
+    """All rows on a device, copied part by part, so that a mapped file is not in memory as a whole."""
+    first = torch.from_numpy(np.array(rows[:0]))
+    whole = torch.empty(rows.shape, dtype=first.dtype, device=device)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        beat()
+        whole[start : start + ROWS_AT_ONCE] = torch.from_numpy(np.array(rows[start : start + ROWS_AT_ONCE]))
+    return whole
 
 
 def centre(images_BCHW: Tensor, crop: int | None) -> Tensor:
@@ -129,6 +167,7 @@ def cut_batches(samples: NDArray[np.int64], batch_size: int) -> list[NDArray[np.
 
 def train_batches(
     images: Images,
+    pixels: DeviceImages,
     *,
     normalisation: Normalisation,
     batch_size: int,
@@ -138,15 +177,14 @@ def train_batches(
     num_classes: int,
     seed: int,
     epoch: int,
-    device: torch.device,
 ) -> Iterator[Batch]:
-    """One epoch of training, counted from 1."""
+    """One epoch of training, counted from 1, on the device of the pixels."""
     key = derive(seed, "augment", epoch)
     for samples_B in cut_batches(epoch_order(images, balanced=balanced, seed=seed, epoch=epoch), batch_size):
         beat()
         index_B = samples_B % len(images.labels_N)
-        labels_B = torch.from_numpy(images.labels_N[index_B]).to(device)
-        images_BCHW = to_unit(images.pixels_NCHW[index_B]).to(device)
+        labels_B = torch.from_numpy(images.labels_N[index_B]).to(pixels.device)
+        images_BCHW = pixels[index_B]
         targets_BK = torch.nn.functional.one_hot(labels_B, num_classes).float()
         images_BCHW = augment_BCHW(images_BCHW, samples_B, key=key, names=augment, crop=crop)
         images_BCHW = normalisation(images_BCHW)
@@ -155,12 +193,12 @@ def train_batches(
 
 
 def eval_batches(
-    images: Images, split: str, *, normalisation: Normalisation, crop: int | None, device: torch.device
+    images: Images, pixels: DeviceImages, split: str, *, normalisation: Normalisation, crop: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images [B, C, H, W] and labels [B] of a split, in stored order, never augmented."""
     index = images.splits[split]
     for start in range(0, len(index), EVAL_BATCH):
         beat()
         part = index[start : start + EVAL_BATCH]
-        pixels = centre(to_unit(images.pixels_NCHW[part]), crop).to(device)
-        yield normalisation(pixels), torch.from_numpy(images.labels_N[part]).to(device)
+        images_BCHW = centre(pixels[part], crop)
+        yield normalisation(images_BCHW), torch.from_numpy(images.labels_N[part]).to(pixels.device)

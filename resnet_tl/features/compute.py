@@ -17,6 +17,7 @@ from resnet_tl.data.augment import render
 from resnet_tl.data.batches import Normalisation, to_unit
 from resnet_tl.data.prepare import Images
 from resnet_tl.data.views import PLAIN
+from resnet_tl.device import autocast
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import Making, dtype_of, shape_of
 from resnet_tl.heartbeat import beat
@@ -68,15 +69,14 @@ def compute(
     }
     by_cut = {prefix.cut: prefix for prefix in making.prefixes}
     passes = 0
-    bf16 = making.prefixes[0].precision == "bf16"
     with (
         computing(device=str(device), threads=making.prefixes[0].environment.threads),
         torch.no_grad(),
-        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        autocast(device, making.prefixes[0].precision),
     ):
         for rows in _chunks(first, end):
             beat()
-            pixels = to_unit(images.pixels_NCHW[index[rows]]).to(device)
+            pixels = to_unit(images.pixels_NCHW[index[rows]], device)
             pixels = normalisation(render(pixels, making.view, crop))
             for cut, outputs in network.prefix_outputs(pixels, list(by_cut)).items():
                 arrays[cut][rows] = _bytes(outputs, by_cut[cut])

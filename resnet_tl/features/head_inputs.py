@@ -15,9 +15,9 @@ from torch import Tensor
 from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
-from resnet_tl.data.batches import cut_batches, epoch_order
-from resnet_tl.data.views import PLAIN, finite_views
-from resnet_tl.features.inputs import Features, ThroughPrefix
+from resnet_tl.data.batches import DeviceImages, cut_batches, epoch_order
+from resnet_tl.data.views import finite_views
+from resnet_tl.features.inputs import Features, Rows, ThroughPrefix
 from resnet_tl.heartbeat import beat
 from resnet_tl.model.network import Network
 from resnet_tl.model.starting_point import StartingPoint
@@ -50,34 +50,15 @@ class HeadInputs(Protocol):
 
 
 class Table:
-    """Stored features, all in memory: a row for each view of each image."""
+    """Stored features, all in memory."""
 
     def __init__(self, start: StartingPoint, trial: TrialConfig, features: Features, device: torch.device) -> None:
         self._start, self._trial, self._device = start, trial, device
         self.shared = True
         views = finite_views(trial.augment)
         assert views is not None
-        images = start.images
-        train = images.learnable
-        everything = np.arange(len(images.labels_N))
-        self._table = torch.empty(0)
-        end = 0
-        for view in views:  # part by part, so that nothing is in memory twice
-            index = everything if view == PLAIN else train
-            for part in np.array_split(index, 1 + len(index) // 4096):
-                beat()
-                rows = features.of_view(part, view)
-                if not end:
-                    count = len(everything) + (len(views) - 1) * len(train)
-                    self._table = torch.empty((count, rows.shape[1]), dtype=rows.dtype, device=device)
-                self._table[end : end + len(part)] = rows.to(device)
-                end += len(part)
-        self._labels = torch.from_numpy(images.labels_N).to(device)
-        # row of (view, image): the plain view first, then the others of images that are trained on
-        self._row_VN = np.full((len(views), len(everything)), -1)
-        self._row_VN[0] = everything
-        for number in range(1, len(views)):
-            self._row_VN[number, train] = len(everything) + (number - 1) * len(train) + np.arange(len(train))
+        self._rows = Rows(features, views, device)
+        self._labels = torch.from_numpy(start.images.labels_N).to(device)
 
     def train(self, runs: Sequence[Run]) -> Iterator[Step]:
         """See `HeadInputs`."""
@@ -88,16 +69,17 @@ class Table:
             if (seed, epoch) not in orders:
                 samples = epoch_order(images, balanced=data.balanced, seed=seed, epoch=epoch)
                 view = views_B(samples, key=derive(seed, "augment", epoch), names=trial.augment)
-                orders[seed, epoch] = samples, self._row_VN[view, samples % count]
+                orders[seed, epoch] = samples, view
         samples_MN = np.stack([orders[seed, epoch][0] for _, seed, epoch in runs])
-        rows_MN = torch.from_numpy(np.stack([orders[seed, epoch][1] for _, seed, epoch in runs])).to(self._device)
+        view_MN = np.stack([orders[seed, epoch][1] for _, seed, epoch in runs])
+        rows_MN = self._rows.numbers(samples_MN % count, view_MN)
         labels_MN = self._labels[torch.from_numpy(samples_MN % count).to(self._device)]
         first = 0
         for batch in cut_batches(samples_MN[0], trial.batch_size):
             beat()
             end = first + len(batch)
             rows_MB = rows_MN[:, first:end]
-            features = self._table.index_select(0, rows_MB.reshape(-1)).view(len(runs), len(batch), -1)
+            features = self._rows[rows_MB.reshape(-1)].view(len(runs), len(batch), -1)
             targets_MBK = torch.nn.functional.one_hot(labels_MN[:, first:end], len(data.classes)).float()
             yield Step(features, targets_MBK, samples_MN[:, first:end])
             first = end
@@ -107,7 +89,7 @@ class Table:
         index = self._start.images.splits[split]
         for first in range(0, len(index), EVAL_BATCH):
             beat()
-            yield self._table[torch.from_numpy(index[first : first + EVAL_BATCH]).to(self._device)]
+            yield self._rows[self._rows.numbers(index[first : first + EVAL_BATCH])]
 
 
 class Computed:
@@ -124,8 +106,9 @@ class Computed:
     ) -> None:
         # members share a backbone unless each draws its own
         self.shared = start.state is not None
+        pixels = DeviceImages(start.images, device)
         self._inputs = [
-            ThroughPrefix(start, trial, (network or start.network(trial, seed, device)).eval(), device, threads=threads)
+            ThroughPrefix(start, trial, (network or start.network(trial, seed, device)).eval(), pixels, threads=threads)
             for trial, seed in (fits[:1] if self.shared else fits)
         ]
 

@@ -100,7 +100,7 @@ class OneNetwork:
     def inputs_BCHW(self, pixels_BCHW: NDArray[np.generic]) -> torch.Tensor:
         """What the network is fed: the centre crop, normalised, on the network's device."""
         normalise = normalisation_of(self.card)
-        return normalise(centre(to_unit(pixels_BCHW), self.card.crop).to(self.device))
+        return normalise(centre(to_unit(pixels_BCHW, self.device), self.card.crop))
 
     def log_p_BK(self, pixels_BCHW: NDArray[np.generic]) -> Floats:
         """See `Predictor`."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.config import TrialConfig
-from resnet_tl.data.batches import centre, cut_batches, eval_batches, to_unit
+from resnet_tl.data.batches import DeviceImages, centre, cut_batches, eval_batches, to_unit
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import CheckpointError
 from resnet_tl.head_spec import spec_of
@@ -166,9 +166,9 @@ class Soups:
     def _batches(self, split: str) -> Iterator[Tensor]:
         normalise = normalisation_of(self.card)
         if split != "train":
-            device = torch.device("cpu")
+            pixels = DeviceImages(self._images, torch.device("cpu"))
             for images_BCHW, _ in eval_batches(
-                self._images, split, normalisation=normalise, crop=self.card.crop, device=device
+                self._images, pixels, split, normalisation=normalise, crop=self.card.crop
             ):
                 yield images_BCHW
             return

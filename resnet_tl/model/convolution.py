@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from resnet_tl.architecture import MAX_PRODUCT_PX
+from resnet_tl.device import is_gpu
 
 _PRECISIONS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
@@ -49,7 +50,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Feature maps [B, K, H, W] from [B, C, H, W]."""
-        if self.as_product and input.device.type == "cpu":
+        if self.as_product and not is_gpu(input.device):
             autocast = torch.is_autocast_enabled("cpu")
             precision = _PRECISIONS.get(torch.get_autocast_dtype("cpu") if autocast else input.dtype)
             sizes, padding = input.shape[2:], self.padding

@@ -11,43 +11,34 @@ from collections.abc import Iterator
 
 import torch
 
+from resnet_tl.device import repeatable
+
 
 @contextlib.contextmanager
 def computing(*, device: str, threads: int | None = None) -> Iterator[None]:
     """Sets what decides the bits of a result, and puts everything back, after an error too.
 
     Args:
-        device: `cpu`, `cuda` or `cuda:1`; on a GPU only deterministic kernels are used where there are such.
+        device: `cpu`, `cuda` or `cuda:1`; see `device.repeatable`.
         threads: of a CPU; None leaves their number as it is.
     """
     threads_before = torch.get_num_threads()
     dtype_before = torch.get_default_dtype()
     precision_before = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn
-    cudnn_before = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
-    deterministic_before = torch.are_deterministic_algorithms_enabled()
-    warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    on_gpu = device.startswith("cuda")
     try:
         if threads is not None:
             torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
         if precision_before != "highest":
             torch.set_float32_matmul_precision("highest")  # on a GPU it is `cuda.matmul.allow_tf32` too
-        if on_gpu:
-            # TF32 in convolutions is torch's own default, and much of the speed of fp32 there: pinned, not turned off.
-            cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = False, True, True
-            torch.use_deterministic_algorithms(True, warn_only=True)
-        yield
+        with repeatable(device):
+            yield
     finally:
         if threads is not None:
             torch.set_num_threads(threads_before)
         torch.set_default_dtype(dtype_before)
         if precision_before != "highest":
             torch.set_float32_matmul_precision(precision_before)
-        if on_gpu:
-            cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = cudnn_before
-            torch.use_deterministic_algorithms(deterministic_before, warn_only=warn_before)
 
 
 def own_process() -> None:

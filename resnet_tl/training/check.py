@@ -10,6 +10,7 @@ from resnet_tl.batching import PREFIX_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import render
 from resnet_tl.data.batches import to_unit
+from resnet_tl.device import autocast, head_threads
 from resnet_tl.features.compute import as_stored
 from resnet_tl.features.inputs import Features
 from resnet_tl.features.store import Stored
@@ -45,7 +46,7 @@ def compare(
             wrong = _rows(network, first.trial, start, features)
             if wrong is not None:
                 return wrong
-            with computing(device=device, threads=1 if environment.device == "cpu" else environment.threads):
+            with computing(device=device, threads=head_threads(environment.device, environment.threads)):
                 for company, place in (([first], None), (members, features)):
                     heads = HeadsLearner(
                         company, start, environment=environment, device=where, features=place, network=network
@@ -76,9 +77,9 @@ def _rows(network: Network, trial: TrialConfig, start: StartingPoint, place: Sto
     for number, view in enumerate(place.folders):
         for split in ("train", *start.data.scored) if number == 0 else ("train",):
             index = start.images.splits[split][:PREFIX_BATCH]
-            pixels = to_unit(start.images.pixels_NCHW[index]).to(device)
+            pixels = to_unit(start.images.pixels_NCHW[index], device)
             pixels = start.normalisation(render(pixels, view, start.data.crop))
-            with torch.autocast(device.type, torch.bfloat16, enabled=trial.precision == "bf16"):
+            with autocast(device, trial.precision):
                 computed = as_stored(network.prefix(pixels), last)
             stored = features.of_view(index, view).to(device)
             if not _same(computed, stored):

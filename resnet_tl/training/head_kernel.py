@@ -3,8 +3,9 @@
 Every fit that trains a head alone goes through here, by itself or with others, since a batched product of two members
 or more gives each the bits that it gets in any other company, where a product of one, or a stacked one, does not
 (measured with torch 2.14 on a CPU with one thread, in fp32, bf16 and fp64, where small matrices and those that do not
-fill cache lines take care: `SMALL_PRODUCT`, `_bmm`; on a GPU nobody has measured it). So members
-never number one: see `padded`. All else is elementwise, or a sum over one member's own last axis.
+fill cache lines take care: `SMALL_PRODUCT`, `_bmm`). So members never number one: see `padded`. On a GPU, where nobody
+has measured it and cuBLAS chooses its kernel by all sizes, every product has the same number of them: see `_batched`.
+All else is elementwise, or a sum over one member's own last axis.
 
 Axes: B images of a batch, F features, H hidden units, K classes, M members, N images, O outputs (1 with binary
 cross-entropy, else K).
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from resnet_tl.device import company
 from resnet_tl.model.head_module import ACTIVATIONS, LEAKY_SLOPE, Head, class_logits
 
 NORM_EPS = 1e-5
@@ -186,7 +188,7 @@ class Heads:
         a, b = a.bfloat16(), b.bfloat16()
         if 2 * a.shape[1] * a.shape[2] * b.shape[2] <= SMALL_PRODUCT:
             return _bmm(a.float(), b.float()).bfloat16().to(self.parameters["out.bias"].dtype)
-        return torch.bmm(a, b).to(self.parameters["out.bias"].dtype)
+        return _batched(a, b).to(self.parameters["out.bias"].dtype)
 
 
 def _by_rows(tensor: Tensor) -> tuple[int, ...]:
@@ -208,10 +210,25 @@ def _bmm(a_MIJ: Tensor, b_MJK: Tensor) -> Tensor:
     """
     _, inner, length = b_MJK.shape
     if a_MIJ.shape[1] * inner * length < 400:
-        return torch.bmm(a_MIJ, b_MJK)
+        return _batched(a_MIJ, b_MJK)
     if b_MJK.stride(2) != 1:  # transposed: its lines run along the inner axis
-        return torch.bmm(_filled_up(a_MIJ), _filled_up(b_MJK.transpose(1, 2)).transpose(1, 2))
-    return torch.bmm(a_MIJ, _filled_up(b_MJK))[..., :length].contiguous()
+        return _batched(_filled_up(a_MIJ), _filled_up(b_MJK.transpose(1, 2)).transpose(1, 2))
+    return _batched(a_MIJ, _filled_up(b_MJK))[..., :length].contiguous()
+
+
+def _batched(a_MIJ: Tensor, b_MJK: Tensor) -> Tensor:
+    """A batched product. Where the number of members would decide its kernel, they are multiplied in groups of equal
+    number and layout, the last filled up with zeros, as a prefix always sees equally many images."""
+    size = company(a_MIJ.device)
+    if size is None:
+        return torch.bmm(a_MIJ, b_MJK)
+    groups = zip(torch.split(a_MIJ, size), torch.split(b_MJK, size), strict=True)
+    return torch.cat([torch.bmm(_group(a, size), _group(b, size))[: len(a)] for a, b in groups])
+
+
+def _group(part_MIJ: Tensor, size: int) -> Tensor:
+    short = size - len(part_MIJ)
+    return pad(part_MIJ.contiguous(), (0, 0, 0, 0, 0, short)) if short else part_MIJ.contiguous()
 
 
 def _filled_up(matrices_MIJ: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_tl.data.batches import Batch, cut_batches, epoch_order
+from resnet_tl.data.batches import Batch, DeviceImages, cut_batches, epoch_order
+from resnet_tl.device import autocast
 from resnet_tl.features.inputs import Features, FromStore, Inputs, ThroughPrefix
 from resnet_tl.features.store import Stored
 from resnet_tl.identity import Environment
@@ -46,7 +47,8 @@ class NetworkLearner:
         self.network = start.network(member.trial, member.seed, device)
         self.inputs: Inputs
         if features is None:
-            self.inputs = ThroughPrefix(start, member.trial, self.network, device, threads=environment.threads)
+            pixels = DeviceImages(start.images, device)
+            self.inputs = ThroughPrefix(start, member.trial, self.network, pixels, threads=environment.threads)
         else:
             assert features.prefix.cut == self.network.cut
             self.inputs = FromStore(Features(features, start.images), start, member.trial, device)
@@ -93,7 +95,7 @@ class NetworkLearner:
             draws = uniforms_BW(derive(self._seed, "dropout", epoch), batch.samples_B, head.width)
             keep_BH = torch.from_numpy((draws >= head.dropout).astype(np.float32)).to(self._device)
         self.network.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self._device, self._trial.precision):
             outputs = self.network.tail(batch.inputs_B, keep_BH)
         loss = loss_of(
             outputs,
@@ -105,15 +107,12 @@ class NetworkLearner:
         self.optimizer.step()
         return loss.detach(), outputs.detach()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._trial.precision == "bf16")
-
     # -- scoring ------------------------------------------------------------------------------------------------------
 
     def logits(self, split: str, members: Sequence[int]) -> NDArray[np.float64]:
         """See `Learner`."""
         self.network.eval()
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self._device, self._trial.precision):
             parts = [class_logits(self.network.tail(x_B)).float() for x_B, _ in self.inputs.evaluate(split)]
         logits_NK: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
         return logits_NK[None]

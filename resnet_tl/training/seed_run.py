@@ -7,6 +7,7 @@ import torch
 
 from resnet_tl.config import TrialConfig, check_scored
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.device import head_threads
 from resnet_tl.features.store import Stored
 from resnet_tl.freezing import is_head_only
 from resnet_tl.identity import Environment
@@ -124,8 +125,7 @@ def fit_heads(
         return HeadsLearner(members, start, environment=environment, device=torch.device(where), features=features)
 
     train = _looped(learner_of, environment, save_every_s)
-    # batched products are the same bits in any company with one thread only
-    with computing(device=where, threads=1 if environment.device == "cpu" else environment.threads):
+    with computing(device=where, threads=head_threads(environment.device, environment.threads)):
         return _run(train, members, start, on_epoch or _ignore)
 
 

@@ -9,6 +9,7 @@
 Each start of the study tries failed seed runs anew. One that diverged has a result, and a full disk ends the study.
 """
 
+from resnet_tl.device import is_out_of_memory
 from resnet_tl.errors import DataError
 from sweeps.execution.executor import WorkerDied
 from sweeps.records import Cause
@@ -21,11 +22,3 @@ def cause_of(error: BaseException) -> Cause:
     if isinstance(error, DataError):
         return Cause.BAD_DATA
     return Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.ERROR
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory of the machine or of a GPU was short. Torch has a class of its own for GPUs alone."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    words = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in words)

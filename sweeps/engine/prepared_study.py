@@ -14,6 +14,7 @@ from resnet_tl.data.overlap import num_scored_images_learnt, share_images
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.synthetic import with_generated
 from resnet_tl.data.views import View, finite_views
+from resnet_tl.device import found
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
 from resnet_tl.freezing import num_frozen
@@ -22,7 +23,7 @@ from resnet_tl.model import weights
 from resnet_tl.option_text import expand
 from resnet_tl.training.stage import StageResult, is_made, place, result_of, stage_fingerprint
 from sweeps.definition.config import Definition, StudyConfig
-from sweeps.execution.devices import cuda_devices, memory_bytes
+from sweeps.execution.devices import feature_bytes
 from sweeps.execution.executor import Slot
 from sweeps.execution.executors import allot, require_executor
 from sweeps.planning.feature_reuse import Conditions, Reuse, decide
@@ -386,14 +387,14 @@ class PreparedStudy:
         return decide(prefixes, self._conditions([prefix for _, _, prefix, _ in prefixes if prefix is not None]))
 
     def _conditions(self, prefixes: Sequence[FrozenPrefix]) -> Conditions:
-        run = self.definition.run
+        run, slots = self.definition.run, self.slots()
         # neither the images of this study nor what is stored of them already is to make room for more
         with hold([*self.in_use(), *self.present(prefixes)]):
             free_bytes = room(self.cache, run.cache_gb)
         return Conditions(
             device=self.environment.device,
-            num_workers=len(self.slots()),
-            memory_bytes=memory_bytes(),
+            num_workers=len(slots),
+            memory_bytes=feature_bytes(slots),
             free_bytes=free_bytes,
             writable=not self.cache.exists() or os.access(self.cache, os.W_OK),
             off=run.reuse == "off",
@@ -476,7 +477,7 @@ class PreparedStudy:
         threads = run.threads or (stored.environment.threads if stored else 1)
         device = run.device.split(":")[0]
         if device == "auto":
-            device = stored.environment.device if stored else _found_device()
+            device = stored.environment.device if stored else found()
         return Environment(device=device, threads=threads)
 
 
@@ -534,7 +535,3 @@ def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -
         last = max((trial.number for trial in trials if trial.fingerprint in begun), default=-1)
         trials = tuple(trial for trial in trials if trial.number <= last)
     return Known(trials=trials, states=states)
-
-
-def _found_device() -> str:
-    return "cuda" if cuda_devices() else "cpu"

@@ -5,13 +5,13 @@ import os
 from multiprocessing import forkserver
 from typing import Any
 
+from resnet_tl.device import REPEATABLE_CUBLAS
+
 PRELOADED = ["resnet_tl.training.seed_run", "torchvision.models.resnet", "sweeps.execution.preloaded"]
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Of every worker: numerical libraries read these when they are loaded; torch is told its number of threads by each
 fit."""
-CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-"""What makes cuBLAS repeat its bits, unless the user has set another size."""
 
 
 def load_ahead() -> Any:
@@ -21,7 +21,7 @@ def load_ahead() -> Any:
     the first call of this, and there is other work to do meanwhile.
     """
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault(*CUBLAS)
+    os.environ.setdefault(*REPEATABLE_CUBLAS)
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

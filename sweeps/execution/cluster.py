@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resnet_tl.device import gpu, is_gpu
 from resnet_tl.errors import ConfigError
 from resnet_tl.identity import Environment
 from sweeps.execution.executor import Executor, Slot
@@ -109,7 +110,7 @@ def allot(address: str, environment: Environment, workers: int | None) -> list[S
     connect(address)
     import ray
 
-    on_gpu = environment.device == "cuda"
+    on_gpu = is_gpu(environment.device)
     if workers is None:
         there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         workers = sum(_room(resources, environment.threads, on_gpu) for resources in there)
@@ -119,7 +120,7 @@ def allot(address: str, environment: Environment, workers: int | None) -> list[S
                 f"`run.address={address}` must have a machine with {needed} for a worker, but none of its {len(there)} "
                 "machines has. To have an autoscaler start some, say how many workers are wanted: run.workers=4."
             )
-    return [Slot(device="cuda:0" if on_gpu else "cpu", threads=environment.threads)] * workers
+    return [Slot(device=gpu(0) if on_gpu else "cpu", threads=environment.threads)] * workers
 
 
 def ray_executor(

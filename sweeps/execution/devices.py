@@ -1,26 +1,15 @@
-"""Which devices there are, and what a worker gets."""
+"""What of this machine's devices a worker gets."""
 
 import contextlib
 import os
 import platform
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_tl.device import gpu, gpu_bytes, gpu_names, is_gpu, num_gpus
 from resnet_tl.errors import ConfigError
 from resnet_tl.identity import Environment
 from sweeps.execution.executor import Slot
-
-GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg", "/proc/driver/nvidia")
-"""What the drivers of NVIDIA, AMD and Windows' Linux leave; loading torch to find none takes 1.5 s."""
-
-
-def cuda_devices() -> int:
-    """How many GPUs torch can use; without loading torch where the system has no driver for one."""
-    if sys.platform == "linux" and not any(Path(name).exists() for name in GPU_FILES):
-        return 0
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def allot(device: str, environment: Environment, workers: int | None) -> list[Slot]:
@@ -33,10 +22,10 @@ def allot(device: str, environment: Environment, workers: int | None) -> list[Sl
     Raises:
         ConfigError: a GPU is asked for where torch finds none.
     """
-    if environment.device == "cpu":
+    if not is_gpu(environment.device):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return [Slot(device="cpu", threads=environment.threads)] * (workers or max(1, cores // environment.threads))
-    gpus = cuda_devices()
+    gpus = num_gpus()
     index = int(device.partition(":")[2] or 0)
     if index >= gpus:
         raise ConfigError(f"`run.device` needs GPU {index}, but torch finds {gpus} here.")
@@ -44,7 +33,7 @@ def allot(device: str, environment: Environment, workers: int | None) -> list[Sl
     num = workers or len(chosen)
     share = 1 / -(-num // len(chosen))
     return [
-        Slot(device=f"cuda:{chosen[number % len(chosen)]}", threads=environment.threads, share=share)
+        Slot(device=gpu(chosen[number % len(chosen)]), threads=environment.threads, share=share)
         for number in range(num)
     ]
 
@@ -62,12 +51,16 @@ def hardware(device: str) -> str:
                 processor = line.partition(":")[2].strip()
                 break
     told = f"{processor}, {os.cpu_count()} CPUs, {memory_bytes() / 1e9:.0f} GB"
-    if device != "cuda":
+    if not is_gpu(device):
         return told
-    import torch
-
-    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    names = gpu_names()
     return ", ".join([*(f"{names.count(name)} × {name}" for name in dict.fromkeys(names)), told])
+
+
+def feature_bytes(slots: Sequence[Slot]) -> int:
+    """Memory that the features of heads may be in: the machine's, or that of its GPUs, where these have less."""
+    gpus = gpu_bytes(slot.device for slot in slots if is_gpu(slot.device))
+    return min(memory_bytes(), gpus) if gpus else memory_bytes()
 
 
 def memory_bytes() -> int:

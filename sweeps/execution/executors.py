@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from resnet_tl.device import gpu, is_gpu
 from resnet_tl.errors import ConfigError
 from resnet_tl.identity import Environment
 from resnet_tl.option_text import nearest
@@ -48,8 +49,8 @@ def allot(
 
         return cluster.allot(address, environment, workers)
     slots = devices.allot(device, environment, workers)
-    if name == "ray" and environment.device == "cuda":  # a worker sees no other GPU than its own
-        return [replace(slot, device="cuda:0") for slot in slots]
+    if name == "ray" and is_gpu(environment.device):  # a worker sees no other GPU than its own
+        return [replace(slot, device=gpu(0)) for slot in slots]
     return slots
 
 

@@ -24,12 +24,13 @@ from typing import Any
 import ray
 from ray import exceptions
 
+from resnet_tl.device import REPEATABLE_CUBLAS, is_gpu
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.files import remove_leftovers
 from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch
 from sweeps.execution.actor import Actor, Facts, versions
-from sweeps.execution.ahead import CUBLAS, ENVIRONMENT
+from sweeps.execution.ahead import ENVIRONMENT
 from sweeps.execution.executor import Slot, Task, WorkerDied
 from sweeps.records import Cause
 
@@ -247,7 +248,7 @@ class RayExecutor:
     def _start(self, slot: Slot) -> _Worker:
         make = ray.remote(
             num_cpus=slot.threads,
-            num_gpus=slot.share if slot.device.startswith("cuda") else 0,
+            num_gpus=slot.share if is_gpu(slot.device) else 0,
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={"news": 1, "life": 1},
@@ -367,7 +368,7 @@ def _kill_process(pid: int) -> None:
 def _environment() -> dict[str, str]:
     """Of workers: what decides their numbers, and where they find our code if it is not installed."""
     own = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    name, default = CUBLAS
+    name, default = REPEATABLE_CUBLAS
     root = Path(__file__).resolve().parents[2]
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root != Path(sysconfig.get_path("purelib")).resolve():

@@ -13,16 +13,13 @@ from resnet_tl.batching import EVAL_BATCH, SCORED_AT_ONCE
 from resnet_tl.config import FINITE_AUGMENTATIONS, TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
+from resnet_tl.device import MACS_PER_S, MOST_HEADS, WORKER_BYTES
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.features.store import num_rows
 from resnet_tl.freezing import is_head_only, num_frozen, num_trained
 from resnet_tl.head_spec import spec_of
 from resnet_tl.predictions import FULL_CLASSES
-from sweeps.planning.grouping import MOST_HEADS
 
-MACS_PER_S = {"cpu": 1e11, "cuda": 5e12}
-"""Of one worker. A ResNet-18 at 64 pixels, 149 million a forward pass, ran 460 to 970 images a second with one thread
-of a CPU; the figure for GPUs is a guess, on the low side of what they are sold for."""
 READ_PER_S = 5e8
 """Bytes a second from a disk; from memory it is ten times that."""
 
@@ -86,7 +83,7 @@ class Conditions:
     """`cpu` or `cuda`."""
     num_workers: int
     memory_bytes: int
-    """Of this machine."""
+    """For the features of heads, of this machine or of its GPUs."""
     free_bytes: int
     """Room in the cache, if all that may go went."""
     writable: bool
@@ -191,7 +188,7 @@ def _why_nothing(trial: TrialConfig, channels: int) -> str:
 
 
 MOST_OF_MEMORY = 0.5
-"""Share of the machine's memory that the features of heads may take, in all workers together."""
+"""Share of `Conditions.memory_bytes` that the features of heads may take, in all workers together."""
 
 
 def size_text(num_bytes: float) -> str:
@@ -205,14 +202,16 @@ def size_text(num_bytes: float) -> str:
 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
-WORKER_BYTES = 900_000_000
-"""Of a worker with torch and torchvision loaded and a batch of a ResNet-18 at 64 pixels; measured, rounded up."""
-
 
 def worker_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *, device: str) -> int:
-    """The most memory that a worker takes for a trial, mapped files included; an upper bound."""
+    """The most memory that a worker takes for a trial, mapped files included; on a GPU of both; an upper bound."""
+    return WORKER_BYTES[device] + held_bytes(trial, data, decision, device=device)
+
+
+def held_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *, device: str) -> int:
+    """The part of it that grows with the trial: images, features, weights, and what a step or a scoring makes."""
     pixels = data.num_stored * data.channels * data.size[0] * data.size[1]
-    total = WORKER_BYTES + 4 * pixels
+    total = 4 * pixels
     parameters = sum(count for _, count in backbone_parameters(trial.backbone, data.channels))
     moving = num_trained(trial, channels=data.channels, num_classes=len(data.classes))
     # weights as loaded and as trained; gradient, two optimiser states, the best epoch, and one being saved

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.device import MOST_HEADS
 from sweeps.records import TrialRecord
-
-MOST_HEADS = {"cpu": 48, "cuda": 512}
-"""Heads trained side by side. On a CPU with 1 MB of cache a core, 30 to 60 of a ResNet-18 took 21 to 30 µs each a
-step, 2 took 78 and 240 took 39; a GPU wants one large group."""
 
 ALONE = 2
 """Attempts after which members of a group that failed are tried one by one."""

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from resnet_tl.data.augment import augment_BCHW, mix
-from resnet_tl.data.batches import cut_batches, epoch_order, measured, to_unit, train_batches
+from resnet_tl.data.batches import DeviceImages, cut_batches, epoch_order, measured, to_unit, train_batches
 from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.seeding import derive, shuffled
 
@@ -135,8 +135,8 @@ def test_batches_are_normalised_by_the_training_pixels(prepared: Prepared) -> No
     assert torch.allclose(torch.tensor(normalisation.mean), train.mean((0, 2, 3)), atol=1e-5)
     batches = list(
         train_batches(
-            images, normalisation=normalisation, batch_size=8, augment=(), crop=None, balanced=False, num_classes=3,
-            seed=0, epoch=1, device=torch.device("cpu"),
+            images, DeviceImages(images, torch.device("cpu")), normalisation=normalisation, batch_size=8, augment=(),
+            crop=None, balanced=False, num_classes=3, seed=0, epoch=1,
         )
     )  # fmt: skip
     everything = torch.cat([batch.inputs_B for batch in batches])

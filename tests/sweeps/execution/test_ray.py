@@ -286,7 +286,7 @@ def test_without_ray_its_executor_says_what_to_install(monkeypatch: pytest.Monke
 
 
 def test_gpus_of_this_machine_are_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors.devices, "cuda_devices", lambda: 2)
+    monkeypatch.setattr(executors.devices, "num_gpus", lambda: 2)
     gpu = Environment(device="cuda", threads=1)
     assert executors.allot("ray", "cuda", gpu, None) == [Slot(device="cuda:0")] * 2
     assert executors.allot("ray", "cuda", gpu, 3) == [Slot(device="cuda:0", share=0.5)] * 3

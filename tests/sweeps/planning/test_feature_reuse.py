@@ -125,7 +125,7 @@ def test_where_room_is_short_what_saves_most_for_its_bytes_comes_first(root: Pat
 
 
 def test_features_that_would_not_fit_into_memory_are_not_stored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared_study, "memory_bytes", lambda: 100_000)
+    monkeypatch.setattr(prepared_study, "feature_bytes", lambda _: 100_000)
     (found,) = decisions(study_of(root, trial={"freeze": "all"}, run={"workers": 2}))
     assert "would not fit into memory" in found.describe()
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_tl.config import TrialConfig
-from sweeps.planning.grouping import ALONE, MOST_HEADS, Todo, take
+from resnet_tl.device import MOST_HEADS
+from sweeps.planning.grouping import ALONE, Todo, take
 from sweeps.records import TrialRecord
 from tests.conftest import trial
 
