@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from PIL import Image
 
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
+from resnet_tl.device import REPEATABLE_CUBLAS, num_gpus
 from resnet_tl.identity import Environment
 from resnet_tl.result import FitResult
 from tests.postgres import PostgresServer, start_server
@@ -61,6 +63,17 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 CPU = Environment(device="cpu", threads=1)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """Of a CPU, by which tests written for GPUs are known to work, and of a GPU where there is one."""
+    if request.param == "cpu":
+        return CPU
+    if not num_gpus():
+        pytest.skip("torch finds no CUDA device here")
+    os.environ.setdefault(*REPEATABLE_CUBLAS)
+    return Environment(device="cuda", threads=1)
 
 
 def trial(**changes: object) -> TrialConfig:

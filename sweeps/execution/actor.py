@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resnet_tl.device import gives_back
 from resnet_tl.heartbeat import heard
 from resnet_tl.result import Epoch
 from sweeps.execution.executor import Task
@@ -83,7 +84,7 @@ class Actor:
         """
         self._epochs, self._signs, self._number = deque(), 1, number
         try:
-            with heard(self._beat, lambda: self._is_to_stop):
+            with heard(self._beat, lambda: self._is_to_stop), gives_back(device):
                 return pickle.dumps((True, task(device, self._report)))
         except Exception as error:  # whatever it raises is the caller's to judge
             return _pickled(error)

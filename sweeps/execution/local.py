@@ -19,6 +19,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from resnet_tl.device import gives_back
 from resnet_tl.heartbeat import heard
 from resnet_tl.result import Epoch
 from sweeps.execution.ahead import load_ahead
@@ -263,7 +264,7 @@ class _Reader:
 def _run(task: Task, device: str, progress: str) -> Any:
     writer = _Writer(Path(progress))
     writer.beat()
-    with heard(writer.beat, writer.is_to_stop):
+    with heard(writer.beat, writer.is_to_stop), gives_back(device):
         return task(device, writer)
 
 

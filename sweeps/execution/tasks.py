@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.device import gives_back
 from resnet_tl.features.store import Making, Stored
 from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch, FitResult
@@ -32,10 +31,6 @@ class Train:
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
         warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
-        with gives_back(device):
-            return self._results(device, report)
-
-    def _results(self, device: str, report: Report) -> list[FitResult]:
         begun = _begun(self.runs[0].trial, self.data, self.environment, device)
         if len(self.runs) > 1:
             from resnet_tl.training.seed_run import fit_heads

@@ -50,7 +50,7 @@ def materialised(config: TrialConfig, data: Prepared, cache: Path, environment: 
     assert prefix is not None
     assert views is not None
     start = starting_point(config, data)
-    network = start.network(config, 0, torch.device("cpu"))
+    network = start.network(config, 0, torch.device(environment.device))
     for view in views:
         making = begin([prefix], view, num_rows(view, data), cache)
         half = making.rows // 64 * 32
