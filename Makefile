@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+GPU_STAMP := $(if $(WHEELS),.venv-gpu/.installed)
+GPU_TESTS := tests/resnet_tl/test_gpu.py tests/sweeps/engine/test_device.py tests/sweeps/planning/test_worker_bytes.py
+ON_GPU := PYTHONPATH=$(CURDIR) $(if $(WHEELS),.venv-gpu/bin,$(BIN))/python
 
-.PHONY: run test test-all check bench soak clean
+.PHONY: run test test-all test-gpu check bench bench-gpu soak clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -18,6 +21,19 @@ test-all: $(STAMP) check
 bench: $(STAMP)
 	$(BIN)/python -m pip install -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
+
+# On a machine with a CUDA GPU, no network needed. Either BIN (default: .venv/bin) has all that the project needs,
+# pytest and psycopg:           make test-gpu bench-gpu BIN=/opt/conda/bin
+# or PYTHON has torch and torchvision, and the folder WHEELS the rest; then .venv-gpu is made on top of PYTHON:
+#                               make test-gpu bench-gpu PYTHON=python3 WHEELS=wheels
+# The folder is filled where there is a network, by the same version of Python; torch and CUDA's libraries may go from it:
+#                               python3 -m pip download -d wheels . "setuptools>=77" pytest "psycopg[binary]"
+test-gpu: $(GPU_STAMP)
+	$(ON_GPU) -m pytest -m gpu -rs $(GPU_TESTS)
+
+# writes reports/gpu.md
+bench-gpu: $(GPU_STAMP)
+	$(ON_GPU) -m benchmarks.gpu
 
 # hours; needs the Debian package postgresql
 soak: $(STAMP)
@@ -35,5 +51,13 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -e ".[dev]"
 	touch $(STAMP)
 
+# in two steps: the second builds the project with the setuptools of the first
+.venv-gpu/.installed: pyproject.toml
+	$(PYTHON) -c "import torch, torchvision"
+	$(PYTHON) -m venv --system-site-packages .venv-gpu
+	.venv-gpu/bin/python -m pip install --no-index --find-links $(WHEELS) "setuptools>=77" pytest "psycopg[binary]"
+	.venv-gpu/bin/python -m pip install --no-index --find-links $(WHEELS) --no-build-isolation -e .
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-gpu

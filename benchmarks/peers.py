@@ -9,7 +9,7 @@ images trained a second, test accuracy.
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Task:
     fits: int = 1
     lr: float = 1e-3
     batch_size: int = 32
+    backbone: str = "resnet18"
+    device: str = "cpu"
+    """Only `tuned` knows others."""
+    compiled: bool = False
+    """Whether `tuned` has torch.compile make its forward pass."""
 
 
 class Table:
@@ -53,9 +58,17 @@ class Table:
         self.labels = torch.tensor(table["labels"])
         splits = np.array(table["splits"])
         self.index = {s: torch.from_numpy(np.flatnonzero(splits == s)) for s in ("train", "val", "test")}
-        self.names = table["names"]
         self.num_classes = int(self.labels.max()) + 1
+        self._folder = folder
         self._pixels = folder / "images.npy"
+
+    def names(self) -> list[str]:
+        """Paths of the images; they stand apart from the content, beside the request that read them."""
+        for seen in (self._folder.parent / "seen").glob("*.json"):
+            if json.loads(seen.read_text())["fingerprint"] == self._folder.name:
+                found: list[str] = json.loads(seen.with_suffix(".names").read_text())["names"]
+                return found
+        raise FileNotFoundError(f"nothing in {self._folder.parent / 'seen'} says what the images are called")
 
     def decoded(self) -> Tensor:
         """All images, normalised, in memory."""
@@ -65,11 +78,11 @@ class Table:
 def network(task: Task, num_classes: int, seed: int) -> tuple[nn.Module, list[nn.Module]]:
     """The network with its first parameters frozen, and the BatchNorm layers that stay in eval mode."""
     torch.manual_seed(seed)
-    made = torchvision.models.resnet18(num_classes=num_classes)
+    made = getattr(torchvision.models, task.backbone)(num_classes=num_classes)
     missing = made.load_state_dict(torch.load(task.weights, weights_only=True), strict=False)
     assert set(missing.missing_keys) == {"fc.weight", "fc.bias"}
     names = [name for name, _ in made.named_parameters() if not name.startswith("fc.")]
-    frozen = set(names[: freeze_point("resnet18", task.freeze)])
+    frozen = set(names[: freeze_point(task.backbone, task.freeze)])
     for name, parameter in made.named_parameters():
         parameter.requires_grad_(name not in frozen)
     still = [m for n, m in made.named_modules() if isinstance(m, nn.BatchNorm2d) and f"{n}.weight" in frozen]
@@ -79,12 +92,12 @@ def network(task: Task, num_classes: int, seed: int) -> tuple[nn.Module, list[nn
 def accuracy(net: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], bf16: bool) -> float:
     """Share of right answers."""
     net.eval()
-    hits = count = 0
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        for images, labels in batches:
-            hits += int((net(images).argmax(1) == labels).sum())
-            count += len(labels)
-    return hits / count
+    hits, count = torch.zeros((), dtype=torch.int64), 0
+    for images, labels in batches:
+        with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+            hits = hits.to(images.device) + (net(images).argmax(1) == labels).sum()
+        count += len(labels)
+    return int(hits) / count
 
 
 def naive(task: Task, table: Table, seed: int) -> float:
@@ -103,7 +116,7 @@ def naive(task: Task, table: Table, seed: int) -> float:
     )
     folder = ImageFolder(task.root, transform)
     place = {Path(path).name + Path(path).parent.name: i for i, (path, _) in enumerate(folder.samples)}
-    mine = [place[Path(name).name + Path(name).parent.name] for name in table.names]
+    mine = [place[Path(name).name + Path(name).parent.name] for name in table.names()]
 
     def loader(split: str) -> Any:
         rows = [mine[i] for i in table.index[split].tolist()]
@@ -124,11 +137,25 @@ def naive(task: Task, table: Table, seed: int) -> float:
     return accuracy(net, iter(loader("test")), bf16=False)
 
 
-def tuned(task: Task, table: Table, seed: int, *, channels_last: bool = False) -> float:
-    """The same at its best: bf16, decoded images in memory, the frozen part without gradients, a fused optimiser."""
-    images = table.decoded()
+def tuned(
+    task: Task,
+    table: Table,
+    seed: int,
+    *,
+    channels_last: bool = False,
+    images: Tensor | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> float:
+    """The same at its best: bf16, decoded images in memory, the frozen part without gradients, a fused optimiser.
+
+    Args:
+        images: those of the table, where they are on the device already.
+        on_epoch: called behind the validation of each epoch.
+    """
+    images = (table.decoded() if images is None else images).to(task.device)
+    labels = table.labels.to(task.device)
     net, still = network(task, table.num_classes, seed)
-    net_: Any = net
+    net_: Any = net.to(task.device)
     if channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
         net_ = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -153,22 +180,26 @@ def tuned(task: Task, table: Table, seed: int, *, channels_last: bool = False) -
         out: Tensor = net_.fc(torch.flatten(net_.avgpool(x), 1))
         return out
 
-    def batches(split: str) -> Iterator[tuple[Tensor, Tensor]]:
-        for part in table.index[split].split(256):
-            yield images[part], table.labels[part]
+    forward_: Callable[[Tensor], Tensor] = torch.compile(forward) if task.compiled else forward
+    index = {split: rows.to(task.device) for split, rows in table.index.items()}
 
-    train = table.index["train"]
+    def batches(split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        for part in index[split].split(256):
+            yield images[part], labels[part]
+
+    train = index["train"]
     for _ in range(task.epochs):
         net.train()
         for norm in still:
             norm.eval()
-        for part in train[torch.randperm(len(train))].split(task.batch_size):
+        for part in train[torch.randperm(len(train)).to(task.device)].split(task.batch_size):
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
-                outputs = forward(images[part])
-            nn.functional.cross_entropy(outputs.float(), table.labels[part]).backward()
+            with torch.autocast(images.device.type, torch.bfloat16):
+                outputs = forward_(images[part])
+            nn.functional.cross_entropy(outputs.float(), labels[part]).backward()
             optimizer.step()
         accuracy(net, batches("val"), bf16=True)
+        on_epoch()
     return accuracy(net, batches("test"), bf16=True)
 
 
