@@ -6,7 +6,8 @@
 
 Ways to fail, from the k-th operation on (`benchmarks.faults` counts them): `kill` stops the process, `power` also loses
 what was not made durable, `full` is a disk without room, `locked` a database that somebody else holds. The study is
-then started again without any fault. It must leave what a study that nobody stopped leaves (`benchmarks.kills` says
+then started again without any fault; so is what is done with a finished study: members of an ensemble that are trained, the
+ensemble that is written, documents that are filled. It must leave what a study that nobody stopped leaves (`benchmarks.kills` says
 what is compared), its report to the byte but for seconds; it must not train a seed run again that the ledger had,
 repeats one epoch at most (every epoch is saved here) of each that was on its way, and leaves nothing over. Exit status
 1 if anything differs; each difference is printed, with the words that repeat it.
@@ -16,6 +17,7 @@ process forked from one that has loaded everything.
 """
 
 import contextlib
+import hashlib
 import io
 import itertools
 import json
@@ -42,7 +44,7 @@ from resnet_tl.cli import entry
 from resnet_tl.result import Epoch
 from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.network_learner import NetworkLearner
-from sweeps import run
+from sweeps import ensemble, report, run
 from sweeps.engine import driver
 from sweeps.execution import ahead, executors
 from sweeps.execution.executor import Slot, Task
@@ -58,11 +60,28 @@ STUDIES = {
         "study.space={lr: {distribution: log_uniform_values, min: 1e-4, max: 0.1}, head: {values: [linear, mlp_relu]}}",
         "trial.epochs=2",
     ],
+    "finished": ["study.seeds=[0]", "trial.epochs=4"],
 }  # fmt: skip
 """Options of each study, beside those of `kills.STUDY`."""
 
+AFTERWARDS = {
+    "bagging": (ensemble, ["study=killed.yaml", "method=bagging", "members=2", "out={out}/together"]),
+    "boosting": (ensemble, ["study=killed.yaml", "method=boosting", "members=2", "out={out}/together"]),
+    "documents": (report, ["docs=[{out}/docs]"]),
+}
+"""Commands on a study that has ended, by name, with their words: it is they that fail."""
+
+DOCUMENTS = {
+    "one.md": "# One\n\n<!-- sweeps: study=killed table=summary -->\n<!-- /sweeps -->\n",
+    "two.md": "# Two\n\n<!-- sweeps: study=killed table=flat -->\n<!-- /sweeps -->\n\nThe end.\n",
+}
+"""What there is to fill, by file."""
+
 QUICK = "quick"
 """The one that tests run; it has nothing that others lack."""
+
+FINISHED = "finished"
+"""The one on which commands are tried afterwards."""
 
 NEEDED_BYTES = 4 * 2**30
 """Of all places together: each holds some networks of 45 MB."""
@@ -132,6 +151,8 @@ def run_study(home: Path, name: str, *, kind: Kind = "kill", at: int = 0, seed: 
             log = os.open(home / "aside" / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)
             os.dup2(log, 2)
+            if name in AFTERWARDS and (status := _run(home, FINISHED)):
+                raise SystemExit(f"a study that nobody stops ended with {status}")
             faults = Faults(home / "out", home / "aside", kind=kind, at=at, draws=random.Random(f"{name}/{at}/{seed}"))
             if kind == "locked":
                 sqlite.BUSY_S = 0  # nobody lets go of it
@@ -149,12 +170,16 @@ def run_study(home: Path, name: str, *, kind: Kind = "kill", at: int = 0, seed: 
 
 
 def _run(home: Path, name: str) -> int:
-    """Runs a study in this process."""
+    """Runs a study, or a command on one that has ended, in this process."""
     os.chdir(home)
     out = home / "out"
-    words = ["study=killed.yaml", *STUDIES[name], f"run.out={out}", f"run.cache={out}/cache", "run.executor=inline"]
+    command, words = AFTERWARDS.get(name, (run, ["study=killed.yaml"]))
+    words = [word.format(out=out) for word in words] + [f"run.out={out}"]
+    if "study=killed.yaml" in words:
+        words += [*STUDIES.get(name, STUDIES[FINISHED]), f"run.cache={out}/cache"]
+        words += ["run.executor=inline", "run.workers=1"]
     try:
-        entry(lambda: run.main([*words, "run.workers=1"]))
+        entry(lambda: command.main(words))
     except SystemExit as error:
         sys.stdout.flush()
         return int(error.code or 0)
@@ -241,7 +266,9 @@ def differences_at(home: Path, name: str, kind: Kind, at: int, expected: Whole) 
     if "Traceback" in (log := (home / "aside" / "log").read_text()):
         return [f"a traceback is shown: {log[-1500:]}"]
     done = _done(home / "out" / "studies.db")
-    _age(home / "out" / "cache")
+    if found := _torn(home):
+        return found
+    _age(home / "out")
     again = run_study(home, name)
     if again.status:
         return [f"the next start ended with {again.status}: {_log(home)}"]
@@ -256,16 +283,26 @@ def differences_at(home: Path, name: str, kind: Kind, at: int, expected: Whole) 
     return found
 
 
+def _torn(home: Path) -> list[str]:
+    """Documents that a stop left neither as they were nor filled: all of a person's own words stand there."""
+    found = {path.name: path.read_text() for path in (home / "out" / "docs").iterdir() if path.name in DOCUMENTS}
+    return [
+        f"{name} is torn: {found.get(name)!r}"
+        for name, text in DOCUMENTS.items()
+        if found.get(name) != text and not all(line in found.get(name, "") for line in text.splitlines())
+    ]
+
+
 def _epochs(home: Path) -> int:
     """How many were trained, by all processes together."""
     path = home / "aside" / "epochs"
     return path.stat().st_size if path.exists() else 0
 
 
-def _age(cache: Path) -> None:
+def _age(folder: Path) -> None:
     """As if two days had passed: what others may still be making is cleared when it is old."""
     then = time.time() - 2 * 86_400
-    for path in cache.rglob("*"):
+    for path in folder.rglob("*"):
         os.utime(path, (then, then))
 
 
@@ -276,7 +313,18 @@ def _log(home: Path) -> str:
 def _left(home: Path) -> dict[str, Any]:
     found = kills.left(home / "out", home / "out" / "cache")
     found["files"].pop("mlruns/.work/unwritten", None)  # empty, and not removed, since other drivers may need it
+    written = [*(home / "out" / "docs").rglob("*"), *(home / "out" / "together").rglob("*")]
+    found["written"] = {str(path.relative_to(home)): _content(path) for path in written if path.is_file()}
     return found
+
+
+def _content(path: Path) -> str:
+    """Of a document, or of a network of an ensemble; others say when they were made."""
+    if path.suffix == ".safetensors":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.suffix != ".md":
+        return ""
+    return re.sub(r"\| [0-9.]+ \|$", "| |", path.read_text(), flags=re.MULTILINE)
 
 
 def _report(home: Path) -> str:
@@ -325,7 +373,11 @@ class Point:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = dict(word.split("=", 1) for word in (sys.argv[1:] if words is None else words))
-    names = [options["only"]] if "only" in options else [name for name in STUDIES if name != QUICK]
+    names = (
+        [options["only"]]
+        if "only" in options
+        else [name for name in (*STUDIES, *AFTERWARDS) if name not in (QUICK, FINISHED)]
+    )
     kinds = [kind for kind in KINDS if kind == options.get("kind", kind)]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-points-", dir=_place()) as folder:
@@ -384,6 +436,9 @@ def _home(base: Path, name: str) -> Path:
     shutil.rmtree(home, ignore_errors=True)
     (home / "aside").mkdir(parents=True)
     (home / "out" / "cache").mkdir(parents=True)
+    (home / "out" / "docs").mkdir()
+    for path, text in DOCUMENTS.items():
+        (home / "out" / "docs" / path).write_text(text)
     if (base / "mlflow").exists():
         shutil.copytree(base / "mlflow", home / "out" / "cache" / "mlflow")
     (home / "killed.yaml").symlink_to(base / "killed.yaml")

@@ -1,9 +1,11 @@
 """A study whose seed runs train nothing: all that is left is what the orchestration itself costs.
 
-    python -m benchmarks.noop OUT TRIALS SEEDS [ray]
+    python -m benchmarks.noop OUT TRIALS SEEDS [nothing|ray|local]
 
-with local workers or with Ray's;
-prints one JSON object: wall and processor seconds of the driver, its peak memory, and when each seed run was written.
+with workers that only answer, local ones (`nothing`) or Ray's; or with `local` workers that do train, heads for one
+epoch on a few images, of which the best network is kept. Prints one JSON object: wall and processor seconds of the
+driver; seconds of each tenth of the seed runs, and what the driver held at the end of it (memory, open files, child
+processes); and what is there when it has ended.
 """
 
 import itertools
@@ -26,6 +28,7 @@ from sweeps.execution.local import LocalExecutor, _start_worker
 from sweeps.execution.tasks import Train
 
 EPOCHS = 1
+PARTS = 10
 METRICS = ("loss", "accuracy", "precision", "recall", "f1", "auroc")
 
 
@@ -84,6 +87,16 @@ def _on_ray() -> None:
     RayExecutor.submit = lambda self, task, slot: real(self, _nothing_for(task), slot)  # type: ignore[method-assign]
 
 
+def _held() -> dict[str, float]:
+    """What this process holds: memory in MB, open files, child processes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "MB": round(pages * resource.getpagesize() / 2**20),
+        "files": len(list(Path("/proc/self/fd").iterdir())),
+        "processes": sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children")),
+    }
+
+
 def main() -> None:
     """Drives the study."""
     out, trials, seeds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -97,32 +110,38 @@ def main() -> None:
         _on_ray()
     driver.load_ahead = lambda: None
     stamps: list[float] = []
+    held: list[dict[str, float]] = []
     write = driver._Driver._write
 
     def stamped(self: Any, pairs: Any) -> None:
         write(self, pairs)
         stamps.extend([time.perf_counter()] * len(pairs))
+        if len(stamps) * PARTS >= trials * seeds * (1 + len(held)):
+            held.append(_held())
 
     driver._Driver._write = stamped  # type: ignore[method-assign]
-    rates = [1e-4 * 1.01**n for n in range(trials)]
+    rates = [1e-4 + 1e-6 * n for n in range(trials)]
     Path(out).mkdir(parents=True, exist_ok=True)
     started, cpu = time.perf_counter(), time.process_time()
     words = [
-        f"run.out={out}", "run.workers=2", f"run.executor={executor}", "study.name=noop", "trial.weights=none",
+        f"run.out={out}", "run.workers=2", f"run.executor={executor}", "study.name=noop",
+        f"trial.weights={'digits_0_4' if executor == 'local' else 'none'}",
         "trial.backbone=resnet18", "trial.epochs=1", f"study.space={{lr: {{values: {rates}}}}}",
-        f"study.seeds={list(range(seeds))}",
+        f"study.seeds={list(range(seeds))}", "run.keep=best", "trial.freeze=all",
     ]  # fmt: skip
     status = run(words)
     wall = time.perf_counter() - started
     assert status == 0
-    gaps = [b - a for a, b in itertools.pairwise(stamps)]
+    ends = [stamps[len(stamps) * part // PARTS - 1] for part in range(1, PARTS + 1)]
     print(
         json.dumps(
             {
                 "wall_s": wall,
                 "cpu_s": time.process_time() - cpu,
-                "first_100_s": sum(gaps[:99]),
-                "last_100_s": sum(gaps[-99:]),
+                "seconds of each tenth": [round(b - a, 2) for a, b in itertools.pairwise([stamps[0], *ends])],
+                "held": {name: [each[name] for each in held] for name in held[0]},
+                "held at the end": _held(),
+                "files in work folders": sum(path.is_file() for path in (Path(out) / "mlruns" / ".work").rglob("*")),
                 "seed_runs": len(stamps),
                 "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }

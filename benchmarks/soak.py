@@ -89,8 +89,8 @@ def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
             [["benchmarks.schedules", f"count={part(200)}"]],
         ),
         "flat": (
-            f"a study of {part(20_000):,} seed runs that train nothing",
-            [["benchmarks.noop", "OUT", str(part(4000)), "5"]],
+            f"a study of {part(20_000):,} seed runs that train heads for an epoch",
+            [["benchmarks.noop", "OUT", str(part(4000)), "5", "local"]],
         ),
         "Ray": ("500 seed runs that train nothing, by Ray", [["benchmarks.noop", "OUT", "100", "5", "ray"]]),
         "proposals": (f"a bayes study of {part(2000):,} trials", [["benchmarks.proposals", str(part(2000))]]),

@@ -68,7 +68,9 @@ def main(words: Sequence[str] | None = None) -> int:
     values = parse_words(own, literal=("study", "out", "run.out", "run.storage"))
     require(values, WORDS, ("study",))
     rest = [word for word in words if word not in own]
-    slips = [key for word in rest if "." not in (key := word.partition("=")[0]) and key != "data"]
+    from sweeps.definition.check import TOP_LEVEL
+
+    slips = [key for word in rest if "." not in (key := word.partition("=")[0]) and key not in TOP_LEVEL]
     if slips:
         raise ConfigError(*(f"`{key}` is not an option; {nearest(key, WORDS)}" for key in slips))
     from sweeps.reporting.ensembles import METHODS, OWN

@@ -71,6 +71,7 @@ class OwnMembers:
         about, _ = self._known(definition.study.name)
         assert about is not None, "members are trained as the best trial of a study that has run"
         self._about = about
+        self._driven = False
 
     def num_trained(self) -> int:
         """Members that are there already, from the first on without a gap."""
@@ -176,8 +177,10 @@ class OwnMembers:
     def _run(self, name: str, draws: dict[int, Path], *, command: str, console: Console) -> None:
         """Trains what lacks of these members; those that an earlier start asked for stay asked for, as they were."""
         about, done = self._known(name)
-        if set(draws) <= {seed for seed, run in done.items() if run.state == RunState.COMPLETE}:
+        # once for those that are there, too: whoever trained them may have been stopped before all of it was shown
+        if self._driven and set(draws) <= {seed for seed, run in done.items() if run.state == RunState.COMPLETE}:
             return
+        self._driven = True
         folder = next(iter(draws.values())).parent
         earlier = {seed: folder / f"{seed}.npy" for seed in (about.seeds if about else ())}
         every = dict(sorted((earlier | draws).items()))

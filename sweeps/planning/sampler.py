@@ -55,7 +55,7 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._config, self._space = study, space
         self._heard: list[Result] = []
-        self._told: list[FrozenTrial] = []
+        self._told = optuna.create_study(direction=study.direction)
 
     def propose(
         self, number: int, heard: Sequence[Result], taken: Container[str], name_of: Callable[[Params], str]
@@ -87,18 +87,16 @@ class Sampler:
     def _memory(self, heard: list[Result]) -> optuna.Study:
         """A study of Optuna that holds results and nothing else.
 
-        It is made for each proposal, since samplers go by the trials that a study held when it was last asked for one.
-        Points that are only tried out are never asked of it: they would stay in it as unfinished trials, up to 200 a
+        Trials are added to one storage, which copies each deeply; what reads them is made for each proposal, since samplers
+        go by the trials that a study held when it was last asked for one. Points that are only tried out are never asked of it: they would stay in it as unfinished trials, up to 200 a
         proposal, and every suggestion goes through all that it holds.
         """
         known = len(self._heard)
         if heard[:known] != self._heard:
-            self._told, known = [], 0
-        self._told += [frozen_trial(result, self._space) for result in heard[known:]]
+            self._told, known = optuna.create_study(direction=self._config.direction), 0
+        self._told.add_trials(frozen_trial(result, self._space) for result in heard[known:])
         self._heard = heard
-        memory = optuna.create_study(direction=self._config.direction)
-        memory.add_trials(self._told)
-        return memory
+        return optuna.load_study(study_name=self._told.study_name, storage=self._told._storage)
 
     def _left(self, taken: Container[str], name_of: Callable[[Params], str]) -> list[Params]:
         found = []
