@@ -6,11 +6,11 @@
 
 Ways to fail, from the k-th operation on (`benchmarks.faults` counts them): `kill` stops the process, `power` also loses
 what was not made durable, `full` is a disk without room, `locked` a database that somebody else holds. The study is
-then started again without any fault; so is what is done with a finished study: members of an ensemble that are trained, the
-ensemble that is written, documents that are filled. It must leave what a study that nobody stopped leaves (`benchmarks.kills` says
-what is compared), its report to the byte but for seconds; it must not train a seed run again that the ledger had,
-repeats one epoch at most (every epoch is saved here) of each that was on its way, and leaves nothing over. Exit status
-1 if anything differs; each difference is printed, with the words that repeat it.
+then started again without any fault; so is what is done with a finished one: members of an ensemble that are trained,
+the ensemble that is written, documents that are filled. It must leave what a study that nobody stopped leaves
+(`benchmarks.kills` says what is compared), its report to the byte but for seconds; it must not train a seed run again
+that the ledger had, repeats one epoch at most (every epoch is saved here) of each that was on its way, and leaves
+nothing over. Exit status 1 if anything differs; each difference is printed, with the words that repeat it.
 
 Workers are no processes here but functions of the driver, so that their operations count too; each study runs in a
 process forked from one that has loaded everything.

@@ -9,6 +9,7 @@ the best network must be those of a study that ran once, with one local worker. 
 """
 
 import contextlib
+import queue
 import random
 import re
 import shutil
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from benchmarks import kills
 WORKERS = (1, 2, 8)
 EXECUTORS = ("local", "local", "local", "ray")
 """Ray takes ten seconds to start, so that it has its turn less often."""
+
+AT_ONCE = 2
+"""Schedules that are tried side by side: much of each is waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +62,17 @@ def main(words: Sequence[str] | None = None) -> int:
         kills._draw(home / "images")
         (home / "killed.yaml").write_text(kills.STUDY)
         expected = {name: _once(home, name) for name in kills.STUDIES}
-        for number in range(count):
-            schedule = _drawn(random.Random(f"{seed}/{number}"), only)
-            found = _try(home, schedule, expected[schedule.study])
-            differing += bool(found)
-            print(
-                f"{number + 1:3}/{count} {schedule.told()}", *(f"      {line}" for line in found), sep="\n", flush=True
-            )
+        schedules = [_drawn(random.Random(f"{seed}/{number}"), only) for number in range(count)]
+        places: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for number in range(AT_ONCE):
+            places.put(home / f"out-{number}")
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            every = threads.map(lambda each: _try(home, places, each, expected[each.study]), schedules)
+            for number, (schedule, found) in enumerate(zip(schedules, every, strict=True), 1):
+                differing += bool(found)
+                print(
+                    f"{number:3}/{count} {schedule.told()}", *(f"      {line}" for line in found), sep="\n", flush=True
+                )
     minutes = (time.monotonic() - begun) / 60
     print(f"{count} schedules, {differing} of them left something different ({minutes:.1f} minutes)")
     return 1 if differing else 0
@@ -92,8 +101,15 @@ def _once(home: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _try(home: Path, schedule: Schedule, expected: dict[str, Any]) -> list[str]:
-    out = home / "out"
+def _try(home: Path, places: "queue.SimpleQueue[Path]", schedule: Schedule, expected: dict[str, Any]) -> list[str]:
+    out = places.get()
+    try:
+        return _differences(home, out, schedule, expected)
+    finally:
+        places.put(out)
+
+
+def _differences(home: Path, out: Path, schedule: Schedule, expected: dict[str, Any]) -> list[str]:
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(home / "mlflow", out / "cache" / "mlflow")
     words = [f"run.workers={schedule.workers}", f"run.executor={schedule.executor}"]
@@ -116,13 +132,16 @@ def _fewer(study: str) -> list[int]:
 def _left(out: Path) -> dict[str, Any]:
     found = kills.left(out, out / "cache")
     text = (out / "reports" / "killed.md").read_text()
-    found["report"] = {"text": _without_seconds(text.replace(str(out), "OUT"))}
+    lines = _without_seconds(text.replace(str(out), "OUT")).splitlines()
+    found["report"] = {f"line {number}": line for number, line in enumerate(lines, 1)}
     return found
 
 
 def _without_seconds(text: str) -> str:
     """Seconds stand in the last columns; of the rest of a report none but the command depends on the schedule."""
-    return re.sub(r"^Made by .*$", "", re.sub(r"\| [0-9.]+ \|$", "| |", text, flags=re.MULTILINE), flags=re.MULTILINE)
+    return re.sub(
+        r"^Made by .*$", "", re.sub(r"\| [0-9.]+ \|( \|)?$", "| |", text, flags=re.MULTILINE), flags=re.MULTILINE
+    )
 
 
 def _run(home: Path, name: str, out: Path, words: Sequence[str]) -> list[str]:

@@ -87,9 +87,10 @@ class Sampler:
     def _memory(self, heard: list[Result]) -> optuna.Study:
         """A study of Optuna that holds results and nothing else.
 
-        Trials are added to one storage, which copies each deeply; what reads them is made for each proposal, since samplers
-        go by the trials that a study held when it was last asked for one. Points that are only tried out are never asked of it: they would stay in it as unfinished trials, up to 200 a
-        proposal, and every suggestion goes through all that it holds.
+        Trials are added to one storage, which copies each deeply; what reads them is made for each proposal, since
+        samplers go by the trials that a study held when it was last asked for one. Points that are only tried out are
+        never asked of it: they would stay in it as unfinished trials, up to 200 a proposal, and every suggestion goes
+        through all that it holds.
         """
         known = len(self._heard)
         if heard[:known] != self._heard:
