@@ -77,8 +77,8 @@ def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
     each = part(100_000 // len(KINDS))
     return {
         "crash points": (
-            f"{part(2400):,} points: a stop, a power cut, a full disk, a locked database at each operation",
-            [["benchmarks.crash_points", f"count={part(2400)}"]],
+            f"{part(2000):,} points: a stop, a power cut, a full disk, a locked database at each operation",
+            [["benchmarks.crash_points", f"count={part(2000)}"]],
         ),
         "cluster": (
             "24 × 5 seed runs on two Ray nodes with PostgreSQL and an MLflow server; one node and the server are lost",

@@ -208,7 +208,10 @@ def _examples(y: NDArray[Any]) -> str:
     """What labels of the wrong type look like, and what to do with the commonest of them."""
     if y.ndim == 2:
         return "; if they are one column for each class, store y.argmax(1)"
-    values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
+    try:
+        values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
+    except SystemError:  # numpy's, for text with numbers that are no characters
+        return "; the file is damaged"
     if y.dtype.kind == "f" and all(float(value).is_integer() for value in values):
         return f" such as {values}; store y.astype(int)"
     return f" such as {values}; number them from 0" if values else ""
