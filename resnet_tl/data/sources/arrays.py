@@ -6,6 +6,7 @@ nor 3 long, and the second is.
 Axes: N images, H W pixels, C channels.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -208,10 +209,11 @@ def _examples(y: NDArray[Any]) -> str:
     """What labels of the wrong type look like, and what to do with the commonest of them."""
     if y.ndim == 2:
         return "; if they are one column for each class, store y.argmax(1)"
-    try:
-        values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
-    except SystemError:  # numpy's, for text with numbers that are no characters
-        return "; the file is damaged"
+    if y.dtype.kind == "U" and y.size and y.dtype.itemsize:
+        codes = np.ascontiguousarray(y).view(np.dtype(np.uint32).newbyteorder(y.dtype.byteorder))
+        if codes.max() > sys.maxunicode:  # of which Python makes no text, or text that nothing can print
+            return ", of which some are no text; the file is damaged"
+    values = np.unique(y)[:5].tolist() if y.dtype.kind in "fUSb" else []
     if y.dtype.kind == "f" and all(float(value).is_integer() for value in values):
         return f" such as {values}; store y.astype(int)"
     return f" such as {values}; number them from 0" if values else ""

@@ -455,6 +455,7 @@ class TestArrays:
             ({"x_train": np.full((30, 20, 20), 255.0)}, r"they go from 255 to 255, in 30 of 30 .*; divide by 255"),
             ({"y_train": np.arange(30) % 3 + 0.0}, r"labels must be integers .* such as \[0.0, 1.0, 2.0\]; store y.as"),
             ({"y_train": np.array(["a", "b", "c"] * 10)}, r"such as \['a', 'b', 'c'\]; number them from 0"),
+            ({"y_train": np.full(30, 2**31, np.uint32).view("<U1")}, "of which some are no text; the file is damaged"),
             ({"y_train": np.eye(3)[np.arange(30) % 3]}, r"one column for each class, store y.argmax\(1\)"),
             ({"x_test": np.zeros((9, 20, 21, 3), dtype=np.uint8)}, "one image shape and type"),
             ({"x_val": np.zeros((0, 8, 8)), "y_val": np.zeros(0, int)}, r"an image at least.*; remove x_val.npy and y"),
