@@ -231,6 +231,8 @@ class StudyRecord:
     """What it ran on: a sentence for each machine."""
     invalid: Mapping[int, int] = field(default_factory=dict)
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
+    pruner: Mapping[str, Any] | None = None
+    """As in the study file, whole; None where every trial gets every seed."""
     folds: int = 0
     """Into which each seed cut all images, for a fit with each; 0: the splits were the same for all seeds."""
 

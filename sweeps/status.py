@@ -104,10 +104,12 @@ def standing_of(ledger: Ledger, study: StudyRecord, out: Path) -> Standing:
     trials = ledger.trials(study.name)
     runs = {(run.fingerprint, run.seed): run for run in ledger.seed_runs(study.name)}
     planned = study.num_trials or len(trials)
-    missing = planned * len(study.seeds) - sum((t.fingerprint, s) in runs for t in trials for s in study.seeds)
+    going = [trial for trial in trials if trial.state != TrialState.PRUNED]
+    missing = (planned - len(trials) + len(going)) * len(study.seeds)
+    missing -= sum((t.fingerprint, s) in runs for t in going for s in study.seeds)
     fresh = fresh_done = 0
     if study.confirm:
-        scored = sum(trial.state != TrialState.DIVERGED for trial in trials)
+        scored = sum(trial.state not in (TrialState.DIVERGED, TrialState.PRUNED) for trial in trials)
         fresh = study.confirm.num_runs(planned=planned, scored=scored, has_ended=not missing)
         fresh_done = min(fresh, sum(run.state.is_result for run in runs.values() if run.seed not in study.seeds))
     return Standing(
@@ -131,6 +133,7 @@ def _as_json(standing: Standing) -> dict[str, Any]:
         "trials": standing.num_trials,
         "seeds": list(study.seeds),
         **{state.value: standing.count(state) for state in (RunState.COMPLETE, RunState.DIVERGED, RunState.PRUNED)},
+        "stopped": [trial.number for trial in standing.trials if trial.state == TrialState.PRUNED],
         "missing": standing.missing,
         "fresh": {"done": standing.fresh_done, "total": standing.fresh},
         "failed": [
@@ -160,10 +163,10 @@ def _lines(standing: Standing, *, details: bool) -> list[str]:
         own = [standing.runs.get((trial.fingerprint, seed)) for seed in seeds]
         troubled = [run for run in own if run is not None and run.state != RunState.COMPLETE]
         absent = [seed for seed, run in zip(seeds, own, strict=True) if run is None]
+        is_stopped = trial.state == TrialState.PRUNED
         if details or troubled or absent:
-            lines.append(
-                f"  trial {trial.number} {describe(trial.params)}" + (f"  seeds to do: {absent}" if absent else "")
-            )
+            waits = f"  stopped without seeds {absent}" if is_stopped else f"  seeds to do: {absent}"
+            lines.append(f"  trial {trial.number} {describe(trial.params)}" + (waits if absent else ""))
         for run in troubled:
             lines.append(f"    seed {run.seed} {run.state}{cause_told(run)}: {(run.reason or '').splitlines()[-1]}")
     return lines

@@ -13,7 +13,7 @@ from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import MACRO, METRICS, metric_of
-from resnet_tl.option_text import NOT_BUILT, validate
+from resnet_tl.option_text import validate
 from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import MOST_LISTED, Params, Space
@@ -27,6 +27,8 @@ MOST_FOLDS = 1000
 """Each of them is a fit."""
 NUM_DRAWS = 1000
 """Random points by which it is judged how often a space breaks a rule between parameters."""
+FEWEST_RACED = 3
+"""Seeds of a study with a race: one less shows no spread, and two are what every trial has before the first look."""
 
 
 class ConfirmConfig(Options):
@@ -52,6 +54,19 @@ class ConfirmConfig(Options):
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return _different(value)
+
+
+class PrunerConfig(Options):
+    """When a trial gets no more seeds."""
+
+    kind: Literal["race"]
+    """`race`: all trials run their first two seeds; then, seed by seed, those that cannot win any more are stopped."""
+    risk: float = Field(0.05, gt=0, lt=0.5)
+    """Of stopping a trial that would have been ahead by more than `regret` over all seeds."""
+    regret: float = Field(0.003, ge=0)
+    """How far ahead a trial would have to be to be worth more seeds, in the unit of the study's metric."""
+    simultaneous: bool = False
+    """Whether `risk` is that of any such trial of the study, in place of each: safer, and stops fewer."""
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -108,8 +123,9 @@ class StudyConfig(Options):
     figures: tuple[Any, ...] = Field((), description=f"Pictures of the report: {', '.join(FIGURES.kinds)}; or all.")
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
-    pruner: None = None
-    """Not built yet: would end trials early that cannot win."""
+    pruner: PrunerConfig | None = None
+    """{kind: race} stops trials that cannot win any more over all seeds: {kind: race, risk: 0.05, regret: 0.003}. Their
+    results stay, marked, and are not ranked."""
 
     @model_validator(mode="before")
     @classmethod
@@ -157,10 +173,14 @@ class StudyConfig(Options):
 
     @field_validator("pruner", mode="before")
     @classmethod
-    def _later(cls, value: Any) -> Any:
-        if value not in (None, "none", "off"):
-            raise ValueError(NOT_BUILT)
-        return None
+    def _pruner(cls, value: Any) -> Any:
+        if value in (None, "none", "off"):
+            return None
+        if not isinstance(value, dict | PrunerConfig):
+            raise ValueError("must be a mapping such as {kind: race, risk: 0.05, regret: 0.003}")
+        if isinstance(value, dict) and value.get("kind") != "race":
+            raise ValueError(f"`kind` must be race, the only one that is built, but got {value.get('kind')!r}")
+        return value
 
     @field_validator("seeds")
     @classmethod
@@ -200,6 +220,16 @@ class StudyConfig(Options):
             unit = metric_of(item.metric or self.metric).unit
             if item.margin is not None and item.margin >= 1 and unit == "fraction":
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
+        if self.pruner and self.method == "bayes":
+            raise ValueError(
+                "`study.pruner` of kind race compares trials that are all known from the start; it goes with grid, "
+                "ablation and random, not with bayes"
+            )
+        if self.pruner and len(self.seeds) < FEWEST_RACED:
+            raise ValueError(
+                f"`study.pruner` of kind race needs {FEWEST_RACED} seeds or more, since trials are stopped after the "
+                f"second at the earliest, but got {len(self.seeds)}"
+            )
         shared = sorted(set(self.seeds) & set(self.confirm.seeds)) if self.confirm else []
         if shared:
             raise ValueError(

@@ -103,7 +103,8 @@ class _Driver:
         self._study = study.study
         self._command = command
         self._state = StudyState(self._study, trials=study.plan.trials, runs=study.runs, to_ask=study.plan.to_ask)
-        self._todo = deque(Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo)
+        lacking = [Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo]
+        self._todo = deque(self._state.next_round() if self._study.pruner else lacking)
         self._work = WorkFolder(study.out).of_study(self._study.name)
         self._networks = NetworkStore(study.out, self._study.name)
         self._kept = KeptNetworks(study, self._state, ledger, self._networks)
@@ -382,10 +383,14 @@ class _Driver:
             smallest = min(prepared.probes(), key=lambda config: kept_bytes(config, prepared.data))
             runs += [smallest] * (self._state.to_ask * len(self._study.seeds))
         self._room.require(runs, whole_study=True)
-        if self._study.method == "random" and any(prepared.prefix(config) for config in configs):
+        if self._study.method == "random" and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._check()
-        if self._todo or self._state.to_ask:
+        if self._study.pruner:
+            self._todo.clear()
+            while self._begin_round():
+                self._train(executor)
+        elif self._todo or self._state.to_ask:
             self._train(executor)
         self._begin_confirmation()
         if self._todo:
@@ -437,8 +442,10 @@ class _Driver:
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
 
     def _todo_counts(self) -> list[tuple[TrialConfig, int]]:
-        """Trials with their number of seed runs still to do."""
+        """Trials with their number of seed runs still to do; in a race as many as it may come to."""
         counts = Counter(item.trial.number for item in self._todo)
+        if self._study.pruner:
+            counts = Counter({number: max(own, len(self._study.seeds) - 1) for number, own in counts.items()})
         return [(trial.config, counts[trial.number]) for trial in self._state.trials if counts[trial.number]]
 
     def _write(self, pairs: Sequence[tuple[TrialRecord, SeedRun]]) -> None:
@@ -479,6 +486,32 @@ class _Driver:
                 run.executor, prepared.slots()[:slots], self._work, address=run.address, shared=[prepared.cache]
             )
         return self._executor
+
+    # -- a race on seeds ---------------------------------------------------------------------------------------------
+
+    def _begin_round(self) -> bool:
+        """Stops trials that cannot win any more, and gives the others their next seeds; False at the end."""
+        assert self._display
+        assert self._optuna
+        while True:
+            before = {trial.number for trial in self._state.stopped()}
+            waiting = self._state.next_round()
+            stopped = self._state.stopped()
+            if new := [trial.number for trial in stopped if trial.number not in before]:
+                self._say(
+                    f"{len(new)} of {len(self._state.trials)} trials cannot win any more and get no more seeds: "
+                    f"{', '.join(map(str, new))}."
+                )
+            self._optuna.add(self._state.results(stopped))
+            self._kept.drop_losers(stopped)
+            self._recount()
+            self._todo.extend(waiting)
+            self._take_over_known()
+            self._hold_back()
+            if self._todo:
+                return True
+            if not waiting or self._held_back:
+                return False
 
     # -- confirmation ------------------------------------------------------------------------------------------------
 

@@ -456,6 +456,7 @@ class PreparedStudy:
             environment=EnvironmentRecord(**self.environment.identity()),
             tables=tuple(table.written() for table in study.tables),
             figures=tuple(figure.written() for figure in study.figures),
+            pruner=study.pruner.model_dump() if study.pruner else None,
             confirm=ConfirmRecord(top=study.confirm.top, seeds=study.confirm.seeds) if study.confirm else None,
             num_trials=len(self.plan.trials) + self.plan.to_ask,
             command=command,

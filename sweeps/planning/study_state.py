@@ -1,7 +1,7 @@
 """Where a study stands: which seed runs have a result, which trials lead, what is still to be confirmed. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.grouping import Todo
 from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
+from sweeps.statistics.race import Race, race, rule_of
 from sweeps.statistics.ranking import rank_key
 
 Key = tuple[str, int]
@@ -58,11 +59,11 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A trial that has a result for every seed of the search."""
+    """A trial that has a result for every seed that it is to have."""
 
     trial: TrialRecord
     value: float | None
-    """Mean over seeds of the study's metric, or None where a seed run diverged."""
+    """Mean over all seeds of the study's metric, or None where a seed run diverged, or a race stopped it."""
 
 
 class StudyState:
@@ -82,9 +83,15 @@ class StudyState:
         self.states: dict[Key, RunState] = {}
         self._values: dict[Key, float] = {}
         self.to_ask = to_ask
+        self._race: Race | None = None
+        """As it stood when it was last looked at; None in a study without one."""
+        self._has_had: dict[str, int] = {}
+        """Seeds of those that are out of the race, by fingerprint."""
         for run in runs:
             if run.state.is_result:
                 self.know(run)
+        if study.pruner:
+            self.look_at_race()
 
     def know(self, run: SeedRun) -> None:
         """Takes note of a seed run that has ended."""
@@ -93,13 +100,59 @@ class StudyState:
         if run.state == RunState.COMPLETE:
             self._values[key] = run.metrics[self._study.metric]
 
+    # -- a race on seeds ----------------------------------------------------------------------------------------------
+
+    def look_at_race(self) -> Race:
+        """Looks which trials are out of the race by now, and what those in it are to run next.
+
+        Nothing else changes who is in it, so that what has ended meanwhile stops nobody before its turn.
+        """
+        pruner = self._study.pruner
+        assert pruner is not None
+        self._race = race(
+            rule_of(pruner.model_dump()),
+            seeds=self._study.seeds,
+            better=self._better,
+            scores=[self._scores(trial) for trial in self.trials],
+            are_all=not self.to_ask,
+        )
+        out = {**self._race.stopped, **self._race.left}
+        self._has_had = {self.trials[place].fingerprint: seeds for place, seeds in out.items()}
+        return self._race
+
+    def next_round(self) -> list[Todo]:
+        """What the race asks for now; see `look_at_race`."""
+        found = self.look_at_race()
+        return [Todo(trial=self.trials[place], seed=seed) for place, seed in found.lacking]
+
+    def stopped(self) -> list[TrialRecord]:
+        """Trials that a race stopped, as it was last looked at, and that lack seeds."""
+        places = self._race.stopped if self._race else ()
+        return [
+            trial
+            for trial in (self.trials[place] for place in places)
+            if not all(self._is_done(trial, seed) for seed in self._study.seeds)
+        ]
+
+    def _scores(self, trial: TrialRecord) -> dict[int, float | None]:
+        """By seed; None where a seed run ended without a number."""
+        keys = {seed: (trial.fingerprint, seed) for seed in self._study.seeds}
+        return {seed: self._values.get(key) for seed, key in keys.items() if key in self.states}
+
+    def wanted(self, trial: TrialRecord) -> Sequence[int]:
+        """The seeds that a trial is to have: all, or those that it has had when it left a race."""
+        return self._study.seeds[: self._has_had.get(trial.fingerprint)]
+
+    # -- how far it is ------------------------------------------------------------------------------------------------
+
     def is_whole(self, trial: TrialRecord) -> bool:
-        """Whether every seed run of the search has ended."""
-        return all((trial.fingerprint, seed) in self.states for seed in self._study.seeds)
+        """Whether every seed run of the search has ended; in a race every one that it asked for so far."""
+        so_far = self.wanted(trial)[: self._race.num_seeds] if self._race else self._study.seeds
+        return all((trial.fingerprint, seed) in self.states for seed in so_far)
 
     def has_results(self, trial: TrialRecord) -> bool:
         """Whether every seed run of the search has a result: none failed, or is still to come."""
-        return all(self._is_done(trial, seed) for seed in self._study.seeds)
+        return all(self._is_done(trial, seed) for seed in self.wanted(trial))
 
     def results(self, trials: Iterable[TrialRecord] | None = None) -> list[Result]:
         """What has come of trials, by default of all; those that failed or are not through are not among them."""
@@ -157,15 +210,15 @@ class StudyState:
 
     def has_failed(self) -> bool:
         """Whether a seed run of the search failed."""
-        failed = (
-            self.states.get((t.fingerprint, s)) == RunState.FAILED for t in self.trials for s in self._study.seeds
-        )
+        failed = (self.states.get((t.fingerprint, s)) == RunState.FAILED for t in self.trials for s in self.wanted(t))
         return any(failed)
 
     def _leading(self) -> list[TrialRecord]:
         """Those that are to be run again; none before every trial has a result for each of its seeds."""
         confirm = self._study.confirm
-        if confirm is None or self.to_ask or not all(self.is_whole(trial) for trial in self.trials):
+        if confirm is None or self.to_ask or (self._race and self._race.lacking):
+            return []
+        if not all(self.is_whole(trial) for trial in self.trials):
             return []
         return [scored.trial for scored in self.ranked()[: confirm.top]]
 
@@ -179,14 +232,14 @@ class StudyState:
     def outcome(self, *, ran: int, best: Path | None) -> Outcome:
         """Counts over the search and the confirmation, also of what the sampler is still to propose."""
         confirm = self._study.confirm
-        searched = [(trial, seed) for trial in self.trials for seed in self._study.seeds]
+        searched = [(trial, seed) for trial in self.trials for seed in self.wanted(trial)]
         fresh = [(trial, seed) for trial in self._leading() for seed in confirm.seeds] if confirm else []
         ended = [self.states.get((trial.fingerprint, seed)) for trial, seed in [*searched, *fresh]]
         fresh_done = sum(self._is_done(trial, seed) for trial, seed in fresh)
         num_fresh = self._num_to_confirm() * len(confirm.seeds) if confirm else 0
         return Outcome(
             done=sum(self._is_done(trial, seed) for trial, seed in searched) + fresh_done,
-            total=(len(self.trials) + self.to_ask) * len(self._study.seeds) + num_fresh,
+            total=len(searched) + self.to_ask * len(self._study.seeds) + num_fresh,
             fresh_done=fresh_done,
             fresh=num_fresh,
             failed=sum(state == RunState.FAILED for state in ended),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.config import has_effect
-from sweeps.records import state_of_trial
+from sweeps.records import TrialState, state_of_trial
 from sweeps.reporting.results import SCORES, Results, Trial, is_score, scores_on
 from sweeps.study_trial import PARAMETERS
 
@@ -47,7 +47,8 @@ def cells_of(results: Results) -> dict[str, list[Any]]:
                 side = FRESH if study.endswith(FRESH) else ""
                 named = f"{trial.values['study']}{side}" if "study" in trial.values else study
                 single = {"study": named, "trial": trial.number, "fingerprint": trial.fingerprint}
-                single["trial_state"] = state_of_trial(trial.states, _num_planned(results, trial, study)).value
+                state = state_of_trial(trial.states, _num_planned(results, trial, study))
+                single["trial_state"] = (TrialState.PRUNED if trial.state == "pruned" else state).value
                 # what has no effect on this trial is empty: the width of a linear head, say
                 value = trial.values.get(name) if has_effect(name, trial.values) else None
                 cells.extend([single.get(name, value)] * count)

@@ -17,7 +17,7 @@ from resnet_tl.metrics import metric_of
 from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
-from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, cause_told, study_from_json
+from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told, study_from_json
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, columns_with, sha256
 from sweeps.reporting.image_scores import read_images
@@ -113,6 +113,7 @@ def _trial(row: TrialRecord, runs: Sequence[SeedRun], scores: Sequence[str], fre
         states=tuple(run.state for run in runs),
         columns=columns,
         fingerprint=row.fingerprint,
+        is_stopped=row.state == TrialState.PRUNED,
         fresh=fresh,
     )
 
@@ -418,6 +419,7 @@ def _trials(frame: "pd.DataFrame", parameters: Sequence[str], path: Path, known:
             states=tuple(cells["state"][row] for row in rows),
             columns={name: tuple(cells[name][row] for row in rows) for name in measured},
             fingerprint=str(cells["fingerprint"][rows[0]]) if "fingerprint" in cells else None,
+            is_stopped="trial_state" in cells and cells["trial_state"][rows[0]] == "pruned",
         )
         if known is not None:
             own = next((other for other in known if other.number == trial.number), None)

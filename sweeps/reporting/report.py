@@ -157,7 +157,8 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     planned = about.num_trials
     done = _num_done(results.trials)
     fresh_done = _num_done([trial.fresh for trial in results.trials if trial.fresh])
-    total = planned * len(about.seeds)
+    stopped = [trial for trial in results.trials if trial.is_stopped]
+    total = planned * len(about.seeds) - sum(len(about.seeds) - len(trial.states) for trial in stopped)
     scored = sum(trial.state == "complete" for trial in results.trials)
     fresh = about.confirm.num_runs(planned=planned, scored=scored, has_ended=done >= total) if about.confirm else 0
     # trials that led before seeds were added have runs on fresh seeds too
@@ -165,10 +166,20 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     facts.append(
         f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}"
         f"{f' × {about.folds} folds' if about.folds else ''}; "
-        f"{progress} done. {_selection(results)}; test is scored once per seed run."
+        f"{_stopped(results, stopped)}{progress} done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(about.command), "."))
     return [*blocks, Paragraph(lines=tuple(facts))]
+
+
+def _stopped(results: Results, stopped: Sequence[Trial]) -> str:
+    rule = results.about.pruner if results.about else None
+    if not rule:
+        return ""
+    return (
+        f"a race on seeds (risk {rule['risk']:g}, regret {rule['regret']:g}{', simultaneous' * rule['simultaneous']}) "
+        f"stopped {count(len(stopped), 'trial')}; "
+    )
 
 
 def _num_done(trials: Iterable[Trial]) -> int:

@@ -59,6 +59,8 @@ class Trial:
     columns: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     """`max_epoch`, `best_epoch`, scores and `wall_s`; None where there is none."""
     fingerprint: str | None = None
+    is_stopped: bool = False
+    """Whether a race ended it before it had all seeds."""
     fresh: "Trial | None" = None
     """The same on the fresh seeds of a confirmation."""
 
@@ -68,11 +70,12 @@ class Trial:
 
     @cached_property
     def state(self) -> str:
-        """`complete` when every seed run is; `planned` without any; else the worst that happened."""
+        """`complete` when every seed run is and none is to come that a race left out; `planned` without any; else the
+        worst that happened."""
         if not self.states:
             return "planned"
         bad = [state for state in ("failed", "diverged", "pruned") if state in self.states]
-        return bad[0] if bad else "complete"
+        return bad[0] if bad else "pruned" if self.is_stopped else "complete"
 
     def scores(self, column: str) -> list[float]:
         """Values over seeds; call it for complete trials only."""

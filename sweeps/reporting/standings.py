@@ -58,26 +58,30 @@ def _standings(results: Results, trials: Sequence[Trial], metric: str) -> Standi
     if len(whole) < 2:
         return None
     num_seeds = len(whole[0].seeds)
+    # those that a race stopped are of the family too: a seed run is a fixed function of trial and seed, so that looking
+    # only at pairs that finished cannot raise the error over all planned ones
+    planned = sum(trial.is_stopped for trial in trials) + len(whole)
+    share = (planned - 1) / (len(whole) - 1)
     on_images = num_seeds > 1 and knows_images(results, results.metric) and knows_images(results, metric)
     found = _on_images(results, whole, metric) if on_images else _on_seeds(results, whole, metric)
     leads = sample(results, whole[0], metric)
+    attainable = min(1.0, found.attainable * share)
+    too_few = attainable > LEVEL
     others = []
     for trial, p in zip(whole[1:], found.p[1:], strict=True):
         assert p is not None
         told = paired(sample(results, trial, metric), leads, tested=False)
-        too_few = found.attainable > LEVEL
+        p = min(1.0, p * share)
         others.append(
             Other(
                 trial=trial,
                 difference=told,
                 p=p,
                 standing="too few seeds" if too_few else "worse" if p <= LEVEL else "not distinguishable",
-                seeds_needed=_needed(told, len(whole)) if too_few else None,
+                seeds_needed=_needed(told, planned) if too_few else None,
             )
         )
-    return Standings(
-        best=whole[0], others=tuple(others), metric=metric, on_images=on_images, attainable=found.attainable
-    )
+    return Standings(best=whole[0], others=tuple(others), metric=metric, on_images=on_images, attainable=attainable)
 
 
 def _on_images(results: Results, whole: Sequence[Trial], metric: str) -> AgainstBest:

@@ -85,7 +85,7 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
     keys: list[float | None] = []
     for trial in trials:
         if trial.state != "complete":
-            cells.append(MISSING if trial.state == "planned" else trial.state)
+            cells.append(MISSING if trial.state == "planned" else _stopped(trial, metric) or trial.state)
             keys.append(None)
             continue
         told = summarise(trial.scores(metric))
@@ -95,6 +95,12 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
         cells.append(text + unit_of(metric).sign)
         keys.append(rounded(metric, told.mean))
     return Column(header=header or label(metric), cells=cells, keys=keys, better=metric_of(metric).better)
+
+
+def _stopped(trial: Trial, metric: str) -> str | None:
+    """The mean of a trial that a race stopped, marked with its seeds; None for others."""
+    mean = trial.mean(metric) if trial.state == "pruned" and trial.is_stopped else None
+    return None if mean is None else f"{score(metric, mean)} (pruned, n={len(trial.states)})"
 
 
 def interval_column(results: Results, trials: Sequence[Trial], metric: str, *, seeds_only: bool = False) -> Column:
@@ -156,9 +162,11 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
                 named = ", ".join(map(str, seeds))
                 told.append(f"trial {trial.number} (seeds {named}{_reason(results, trial, seeds)})")
             told_of.append(f"{len(those)} of {len(trials)} trials {state}: {'; '.join(told)}.")
+    if stopped := [trial for trial in trials if trial.is_stopped and trial.state == "pruned"]:
+        told_of.append(_race(results, trials, stopped))
     if results.seeds is not None:
         planned = len(results.seeds)
-        short = [trial for trial in trials if 0 < len(trial.states) < planned]
+        short = [trial for trial in trials if 0 < len(trial.states) < planned and trial not in stopped]
         if short:
             told = [f"trial {trial.number} has {len(trial.states)}" for trial in short]
             told_of.append(f"Planned are {planned} seeds for each trial; {', '.join(told)}.")
@@ -166,6 +174,24 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
     if waiting:
         told_of.append((f"{waiting} of {len(trials)} trials have no result yet (", code(MISSING), ")."))
     return told_of
+
+
+def _race(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -> Inline:
+    """What a race ended, and all that is claimed of it."""
+    by_n: dict[int, list[str]] = {}
+    for trial in stopped:
+        by_n.setdefault(len(trial.states), []).append(str(trial.number))
+    told = "; ".join(f"after {n} seeds trial{'s' * (len(own) > 1)} {', '.join(own)}" for n, own in sorted(by_n.items()))
+    text = f"{len(stopped)} of {len(trials)} trials were stopped, since they could not win any more: {told}."
+    rule = results.about.pruner if results.about else None
+    if rule:
+        how = "of any of them" if rule["simultaneous"] else "of each"
+        text += (
+            " Their means are of fewer seeds and are not ranked; all that is said of them: over all seeds none is "
+            f"ahead of the best by more than {score(results.metric, rule['regret'])} in {results.metric}, with a risk "
+            f"{how} of {100 * rule['risk']:g}%."
+        )
+    return text
 
 
 def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:

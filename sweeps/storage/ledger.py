@@ -6,7 +6,7 @@ The one source of truth for resuming and for reports. One process writes a study
 import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from sweeps.records import (
     SeedRun,
     StudyRecord,
     TrialRecord,
+    TrialState,
     state_of_trial,
     study_from_json,
     study_to_json,
 )
+from sweeps.statistics.race import race, rule_of
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
@@ -144,7 +146,28 @@ class Ledger:
                 for row in connection.execute(query).mappings()
             ]
 
-        return self._look(look)
+        return self._stopped(record, self._look(look)) if record and record.pruner else self._look(look)
+
+    def _stopped(self, record: StudyRecord, trials: list[TrialRecord]) -> list[TrialRecord]:
+        """The same, with those marked that the study's race stopped: it is replayed from the results."""
+        assert record.pruner is not None
+        scores: dict[str, dict[int, float | None]] = {trial.fingerprint: {} for trial in trials}
+        for run in self.seed_runs(record.name):
+            if run.seed in record.seeds and run.fingerprint in scores:
+                scores[run.fingerprint][run.seed] = run.metrics.get(record.metric) if run.state == "complete" else None
+        found = race(
+            rule_of(record.pruner),
+            seeds=record.seeds,
+            better="max" if record.direction == "maximize" else "min",
+            scores=[scores[trial.fingerprint] for trial in trials],
+            are_all=len(trials) >= record.num_trials,
+        )
+        return [
+            replace(trial, state=TrialState.PRUNED)
+            if place in found.stopped and trial.state == TrialState.INCOMPLETE
+            else trial
+            for place, trial in enumerate(trials)
+        ]
 
     def put_trials(self, study: str, records: Iterable[TrialRecord]) -> None:
         """Adds trials."""

@@ -91,6 +91,8 @@ def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[lis
             f"Too few seeds: with {num_seeds} the least possible p of a test that allows for the best having been "
             f"picked is {found.attainable:.3g}; beside it, how many would show a difference of this size and spread."
         )
+    if stopped := sum(trial.is_stopped for trial in trials):
+        about.append(f"p counts the {stopped} that were stopped, too (Bonferroni).")
     if any(item.parameter for item in results.hypotheses):
         about.append("What was expected beforehand is answered by the p of the hypotheses, not by this one.")
     return columns, [" ".join(about)]
