@@ -6,6 +6,7 @@ measured there. What is said of GPUs here has not been measured on one.
 """
 
 import contextlib
+import gc
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -177,7 +178,8 @@ def gives_back(device: str) -> Iterator[None]:
 
     Torch keeps what was freed for the next tensors of this process, which other workers on the same GPU then lack: a
     seed run that is tried again with fewer at a time would meet the memory of workers that wait. A task that failed
-    still holds its tensors by the frames of its traceback.
+    still holds its tensors by the frames of its traceback, and the first of a process by frames in which libraries were
+    loaded late (`torch._dynamo`, by the first optimiser), which are garbage in a circle.
     """
     try:
         yield
@@ -189,5 +191,6 @@ def gives_back(device: str) -> Iterator[None]:
         if is_gpu(device):
             import torch
 
+            gc.collect()
             with contextlib.suppress(RuntimeError):  # a GPU that failed fails here again, and hides how it did
                 torch.cuda.empty_cache()

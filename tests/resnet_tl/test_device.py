@@ -1,6 +1,8 @@
 """What differs on a GPU, as far as that can be told without one, and that it differs nowhere else."""
 
+import gc
 import re
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +114,25 @@ def test_a_failed_task_on_a_gpu_gives_back_what_its_frames_hold(
     with device.gives_back(name):
         pass
     assert len(emptied) == 2 * given_back
+
+
+def test_what_a_task_leaves_in_a_circle_is_gone_before_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        pass
+
+    left: list[weakref.ref[Held]] = []
+    seen: list[object] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(left[0]()))
+
+    def task() -> None:
+        held = Held()
+        held.itself = held  # type: ignore[attr-defined]
+        left.append(weakref.ref(held))
+
+    gc.disable()
+    try:
+        with device.gives_back("cuda:0"):
+            task()
+    finally:
+        gc.enable()
+    assert seen == [None]
