@@ -89,13 +89,14 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(number) for number in range(num_gpus())]
 
 
-def gpu_bytes(devices: Iterable[str]) -> int | None:
-    """Memory of some GPUs together; None where torch finds none, as on a cluster's driver."""
-    if not num_gpus():
+def gpu_bytes(shares: Iterable[tuple[str, float]]) -> int | None:
+    """Memory of shares of GPUs together; None where there are none, or torch finds none, as on a cluster's driver."""
+    asked = [(device, share) for device, share in shares if is_gpu(device)]
+    if not asked or not num_gpus():
         return None
     import torch
 
-    return sum(torch.cuda.get_device_properties(device).total_memory for device in set(devices))
+    return int(sum(share * torch.cuda.get_device_properties(device).total_memory for device, share in asked))
 
 
 # -- how torch computes there -----------------------------------------------------------------------------------------

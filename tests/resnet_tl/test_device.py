@@ -2,6 +2,7 @@
 
 import gc
 import re
+import types
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,22 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert device.found() == "cuda"
     monkeypatch.setattr(device, "num_gpus", lambda: 0)
     assert device.found() == "cpu"
-    assert device.gpu_bytes(["cuda:0"]) is None
+    assert device.gpu_bytes([("cuda:0", 1.0)]) is None
+
+
+def test_memory_of_gpus_is_counted_by_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    def has(name: str) -> types.SimpleNamespace:
+        return types.SimpleNamespace(total_memory={"cuda:0": 1000, "cuda:1": 400}[name])
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", has)
+    monkeypatch.setattr(device, "num_gpus", lambda: 2)
+    assert device.gpu_bytes([("cuda:0", 0.5), ("cuda:1", 1.0), ("cuda:0", 0.5)]) == 1400
+    assert device.gpu_bytes([("cuda:0", 1.0), ("cuda:0", 1.0)]) == 2000, "with Ray each worker's own is the first"
+
+
+def test_a_study_on_a_cpu_asks_torch_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "num_gpus", lambda: pytest.fail("torch was asked"))
+    assert device.gpu_bytes([("cpu", 1.0)]) is None
 
 
 def test_a_share_of_a_gpus_free_memory_may_be_taken_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
