@@ -29,6 +29,7 @@ bench: $(STAMP)
 # The folder is filled where there is a network, by the same version of Python; torch and CUDA's libraries may go from it:
 #                               python3 -m pip download -d wheels . "setuptools>=77" pytest "psycopg[binary]"
 test-gpu: $(GPU_STAMP)
+	@$(ON_GPU) -c "from resnet_tl.device import num_gpus; exit(not num_gpus() and 'error: torch finds no CUDA device')"
 	$(ON_GPU) -m pytest -m gpu -rs $(GPU_TESTS)
 
 # writes reports/gpu.md

@@ -9,6 +9,7 @@ the peak memory of each against what a dry run announces. Images are drawn at ra
 All run in one process and take turns. Exit status 2 where there is no GPU.
 """
 
+import gc
 import statistics
 import sys
 import tempfile
@@ -182,6 +183,7 @@ class Bench:
         if self.device == "cuda":
             import torch
 
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 

@@ -6,6 +6,7 @@ measured there. What is said of GPUs here has not been measured on one.
 """
 
 import contextlib
+import gc
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -88,13 +89,14 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(number) for number in range(num_gpus())]
 
 
-def gpu_bytes(devices: Iterable[str]) -> int | None:
-    """Memory of some GPUs together; None where torch finds none, as on a cluster's driver."""
-    if not num_gpus():
+def gpu_bytes(shares: Iterable[tuple[str, float]]) -> int | None:
+    """Memory of shares of GPUs together; None where there are none, or torch finds none, as on a cluster's driver."""
+    asked = [(device, share) for device, share in shares if is_gpu(device)]
+    if not asked or not num_gpus():
         return None
     import torch
 
-    return sum(torch.cuda.get_device_properties(device).total_memory for device in set(devices))
+    return int(sum(share * torch.cuda.get_device_properties(device).total_memory for device, share in asked))
 
 
 # -- how torch computes there -----------------------------------------------------------------------------------------
@@ -177,7 +179,8 @@ def gives_back(device: str) -> Iterator[None]:
 
     Torch keeps what was freed for the next tensors of this process, which other workers on the same GPU then lack: a
     seed run that is tried again with fewer at a time would meet the memory of workers that wait. A task that failed
-    still holds its tensors by the frames of its traceback.
+    still holds its tensors by the frames of its traceback, and the first of a process by frames in which libraries were
+    loaded late (`torch._dynamo`, by the first optimiser), which are garbage in a circle.
     """
     try:
         yield
@@ -189,5 +192,6 @@ def gives_back(device: str) -> Iterator[None]:
         if is_gpu(device):
             import torch
 
+            gc.collect()
             with contextlib.suppress(RuntimeError):  # a GPU that failed fails here again, and hides how it did
                 torch.cuda.empty_cache()

@@ -21,8 +21,8 @@ from resnet_tl.device import may_stay
 from resnet_tl.heartbeat import beat
 from resnet_tl.seeding import derive, shuffled
 
-ROWS_AT_ONCE = 4096
-"""Images, or stored outputs, that are copied to a device at a time."""
+AT_ONCE_BYTES = 32 << 20
+"""Of images, or stored outputs, that are copied to a device at a time; one output of a first layer can have 3 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +98,19 @@ def resident(rows: NDArray[Any], device: torch.device) -> Tensor:
     """All rows on a device, copied part by part, so that a mapped file is not in memory as a whole."""
     first = torch.from_numpy(np.array(rows[:0]))
     whole = torch.empty(rows.shape, dtype=first.dtype, device=device)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        beat()
-        whole[start : start + ROWS_AT_ONCE] = torch.from_numpy(np.array(rows[start : start + ROWS_AT_ONCE]))
+    end = 0
+    for part in parts(rows):
+        whole[end : end + len(part)] = torch.from_numpy(part)
+        end += len(part)
     return whole
+
+
+def parts(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All rows, one behind the other, in copies of no more than `AT_ONCE_BYTES`."""
+    count = max(1, AT_ONCE_BYTES // max(1, rows[:1].nbytes))
+    for start in range(0, len(rows), count):
+        beat()
+        yield np.array(rows[start : start + count])
 
 
 def centre(images_BCHW: Tensor, crop: int | None) -> Tensor:

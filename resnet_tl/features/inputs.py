@@ -20,12 +20,12 @@ from resnet_tl.batching import EVAL_BATCH
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.augment import views_B
 from resnet_tl.data.batches import (
-    ROWS_AT_ONCE,
     Batch,
     DeviceImages,
     cut_batches,
     epoch_order,
     eval_batches,
+    parts,
     train_batches,
 )
 from resnet_tl.data.prepare import Images
@@ -70,9 +70,8 @@ class Features:
 
     def parts(self, view: View) -> Iterator[Tensor]:
         """All rows of a view, one after the other, as they lie in the file."""
-        array = self._arrays[view]
-        for first in range(0, len(array), ROWS_AT_ONCE):
-            yield self._numbers(np.array(array[first : first + ROWS_AT_ONCE]))
+        for part in parts(self._arrays[view]):
+            yield self._numbers(part)
 
     def laid_out(self, rows: Tensor) -> Tensor:
         """Outputs [B, …] from rows as they lie in the file."""
@@ -109,7 +108,6 @@ class Rows:
         end = 0
         for view in views:
             for part in features.parts(view):  # part by part, so that nothing is in memory twice
-                beat()
                 if not end:
                     self._table = torch.empty(
                         (self._row_VN.max() + 1, *part.shape[1:]), dtype=part.dtype, device=device

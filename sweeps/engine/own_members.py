@@ -17,6 +17,7 @@ from resnet_tl.config import real_images
 from resnet_tl.data.cache import default_cache
 from resnet_tl.data.draws import draw_S, write_draws
 from resnet_tl.data.prepare import Images, Prepared, prepare
+from resnet_tl.device import gives_back
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import Floats, Ints
 from resnet_tl.option_text import expand
@@ -168,9 +169,10 @@ class OwnMembers:
         network = NetworkStore(self._out, name).network_of(runs[seed])
         if network is None:
             raise ConfigError(f"The network of member {seed + 1} of {name} must be kept, but is gone from {self._out}.")
-        predictor = predictor_of(network, device=self._about.environment.device)
         config = data_of(self._trial.config, self._definition.data).model_copy(update={"shifted": None})
-        told = score(predictor, config, split="train", cache=self._cache)
+        device = self._device()
+        with gives_back(device):  # the next member is trained by another process
+            told = score(predictor_of(network, device=device), config, split="train", cache=self._cache)
         predicted_N: Ints = told.log_p_NK.argmax(1)
         return predicted_N
 
@@ -232,12 +234,17 @@ class OwnMembers:
                 update={
                     "keep": "all",
                     "threads": about.threads,
-                    "device": about.device if definition.run.device == "auto" else definition.run.device,
+                    "device": self._device(),
                 }
             ),
             members=MembersConfig(method=self._method, draws=draws),
             notes=(),
         )
+
+    def _device(self) -> str:
+        """Where members are trained and scored: as asked for, `cuda:1` say, else on such a device as the study had."""
+        asked = self._definition.run.device
+        return self._about.environment.device if asked == "auto" else asked
 
     def _name(self) -> str:
         """Of the study that has members of this configuration, or is to have them."""

@@ -58,9 +58,12 @@ def hardware(device: str) -> str:
 
 
 def feature_bytes(slots: Sequence[Slot]) -> int:
-    """Memory that the features of heads may be in: the machine's, or that of its GPUs, where these have less."""
-    gpus = gpu_bytes(slot.device for slot in slots if is_gpu(slot.device))
-    return min(memory_bytes(), gpus) if gpus else memory_bytes()
+    """Memory that the features of heads may be in: the machine's, or what slots have of GPUs, where that is less.
+
+    By shares, and not by names: with Ray each worker calls its own GPU the first.
+    """
+    gpus = gpu_bytes((slot.device, slot.share) for slot in slots)
+    return memory_bytes() if gpus is None else min(memory_bytes(), gpus)
 
 
 def memory_bytes() -> int:

@@ -1,6 +1,9 @@
 """What differs on a GPU, as far as that can be told without one, and that it differs nowhere else."""
 
+import gc
 import re
+import types
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +65,22 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert device.found() == "cuda"
     monkeypatch.setattr(device, "num_gpus", lambda: 0)
     assert device.found() == "cpu"
-    assert device.gpu_bytes(["cuda:0"]) is None
+    assert device.gpu_bytes([("cuda:0", 1.0)]) is None
+
+
+def test_memory_of_gpus_is_counted_by_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    def has(name: str) -> types.SimpleNamespace:
+        return types.SimpleNamespace(total_memory={"cuda:0": 1000, "cuda:1": 400}[name])
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", has)
+    monkeypatch.setattr(device, "num_gpus", lambda: 2)
+    assert device.gpu_bytes([("cuda:0", 0.5), ("cuda:1", 1.0), ("cuda:0", 0.5)]) == 1400
+    assert device.gpu_bytes([("cuda:0", 1.0), ("cuda:0", 1.0)]) == 2000, "with Ray each worker's own is the first"
+
+
+def test_a_study_on_a_cpu_asks_torch_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "num_gpus", lambda: pytest.fail("torch was asked"))
+    assert device.gpu_bytes([("cpu", 1.0)]) is None
 
 
 def test_a_share_of_a_gpus_free_memory_may_be_taken_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +130,25 @@ def test_a_failed_task_on_a_gpu_gives_back_what_its_frames_hold(
     with device.gives_back(name):
         pass
     assert len(emptied) == 2 * given_back
+
+
+def test_what_a_task_leaves_in_a_circle_is_gone_before_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        pass
+
+    left: list[weakref.ref[Held]] = []
+    seen: list[object] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(left[0]()))
+
+    def task() -> None:
+        held = Held()
+        held.itself = held  # type: ignore[attr-defined]
+        left.append(weakref.ref(held))
+
+    gc.disable()
+    try:
+        with device.gives_back("cuda:0"):
+            task()
+    finally:
+        gc.enable()
+    assert seen == [None]

@@ -1,5 +1,6 @@
 """What must hold on a GPU. Each test runs on a CPU too, so that the tests themselves are known to work."""
 
+import gc
 import itertools
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,7 @@ def test_images_that_stay_are_those_that_are_sent(
 ) -> None:
     loaded, where = images.load(), torch.device(environment.device)
     index = images.load().splits["val"][::-1].copy()
-    monkeypatch.setattr(batches, "ROWS_AT_ONCE", 7)  # no divisor of their number
+    monkeypatch.setattr(batches, "AT_ONCE_BYTES", 7 * 3 * 40 * 40)  # 7 images, which is no divisor of their number
     stays(monkeypatch, True)
     resident = DeviceImages(loaded, where)
     assert resident._resident is not None
@@ -238,8 +239,13 @@ def test_short_memory_is_known_by_its_cause_and_given_back(environment: Environm
         held = torch.ones(1 << 20, device=environment.device)
         held = torch.cat([held, torch.empty(1 << 50, device=environment.device)])
 
+    before = 0
+    if is_gpu(environment.device):  # what cuBLAS keeps for its products stays torch's
+        gc.collect()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved()
     with pytest.raises(RuntimeError) as caught, gives_back(environment.device):
         ask()
     assert is_out_of_memory(caught.value)
     if is_gpu(environment.device):
-        assert torch.cuda.memory_reserved() < 4 << 20
+        assert torch.cuda.memory_reserved() <= before

@@ -4,6 +4,8 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +13,21 @@ import torch
 import torchvision
 from PIL import Image
 
+from resnet_tl.config import DataConfig
 from resnet_tl.data.draws import draw_S, read_draws
 from resnet_tl.data.prepare import prepare
 from resnet_tl.errors import ConfigError
 from resnet_tl.inference.ensemble import read_ensemble
 from resnet_tl.inference.evaluate import evaluate
 from sweeps.definition.compose import compose
+from sweeps.engine.own_members import OwnMembers
 from sweeps.ensemble import main
 from sweeps.run import main as run
 from sweeps.statistics.boosting import boosted
 from sweeps.status import main as status
 from sweeps.storage.database import database_of
-from tests.conftest import write_images
+from sweeps.storage.network_store import NetworkStore
+from tests.conftest import trial, write_images
 from tests.sweeps.test_ensemble import by_predict, rows_of
 
 STUDY = """
@@ -189,3 +194,21 @@ def test_words_of_the_run_go_with_its_file(out: Path) -> None:
         ensemble(out, "metod=soup")
     with pytest.raises(ConfigError, match="`data.chanels` is not an option"):
         ensemble(out, "method=bagging", "data.chanels=1")
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1")])
+def test_members_are_scored_on_the_gpu_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, expected: str
+) -> None:
+    own: Any = object.__new__(OwnMembers)
+    own._definition = SimpleNamespace(run=SimpleNamespace(device=asked), data=DataConfig(source="digits"))
+    own._about = SimpleNamespace(environment=SimpleNamespace(device="cuda"))
+    own._out, own._cache, own._trial = tmp_path, tmp_path, SimpleNamespace(config=trial())
+    own._known = lambda _: (None, {0: None})
+    used: list[str] = []
+    told = SimpleNamespace(log_p_NK=np.zeros((2, 2)))
+    monkeypatch.setattr(NetworkStore, "network_of", lambda *_: tmp_path)
+    monkeypatch.setattr("resnet_tl.inference.predictor.predictor_of", lambda _, device: used.append(device))
+    monkeypatch.setattr("resnet_tl.inference.evaluate.score", lambda *_, **__: told)
+    assert own._predicted_N("study/boosting", 0).tolist() == [0, 0]
+    assert used == [expected]
