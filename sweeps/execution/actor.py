@@ -15,12 +15,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from resnet_tl.errors import DataError
 from resnet_tl.heartbeat import beat, heard
 from resnet_tl.result import Epoch
 from sweeps.execution.depot import Piece
 from sweeps.execution.executor import Task
+from sweeps.execution.sent import Note, Unsent, node_cache
 from sweeps.execution.task_files import Files, Listed, Listing, Workplace
-from sweeps.execution.unshared import PIECE_BYTES, Note, Unsent, Unshared, node_cache
+from sweeps.execution.unshared import PIECE_BYTES, Unshared
 
 AT_A_TIME = 4
 """Pieces of a file that are under way at a time, so that the network need not wait for the disk."""
@@ -179,7 +181,7 @@ class _Depot:
         self._handle = handle
 
     def describe(self, path: str) -> Listing | None:
-        listing: Listing | None = self._get(self._handle.describe.remote(path))
+        listing: Listing | None = self._read(self._handle.describe.remote(path))
         return listing
 
     def read(self, path: str, num_bytes: int) -> Iterator[bytes]:
@@ -187,9 +189,9 @@ class _Depot:
         for first in range(0, num_bytes, PIECE_BYTES):
             under_way.append(self._handle.read.remote(path, first, PIECE_BYTES))
             if len(under_way) >= AT_A_TIME:
-                yield self._get(under_way.popleft())
+                yield self._read(under_way.popleft())
         while under_way:
-            yield self._get(under_way.popleft())
+            yield self._read(under_way.popleft())
 
     def write(self, attempt: str, folder: str, pieces: Iterator[Sequence[Piece]]) -> None:
         self._all(self._handle.write.remote(attempt, folder, piece) for piece in pieces)
@@ -214,6 +216,13 @@ class _Depot:
                 self._get(under_way.popleft())
         while under_way:
             self._get(under_way.popleft())
+
+    def _read(self, asked: Any) -> Any:
+        """The same; what the driver's machine cannot read stands in the way of every task."""
+        try:
+            return self._get(asked)
+        except (DataError, OSError) as error:
+            raise Unsent(str(error)) from None
 
     def _get(self, asked: Any) -> Any:
         """An answer; the task goes on while it waits for one."""

@@ -1,8 +1,8 @@
 """The driver's files, for machines that do not see them: read for those, and put in place when they come back.
 
 It is a process on the driver's machine, so that large files pass by the driver itself. What comes back lies aside
-until all of it is there, has the hash that it was sent with, and is on the disk. Only then does it get its name, and only then
-is the driver told that the task has ended. A kill at any moment leaves the old files or the new.
+until all of it is there, has the hash that it was sent with, and is on the disk. Only then does it get its name, and
+only then is the driver told that the task has ended. A kill at any moment leaves the old files or the new.
 
     FOLDER/.arriving-ATTEMPT/…   what comes back from one try of a task
 """

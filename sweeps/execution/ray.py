@@ -33,8 +33,8 @@ from sweeps.execution.actor import Actor, Facts, News, Sending, versions
 from sweeps.execution.ahead import CUBLAS, ENVIRONMENT
 from sweeps.execution.depot import Depot
 from sweeps.execution.executor import Slot, Task, WorkerDied
+from sweeps.execution.sent import Note, Unsent
 from sweeps.execution.task_files import HasFiles
-from sweeps.execution.unshared import Note, Unsent
 from sweeps.records import Cause
 
 END_S = 30.0

@@ -107,9 +107,11 @@ def below(path: str, places: Mapping[str, str]) -> str:
     Args:
         places: files and folders, and where they are there; the longest that fits counts.
     """
-    for place in sorted(places, key=len, reverse=True):
-        if path == place or path.startswith(place + os.sep):
-            return places[place] + path[len(place) :]
+    head = path
+    while head:
+        if head in places:
+            return places[head] + path[len(head) :]
+        head = head.rpartition(os.sep)[0]
     return path
 
 

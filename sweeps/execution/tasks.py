@@ -39,14 +39,19 @@ class Train:
 
     def files(self) -> Files:
         """See `HasFiles`."""
-        started = _files_of_start(self.runs[0].trial, self.data, seeds=[run.seed for run in self.runs])
-        stored = {folder: Path(folder) for folder in self.features.places} if self.features else {}
+        given = self.given()
         own = (
             Workplace(root=run.folder, leaves=(PREDICTIONS, "checkpoint"), state="state.pt")
             for run in self.runs
             if run.folder is not None
         )
-        return Files(reads={**started.reads, **stored}, workplaces=(*started.workplaces, *own))
+        return Files(reads=given.reads, workplaces=(*given.workplaces, *own))
+
+    def given(self) -> Files:
+        """What it starts from."""
+        started = _files_of_start(self.runs[0].trial, self.data, seeds=[run.seed for run in self.runs])
+        stored = {folder: Path(folder) for folder in self.features.places} if self.features else {}
+        return Files(reads={**started.reads, **stored}, workplaces=started.workplaces)
 
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
@@ -89,7 +94,7 @@ class Check:
 
     def files(self) -> Files:
         """See `HasFiles`."""
-        return self.train.files()
+        return self.train.given()
 
     def __call__(self, device: str, report: Report) -> str | None:
         """Returns what differs; None when every bit agrees."""
