@@ -20,7 +20,7 @@ from filelock import FileLock
 from resnet_tl.data.cache import stated_hashes
 from resnet_tl.errors import DataError
 from resnet_tl.files import LEFT_OVER_S, discard, is_full, make_folder, move, remove_leftovers, sha256_of, sync_all
-from sweeps.execution.task_files import Listed, Listing, Workplace
+from sweeps.execution.task_files import Damaged, Listed, Listing, Workplace
 
 NOT_SENT = ("used", "lock", "work")
 """Names in folders of the cache by which drivers of one machine agree; they are no content."""
@@ -101,7 +101,7 @@ class Depot:
             files: all that was sent.
 
         Raises:
-            DataError: something has not arrived as it was sent.
+            Damaged: something has not arrived as it was sent.
         """
         folder = place.folder
         self._arrive(attempt, folder, files)
@@ -125,7 +125,7 @@ class Depot:
                 os.truncate(path, file.num_bytes)
             found = sha256_of(path) if path.exists() else "nothing"
             if found != file.sha256:
-                raise DataError(f"{path} must have sha256 {file.sha256[:12]}… as it was sent, but has {found[:12]}….")
+                raise Damaged(f"{path} must have sha256 {file.sha256[:12]}… as it was sent, but has {found[:12]}….")
         if files:
             sync_all(aside)
 
@@ -149,7 +149,7 @@ class Depot:
         """Compares a part of a file with what was sent.
 
         Raises:
-            DataError: they differ.
+            Damaged: they differ.
         """
         told = hashlib.sha256()
         with Path(path).open("rb") as stream:
@@ -158,7 +158,7 @@ class Depot:
                 told.update(content)
                 first += len(content)
         if told.hexdigest() != sha256:
-            raise DataError(
+            raise Damaged(
                 f"What was sent for {path} must have sha256 {sha256[:12]}…, but has {told.hexdigest()[:12]}…."
             )
 

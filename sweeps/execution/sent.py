@@ -23,7 +23,7 @@ from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.files import discard, is_full, make_folder, remove_leftovers, replacing_folder, write_text
 from resnet_tl.heartbeat import beat
 from sweeps.execution.depot import Piece
-from sweeps.execution.task_files import Listed, Listing, Workplace
+from sweeps.execution.task_files import Damaged, Listed, Listing, Workplace
 
 NODE_CACHE = "SWEEPS_NODE_CACHE"
 """Environment variable of `ray start`: where on its machine to put what is sent."""
@@ -35,10 +35,6 @@ VERIFIED_S = 7 * 86_400.0
 
 class Unsent(ConfigError):
     """A machine cannot have what its tasks need, or cannot give back what they leave."""
-
-
-class Damaged(DataError):
-    """A file is not what it must be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,12 +227,12 @@ def twice(send: Callable[[], None]) -> None:
     Raises:
         Unsent: it does not arrive whole the second time either.
     """
-    wrong: DataError | None = None
+    wrong: Damaged | None = None
     for _ in range(TRIES):
         try:
             send()
             return
-        except DataError as error:
+        except Damaged as error:
             wrong = error
     raise Unsent(
         f"{wrong} It was sent {TRIES} times: a disk, the memory or the network does not keep what it is given."

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from resnet_tl.errors import DataError
 from resnet_tl.identity import digest
 
 Content = TypeVar("Content")
+
+
+class Damaged(DataError):
+    """A file is not what it must be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
