@@ -230,7 +230,7 @@ class RayExecutor:
                 task, submitted.task = submitted.task, None
                 try:
                     sending = self._sending(submitted.number, task, worker)
-                except UserError as error:  # what it needs is not even here
+                except (UserError, OSError) as error:  # what it needs is not even here
                     self._fail(submitted, error)
                     continue
                 worker.at, submitted.worker = submitted, worker

@@ -4,7 +4,6 @@ Each says which files it needs and leaves, for machines that do not see them.
 """
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +48,7 @@ class Train:
 
     def given(self) -> Files:
         """What it starts from."""
-        started = _files_of_start(self.runs[0].trial, self.data, seeds=[run.seed for run in self.runs])
+        started = _files_of_start(self.runs[0].trial, self.data)
         stored = {folder: Path(folder) for folder in self.features.places} if self.features else {}
         return Files(reads={**started.reads, **stored}, workplaces=started.workplaces)
 
@@ -292,18 +291,18 @@ class WarmUp:
         import resnet_tl.training.seed_run  # noqa: F401
 
 
-def _files_of_start(trial: TrialConfig, data: Prepared, *, seeds: Iterable[int] = ()) -> Files:
+def _files_of_start(trial: TrialConfig, data: Prepared) -> Files:
     """Images and weights; see `_begun`."""
-    of_data = _files_of_data(data, seeds=seeds)
+    of_data = _files_of_data(data)
     return Files(
         reads={**of_data.reads, **weights.files_of(trial.weights, trial.backbone)}, workplaces=of_data.workplaces
     )
 
 
-def _files_of_data(data: Prepared, *, seeds: Iterable[int] = ()) -> Files:
+def _files_of_data(data: Prepared) -> Files:
     """Images, or what they are to be made of."""
-    draws = dict(data.draws)
-    paths = [data.names_file, *(draws[seed] for seed in seeds if seed in draws)]
+    # the draws of all seeds: images are kept for the next task, which has another one
+    paths = [data.names_file, *(path for _, path in data.draws)]
     if data.is_made:
         return Files(reads={path: Path(path) for path in (data.folder, *paths)})
     made = data.generated

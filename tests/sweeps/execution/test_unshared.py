@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import pickle
+import re
 import shutil
 import threading
 import time
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from resnet_tl.data.draws import write_draws
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import PLAIN
 from resnet_tl.errors import DataError
@@ -315,6 +318,9 @@ def test_a_file_that_is_gone_is_told(driver: Path, there: Callable[..., Unshared
 
 def apart(there: Unshared, task: Any, attempt: str = "s1-1") -> Any:
     def call(own: Any) -> Any:
+        node = there._sent.folder.parent
+        named = re.findall(re.escape(str(node.parent).encode()) + rb"/([\w-]+)", pickle.dumps(own))
+        assert set(named) <= {node.name.encode()}, "no path of the driver's is left"
         return own("cpu", lambda *_: None)
 
     return there.run(task, task.files(), attempt, call)
@@ -395,6 +401,21 @@ def test_a_chain_of_tasks_on_copies_has_the_bits_of_one_on_the_files_themselves(
     assert any(name.startswith("best/network/samples") for name in files_there)
 
 
+@pytest.mark.slow
+def test_images_that_are_kept_for_the_next_task_have_the_draws_of_its_seed_too(
+    own: Prepared, there: Callable[..., Unshared], tmp_path: Path
+) -> None:
+    draws = {seed: write_draws(tmp_path / "draws", seed, np.arange(24)[:: 1 - 2 * seed].copy()) for seed in (0, 1)}
+    data = own.drawn_by("bagging", draws)
+    machine = there(Direct())
+    for seed in draws:
+        member = Member(trial=trial(epochs=1), seed=seed, folder=tmp_path / f"work{seed}")
+        alone = fit(member.trial, data, seed=seed, environment=CPU)
+        (result,) = apart(machine, Train(runs=(member,), data=data, environment=CPU, features=None), f"s1-{seed}")
+        assert numbers(result) == numbers(alone)
+
+
+@pytest.mark.slow
 def test_a_fit_goes_on_from_the_epoch_whose_state_came_back(
     own: Prepared, there: Callable[..., Unshared], tmp_path: Path
 ) -> None:
