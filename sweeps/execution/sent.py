@@ -127,6 +127,7 @@ class Sent:
                 missing[listing.fingerprint] = path, listing
         total = sum(listing.num_bytes for _, listing in missing.values())
         self._note(Note(num_bytes=total, damaged=tuple(damaged)))
+        remove_leftovers(self.folder, ".*.part", older_than_s=0)  # of killed workers: nobody else writes any now
         make_room(self._cache, self._limit_gb, total)
         for path, listing in missing.values():
             self._send_one(path, listing)
@@ -135,7 +136,6 @@ class Sent:
 
     def _send_one(self, path: Path, listing: Listing) -> None:
         def try_once() -> None:
-            remove_leftovers(self.folder, f".{listing.fingerprint}.*.part", older_than_s=0)  # nobody else writes any
             with replacing_folder(self._entry(listing)) as making:
                 for file in listing.files:
                     fetch(self._source, path.parent / file.name, file, making / "content" / file.name)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from resnet_tl.data.cache import clear_unfinished, hold
 from resnet_tl.errors import UserError
 from resnet_tl.files import make_folder
+from resnet_tl.heartbeat import beat
 from sweeps.execution.depot import Piece
 from sweeps.execution.sent import Note, Sent, Source, fetch, named, twice
 from sweeps.execution.task_files import Files, Listed, Part, Workplace, below, moved
@@ -148,18 +149,18 @@ class Unshared:
 
     def _send_back(self, attempt: str, place: Workplace, room: Path, back: Mapping[str, str]) -> None:
         paths = [path for leaf in place.leaves for path in _files_of(room / leaf)]
-        named = [(path.relative_to(room).as_posix(), path) for path in paths]
-        self._source.settle(attempt, place, self._send_files(attempt, place, named, back))
+        left = [(path.relative_to(room).as_posix(), path) for path in paths]
+        self._source.settle(attempt, place, self._send_files(attempt, place, left, back))
 
     def _send_files(
-        self, attempt: str, place: Workplace, named: Sequence[tuple[str, Path]], back: Mapping[str, str]
+        self, attempt: str, place: Workplace, left: Sequence[tuple[str, Path]], back: Mapping[str, str]
     ) -> list[Listed]:
-        """Has files laid aside at the driver's; small ones go together."""
+        """Has files, each with its name there, laid aside at the driver's; small ones go together."""
         files: list[Listed] = []
 
         def pieces() -> Iterator[Sequence[Piece]]:
             waiting: list[Piece] = []
-            for name, path in named:
+            for name, path in left:
                 told, first = hashlib.sha256(), 0
                 for content in _contents(path, back):
                     told.update(content)
@@ -208,7 +209,9 @@ class _Saver:
     def __exit__(self, kind: object, *_: object) -> None:
         self._ended.set()
         if self._states:
-            self._thread.join()
+            while self._thread.is_alive():
+                self._thread.join(LOOK_S)
+                beat()  # a state is on its way
             if kind is not None:  # it has stopped, or failed, and is to go on from there
                 self._look()
 
@@ -219,7 +222,7 @@ class _Saver:
     def _look(self) -> None:
         for place, path in self._states:
             stamp = _stamp(path)
-            if stamp == self._sent[path]:
+            if stamp in (None, self._sent[path]):
                 continue
             self._sent[path] = stamp
             try:

@@ -159,6 +159,7 @@ def test_what_arrives_damaged_is_sent_once_more_and_then_refused(
 ) -> None:
     assert run(there(Direct(flipped=lambda number: number == 2)), counts(driver))[1] == "from 0"
     shutil.rmtree(tmp_path / "node")
+    (tmp_path / "node" / "sent" / ".of-a-killed-worker.99.part").mkdir(parents=True)
     with pytest.raises(Unsent, match=r"given.txt, as it was sent, must have sha256 .* It was sent 2 times"):
         run(there(Direct(flipped=lambda number: number in (2, 6))), counts(driver))
     assert [path.name for path in (tmp_path / "node" / "sent").iterdir()] == [".lock"]
