@@ -1,8 +1,8 @@
 """Shows and clears the shared disk cache.
 
     python -m resnet_tl.cache                       shows it
-    python -m resnet_tl.cache clear=features        removes one kind: features, data, pretrained,
-                                                    synthetic, runs, archives; or all
+    python -m resnet_tl.cache clear=features        removes one kind: features, data, sent,
+                                                    pretrained, synthetic, runs, archives; or all
     python -m resnet_tl.cache limit_gb=5            removes the least recently used until no more than that is left
     python -m resnet_tl.cache cache=FOLDER …        another folder than the user's cache
 

@@ -1,8 +1,8 @@
 """The shared disk cache: sizes, LRU eviction, locks.
 
-Decoded images and features can be computed again from what the user has, so they make room by themselves, the least
-recently used first. Pretrained weights and generated images cost a training, archives a download; they go only when
-told to. What a running study uses stays.
+Decoded images and features can be computed again from what the user has, and what another machine has sent can be sent
+again, so they make room by themselves, the least recently used first. Pretrained weights and generated images cost a
+training, archives a download; they go only when told to. What a running study uses stays.
 """
 
 import contextlib
@@ -22,20 +22,25 @@ try:
 except ImportError:  # Windows, which keeps open files from being removed by itself
     fcntl = None  # type: ignore[assignment]
 
-KINDS = ("features", "data", "pretrained", "synthetic", "runs", "archives")
-GOES_BY_ITSELF = ("features", "data")
+KINDS = ("features", "data", "sent", "pretrained", "synthetic", "runs", "archives")
+GOES_BY_ITSELF = ("features", "data", "sent")
 _USED = "used"
 """File in each entry: its date says when it was last used, a lock on it that it is in use. An empty one may have been
 made just now, by somebody who has yet to lock it."""
 
-
-_HASHED = {
-    "data": ("data.json", "pixels_sha256", "images.npy"),
-    "synthetic": ("data.json", "pixels_sha256", "images.npy"),
-    "features": ("features.json", "sha256", "outputs.bin"),
-    "pretrained": ("checkpoint/model.json", "tensors_sha256", "checkpoint/model.safetensors"),
+_TABLES = {
+    "data": "data.json",
+    "synthetic": "data.json",
+    "features": "features.json",
+    "pretrained": "checkpoint/model.json",
 }
-"""By kind: the file that states a hash, its name there, and the file that it is of."""
+"""By kind: the file that states a hash."""
+_STATED = {
+    "data.json": ("pixels_sha256", "images.npy"),
+    "features.json": ("sha256", "outputs.bin"),
+    "model.json": ("tensors_sha256", "model.safetensors"),
+}
+"""By such a file: the name of the hash there, and the file beside it that it is of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,17 +121,31 @@ def damage(entry: Entry) -> str | None:
 
     Reads all of it.
     """
-    if entry.kind not in _HASHED:
+    if entry.kind not in _TABLES:
         return None
-    table, name, content = _HASHED[entry.kind]
-    if not (entry.path / table).exists():
-        return None if entry.in_use or (entry.path / "lock").exists() else f"it has no {table}"
+    table = entry.path / _TABLES[entry.kind]
+    if not table.exists():
+        return None if entry.in_use or (entry.path / "lock").exists() else f"it has no {_TABLES[entry.kind]}"
     try:
-        stated = str(json.loads((entry.path / table).read_text(encoding="utf-8"))[name])
-        found = sha256_of(entry.path / content)
+        ((content, stated),) = stated_hashes(table.parent).items()
+        found = sha256_of(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"it cannot be read ({type(error).__name__}: {error})"
-    return None if found == stated else f"{content} must have sha256 {stated[:12]}…, but has {found[:12]}…"
+    name = content.relative_to(entry.path).as_posix()
+    return None if found == stated else f"{name} must have sha256 {stated[:12]}…, but has {found[:12]}…"
+
+
+def stated_hashes(folder: Path) -> dict[Path, str]:
+    """The sha256 that files of a folder must have, as far as a file beside them states it.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: what states it cannot be read.
+    """
+    return {
+        folder / content: str(json.loads((folder / table).read_text(encoding="utf-8"))[name])
+        for table, (name, content) in _STATED.items()
+        if (folder / table).exists()
+    }
 
 
 def _may_go(entry: Entry) -> bool:

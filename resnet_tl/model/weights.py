@@ -122,6 +122,35 @@ def check(spec: str, backbone: str) -> tuple[str, ...]:
     return (f"The weights {version} of {backbone} will be downloaded once ({size / 1e6:.0f} MB) to {published.path}.",)
 
 
+def backbone_of(folder: Path) -> str:
+    """The depth of the network in a checkpoint, without importing torch.
+
+    Raises:
+        CheckpointError: its card is damaged.
+    """
+    return _brief(folder).backbone
+
+
+def files_of(spec: str, backbone: str) -> dict[str, Path]:
+    """Files and folders that `load` reads, by the names that `spec` and cards have for them, without importing torch.
+
+    What a checkpoint stands on comes before it; torchvision's weights are none of ours.
+
+    Raises:
+        WeightsError, CheckpointError: one of them is not there or damaged.
+    """
+    if spec == "none" or _imagenet_version(spec, backbone):
+        return {}
+    path = _path(spec)
+    folder = _checkpoint_folder(path)
+    if folder is None:
+        return {spec: path.absolute()}
+    base = _brief(folder).base
+    is_itself = base is not None and Path(base).absolute() == folder.absolute()  # which `load` refuses
+    stands_on = files_of(base, backbone) if base is not None and not is_itself else {}
+    return stands_on | {spec if path.is_dir() else str(Path(spec).parent): folder.absolute()}
+
+
 def _imagenet_version(spec: str, backbone: str) -> str | None:
     if spec == "imagenet":
         return BACKBONES[backbone].imagenet_version
@@ -162,14 +191,23 @@ class _Brief:
     content: str
     """Hashes on its card, starting weights included."""
     channels: int
+    backbone: str
+    base: str | None
+    """Address of the weights that it stands on; None where it needs no other file."""
 
 
 def _brief(folder: Path) -> _Brief:
     path = folder / "model.json"
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        content = str(card["tensors_sha256"]) + str((card["base"] or {}).get("sha256", ""))
-        return _Brief(content=content, channels=int(card["channels"]))
+        base = card["base"] or {}
+        content = str(card["tensors_sha256"]) + str(base.get("sha256", ""))
+        return _Brief(
+            content=content,
+            channels=int(card["channels"]),
+            backbone=str(card["trial"]["backbone"]),
+            base=base.get("address"),
+        )
     except FileNotFoundError:
         raise CheckpointError(f"{folder} must be a checkpoint folder, but holds no model.json.") from None
     except OSError as error:

@@ -483,7 +483,13 @@ class _Driver:
         if self._executor is None:
             prepared, run = self._prepared, self._prepared.definition.run
             self._executor = make_executor(
-                run.executor, prepared.slots()[:slots], self._work, address=run.address, shared=[prepared.cache]
+                run.executor,
+                prepared.slots()[:slots],
+                self._work,
+                address=run.address,
+                shared=[prepared.cache],
+                cache_gb=run.cache_gb,
+                say=self._say,
             )
         return self._executor
 

@@ -8,16 +8,27 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from resnet_tl.device import gives_back
-from resnet_tl.heartbeat import heard
+from resnet_tl.errors import DataError
+from resnet_tl.heartbeat import beat, heard
 from resnet_tl.result import Epoch
+from sweeps.execution.depot import Piece
 from sweeps.execution.executor import Task
+from sweeps.execution.sent import Note, Unsent, node_cache
+from sweeps.execution.task_files import Files, Listed, Listing, Workplace
+from sweeps.execution.unshared import PIECE_BYTES, Unshared
+
+AT_A_TIME = 4
+"""Pieces of a file that are under way at a time, so that the network need not wait for the disk."""
+BEAT_S = 1.0
+"""Between two signs of life of a task whose files are under way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +44,33 @@ class Facts:
     """Of what decides results, by name."""
     unseen: tuple[str, ...]
     """Folders of the driver that are not there, or other ones of the same name."""
+    cache: str
+    """Folder of its machine for what it is sent, should there be any unseen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """By what a worker that does not see the driver's files has a task's."""
+
+    files: Files
+    attempt: str
+    """Names this try of the task."""
+    depot: Any
+    """Ray's handle of the driver's `Depot`."""
+    start: str
+    limit_gb: float
+    """See `Unshared`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """How far a worker is with a task, since it was asked last."""
+
+    sign: int
+    """Changes with each sign of life."""
+    epochs: list[tuple[int, Epoch]]
+    notes: list[Note]
+    """What is sent to its machine."""
 
 
 class Actor:
@@ -51,8 +89,10 @@ class Actor:
             os.chdir(folder)
         self._number = -1
         self._epochs: deque[tuple[int, Epoch]] = deque()
+        self._notes: deque[Note] = deque()
         self._signs = 0
         self._is_to_stop = False
+        self._unshared: Unshared | None = None
 
     def hello(self, marks: Mapping[str, str]) -> Facts:
         """Returns what the driver checks.
@@ -69,14 +109,18 @@ class Actor:
             address=ray.util.get_node_ip_address(),
             versions=versions(),
             unseen=unseen,
+            cache=str(node_cache()),
         )
 
     def live(self) -> None:
         """Never returns, so that its caller hears of the end of this process at once."""
         threading.Event().wait()
 
-    def run(self, number: int, task: Task, device: str) -> bytes:
+    def run(self, number: int, task: Task, device: str, sending: Sending | None) -> bytes:
         """Does a task.
+
+        Args:
+            sending: None where the driver's files are seen, or there are none.
 
         Returns:
             Whether it came to its end, and its result or else the error, pickled: Ray would hand out arrays that
@@ -85,18 +129,34 @@ class Actor:
         self._epochs, self._signs, self._number = deque(), 1, number
         try:
             with heard(self._beat, lambda: self._is_to_stop), gives_back(device):
-                return pickle.dumps((True, task(device, self._report)))
+                if sending is None:
+                    return pickle.dumps((True, task(device, self._report)))
+                unshared = self._with_files_of(sending)
+                result = unshared.run(task, sending.files, sending.attempt, lambda own: own(device, self._report))
+                return pickle.dumps((True, result))
         except Exception as error:  # whatever it raises is the caller's to judge
             return _pickled(error)
 
-    def news(self, number: int) -> tuple[int, list[tuple[int, Epoch]]]:
-        """Returns a number that changes with each sign of life of a task, and its epochs since the last call."""
+    def _with_files_of(self, sending: Sending) -> Unshared:
+        if self._unshared is None:
+            import ray
+
+            self._unshared = Unshared(
+                _Depot(sending.depot),
+                cache=node_cache(),
+                start=sending.start,
+                limit_gb=sending.limit_gb,
+                machine=ray.util.get_node_ip_address(),
+                note=self._notes.append,
+            )
+        return self._unshared
+
+    def news(self, number: int) -> News:
+        """Returns what there is since the last call."""
+        notes = list(_taken(self._notes))
         if number != self._number:  # it has ended, and its result tells all
-            return -1, []
-        found = []
-        while self._epochs:
-            found.append(self._epochs.popleft())
-        return self._signs, found
+            return News(sign=-1, epochs=[], notes=notes)
+        return News(sign=self._signs, epochs=list(_taken(self._epochs)), notes=notes)
 
     def ask_to_stop(self) -> None:
         """The driver ends: a training stops after the epoch that it is at."""
@@ -108,6 +168,77 @@ class Actor:
     def _report(self, run: int, epoch: Epoch) -> None:
         self._signs += 1
         self._epochs.append((run, epoch))
+
+
+def _taken(waiting: "deque[Any]") -> Iterator[Any]:
+    while waiting:
+        yield waiting.popleft()
+
+
+class _Depot:
+    """The driver's depot, reached through Ray; see `unshared.Source`."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def describe(self, path: str) -> Listing | None:
+        listing: Listing | None = self._read(self._handle.describe.remote(path))
+        return listing
+
+    def read(self, path: str, num_bytes: int) -> Iterator[bytes]:
+        under_way: deque[Any] = deque()
+        for first in range(0, num_bytes, PIECE_BYTES):
+            under_way.append(self._handle.read.remote(path, first, PIECE_BYTES))
+            if len(under_way) >= AT_A_TIME:
+                yield self._read(under_way.popleft())
+        while under_way:
+            yield self._read(under_way.popleft())
+
+    def write(self, attempt: str, folder: str, pieces: Iterator[Sequence[Piece]]) -> None:
+        self._all(self._handle.write.remote(attempt, folder, piece) for piece in pieces)
+
+    def fill(self, attempt: str, path: str, pieces: Iterator[tuple[int, bytes]]) -> None:
+        self._all(self._handle.fill.remote(attempt, path, first, content) for first, content in pieces)
+
+    def keep(self, attempt: str, place: Workplace, state: Listed) -> None:
+        self._get(self._handle.keep.remote(attempt, place, state))
+
+    def settle(self, attempt: str, place: Workplace, files: Sequence[Listed]) -> None:
+        self._get(self._handle.settle.remote(attempt, place, files))
+
+    def require_part(self, path: str, first: int, end: int, sha256: str) -> None:
+        self._get(self._handle.require_part.remote(path, first, end, sha256))
+
+    def _all(self, asked: Iterator[Any]) -> None:
+        under_way: deque[Any] = deque()
+        for each in asked:
+            under_way.append(each)
+            if len(under_way) >= AT_A_TIME:
+                self._get(under_way.popleft())
+        while under_way:
+            self._get(under_way.popleft())
+
+    def _read(self, asked: Any) -> Any:
+        """The same; what the driver's machine cannot read stands in the way of every task."""
+        try:
+            return self._get(asked)
+        except (DataError, OSError) as error:
+            raise Unsent(str(error)) from None
+
+    def _get(self, asked: Any) -> Any:
+        """An answer; the task goes on while it waits for one."""
+        import ray
+        from ray import exceptions
+
+        while not ray.wait([asked], timeout=BEAT_S)[0]:
+            beat()
+        beat()
+        try:
+            return ray.get(asked)
+        except exceptions.RayTaskError as error:  # what the depot itself has raised
+            raise error.cause from None
+        except exceptions.RayError as error:
+            raise Unsent(f"The process that hands out the driver's files has ended: {error}") from None
 
 
 def _pickled(error: Exception) -> bytes:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,19 @@ def allot(address: str, environment: Environment, workers: int | None) -> list[S
 
 
 def ray_executor(
-    slots: Sequence[Slot], scratch: Path, address: str | None = None, shared: Sequence[Path] = ()
+    slots: Sequence[Slot],
+    scratch: Path,
+    address: str | None = None,
+    shared: Sequence[Path] = (),
+    cache_gb: float = 0.0,
+    say: Callable[[str], None] = print,
 ) -> Executor:
     """Starts workers; see `executors.make_executor`."""
     ours = connect(address, cpus=sum(slot.threads for slot in slots))
     from sweeps.execution.ray import RayExecutor  # loads Ray, which is to know its settings before
 
     folders = [scratch, *shared] if address is not None else []
-    return RayExecutor(slots, folders=folders, end=disconnect if ours else None)
+    return RayExecutor(slots, folders=folders, limit_gb=cache_gb, say=say, end=disconnect if ours else None)
 
 
 def _clear_leftovers(base: Path) -> None:

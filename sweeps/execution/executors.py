@@ -1,7 +1,7 @@
 """Which executors there are; a new one is a module with its class, and a line here."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,13 +61,18 @@ def make_executor(
     *,
     address: str | None = None,
     shared: Sequence[Path] = (),
+    cache_gb: float = 0.0,
+    say: Callable[[str], None] = print,
 ) -> Executor:
     """Starts an executor.
 
     Args:
         scratch: a folder for what it keeps while tasks run.
         address: `run.address`, of a cluster.
-        shared: folders that every machine of the cluster must see.
+        shared: folders, beside it, where the files of tasks are. Machines of the cluster that do not see them are sent
+            what they need.
+        cache_gb: `run.cache_gb`, which holds for the caches of these, too.
+        say: told in a sentence what is sent where.
 
     Raises:
         ConfigError: no cluster is at the address.
@@ -75,6 +80,8 @@ def make_executor(
     module, _, kind = EXECUTORS[name].partition(":")
     make = getattr(importlib.import_module(module), kind)
     executor: Executor = (
-        make(slots, scratch) if address is None else make(slots, scratch, address=address, shared=shared)
+        make(slots, scratch)
+        if address is None
+        else make(slots, scratch, address=address, shared=shared, cache_gb=cache_gb, say=say)
     )
     return executor

@@ -23,15 +23,19 @@ from typing import Any
 
 import ray
 from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from resnet_tl.device import REPEATABLE_CUBLAS, is_gpu
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.files import remove_leftovers
 from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch
-from sweeps.execution.actor import Actor, Facts, versions
+from sweeps.execution.actor import Actor, Facts, News, Sending, versions
 from sweeps.execution.ahead import ENVIRONMENT
+from sweeps.execution.depot import Depot
 from sweeps.execution.executor import Slot, Task, WorkerDied
+from sweeps.execution.sent import Note, Unsent
+from sweeps.execution.task_files import HasFiles
 from sweeps.records import Cause
 
 END_S = 30.0
@@ -46,6 +50,8 @@ LEFT_OVER_S = 30 * 86_400.0
 """Age after which such a file is taken for that of a killed driver."""
 MOST_FAILED_STARTS = 5
 """Workers in a row that end before they can take a task, after which no other is started."""
+DEPOT_THREADS = 8
+"""Requests for the driver's files that are answered at a time."""
 INHERITED = ("XDG_CACHE_HOME", "TORCH_HOME")
 """Say where weights lie."""
 
@@ -63,6 +69,8 @@ class _Worker:
     """Of the cluster, by the address that Ray has for it; empty until the worker is ready."""
     pid: int | None = None
     """If it is a process of this machine."""
+    cache: str | None = None
+    """Where its machine has what it is sent; None where it sees the files of this one."""
     is_ready: bool = False
     at: "_Submitted | None" = None
 
@@ -88,13 +96,28 @@ class RayExecutor:
     """One actor for each slot; needs a connection to Ray.
 
     Args:
-        folders: that every machine must see, as they are on this one.
+        folders: where the files of tasks are. A machine of a cluster that does not see them is sent what it needs.
+        limit_gb: of what lies in the cache of such a machine; see `cache.make_room`.
+        say: told in a sentence what is sent where.
         end: called when the workers have ended.
     """
 
-    def __init__(self, slots: Sequence[Slot], *, folders: Sequence[Path], end: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        *,
+        folders: Sequence[Path],
+        limit_gb: float,
+        say: Callable[[str], None],
+        end: Callable[[], None] | None,
+    ) -> None:
         self.slots = tuple(slots)
         self._end = end
+        self._say, self._limit_gb = say, limit_gb
+        self._name = secrets.token_hex(4)
+        self._depot: Any = None
+        self._told: set[str] = set()
+        """Machines of which it was said that they are sent their files."""
         self._is_cluster = bool(folders)
         self._marks = _mark(folders)
         self._here = ray.get_runtime_context().get_node_id()
@@ -184,6 +207,8 @@ class RayExecutor:
             self._closed = True
             for worker in self._workers:
                 self._kill(worker)
+            if self._depot is not None:
+                ray.kill(self._depot, no_restart=True)
             for submitted in list(self._submitted.values()):
                 self._fail(submitted, WorkerDied("all workers were ended"))
             self._waiting.clear()
@@ -203,10 +228,39 @@ class RayExecutor:
                 return
             if worker.is_ready and worker.at is None:
                 submitted = self._waiting.popleft()
+                task, submitted.task = submitted.task, None
+                try:
+                    sending = self._sending(submitted.number, task, worker)
+                except (UserError, OSError) as error:  # what it needs is not even here
+                    self._fail(submitted, error)
+                    continue
                 worker.at, submitted.worker = submitted, worker
-                ref = worker.actor.run.remote(submitted.number, submitted.task, submitted.device)
-                submitted.task = None
+                ref = worker.actor.run.remote(submitted.number, task, submitted.device, sending)
                 self._await(ref, partial(self._answered, submitted))
+
+    def _sending(self, number: int, task: Task | None, worker: _Worker) -> Sending | None:
+        """By what a worker is to have the files of a task."""
+        if worker.cache is None or not isinstance(task, HasFiles):
+            return None
+        if self._depot is None:
+            make = ray.remote(
+                num_cpus=0,
+                max_restarts=0,
+                max_concurrency=DEPOT_THREADS,
+                runtime_env={"env_vars": _environment()},
+                scheduling_strategy=NodeAffinitySchedulingStrategy(self._here, soft=False),
+            )(Depot)
+            self._depot = make.remote()
+        return Sending(
+            files=task.files(),
+            attempt=self._attempt(number),
+            depot=self._depot,
+            start=self._name,
+            limit_gb=self._limit_gb,
+        )
+
+    def _attempt(self, number: int) -> str:
+        return f"{self._name}-{number}"
 
     def _answered(self, submitted: _Submitted, told: "Future[Any]") -> None:
         error = told.exception()
@@ -215,11 +269,19 @@ class RayExecutor:
         if isinstance(error, (*_LOST, exceptions.OutOfMemoryError)):
             self._replace(worker, _how_died(error, worker), _cause_of(error))
             return
+        if error is None:
+            whole, said = pickle.loads(told.result())
+            if isinstance(said, Unsent):  # nothing can be done there, so that every other task would fail, too
+                self._broken = self._broken or _unsent(said, worker)
+                self._replace(worker, str(said))
+                return
+        if worker.cache is not None:  # short tasks are over before anybody has asked
+            news = worker.actor.news.options(concurrency_group="news")
+            self._await(news.remote(-1), partial(self._noted, worker))
         worker.at = None
         if error is not None:  # the task or what it said could not travel
             self._fail(submitted, error)
         elif self._submitted.pop(submitted.future, None):
-            whole, said = pickle.loads(told.result())
             if whole:
                 submitted.future.set_result(said)
             else:
@@ -234,14 +296,32 @@ class RayExecutor:
         """Asks how far a task is; the answer is there at one of the next looks."""
         if submitted.worker is not None and not submitted.is_asked:
             submitted.is_asked = True
-            news = submitted.worker.actor.news.options(concurrency_group="news")
-            self._await(news.remote(submitted.number), partial(self._heard, submitted))
+            worker = submitted.worker
+            news = worker.actor.news.options(concurrency_group="news")
+            self._await(news.remote(submitted.number), partial(self._heard, submitted, worker))
 
-    def _heard(self, submitted: _Submitted, told: "Future[Any]") -> None:
+    def _heard(self, submitted: _Submitted, worker: _Worker, told: "Future[Any]") -> None:
         submitted.is_asked = False
         if told.exception() is None:  # else the worker's end is told elsewhere
-            submitted.sign, news = told.result()
-            submitted.news += news
+            news: News = told.result()
+            submitted.sign = news.sign
+            submitted.news += news.epochs
+            self._tell(worker, news.notes)
+
+    def _noted(self, worker: _Worker, told: "Future[Any]") -> None:
+        if told.exception() is None:
+            self._tell(worker, told.result().notes)
+
+    def _tell(self, worker: _Worker, notes: Sequence[Note]) -> None:
+        for note in notes:
+            for sentence in note.damaged:
+                self._say(f"On {worker.node}: {sentence} It is sent anew.")
+            if note.num_bytes or worker.node not in self._told:
+                size = f"{note.num_bytes / 1e6:,.1f} MB" if note.num_bytes else "nothing new"
+                self._say(
+                    f"{worker.node} does not see the files of this machine: {size} sent there, into {worker.cache}/sent"
+                )
+                self._told.add(worker.node)
 
     # -- workers ------------------------------------------------------------------------------------------------------
 
@@ -270,6 +350,7 @@ class RayExecutor:
         facts: Facts = told.result()
         worker.node = facts.address
         worker.pid = facts.pid if facts.node == self._here else None
+        worker.cache = facts.cache if facts.unseen else None
         self._broken = self._broken or _wrong(facts, worker)
         worker.is_ready = self._broken is None
         self._failed_starts = 0
@@ -300,6 +381,8 @@ class RayExecutor:
             self._workers[place] = self._start(worker.slot)
         worker.is_ready = False
         if worker.at is not None:
+            if self._depot is not None:
+                self._depot.forget.remote(self._attempt(worker.at.number))
             self._fail(worker.at, WorkerDied(reason, cause))
             worker.at = None
 
@@ -387,13 +470,14 @@ def _wrong(facts: Facts, worker: _Worker) -> ConfigError | None:
             f"Every machine of the cluster must have the versions of this one, but of {worker.node} "
             f"{'; '.join(differ)}. Install the same ones there, in the Python that Ray runs in."
         )
-    if facts.unseen:
-        return ConfigError(
-            f"Every machine of the cluster must see the same folders, but {worker.node} does not see what is in "
-            f"{' and in '.join(facts.unseen)} here. Put run.out and run.cache on storage that all machines share, "
-            "under the same path."
-        )
     return None
+
+
+def _unsent(error: Unsent, worker: _Worker) -> ConfigError:
+    return ConfigError(
+        f"Every machine of the cluster must see the files of this one or be sent them, but for {worker.node} neither "
+        f"holds: {error} The same command goes on from what is in the ledger."
+    )
 
 
 def _cause_of(error: BaseException) -> Cause:

@@ -1,4 +1,7 @@
-"""What workers do: a task in, a result out. Nothing here knows of studies, databases or MLflow."""
+"""What workers do: a task in, a result out. Nothing here knows of studies, databases or MLflow.
+
+Each says which files it needs and leaves, for machines that do not see them.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -7,12 +10,17 @@ from typing import TYPE_CHECKING
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.data.synthetic import sheet_of
 from resnet_tl.features.store import Making, Stored
 from resnet_tl.identity import Environment
+from resnet_tl.model import weights
+from resnet_tl.predictions import FILE as PREDICTIONS
 from resnet_tl.result import Epoch, FitResult
+from resnet_tl.training import stage
 from resnet_tl.training.member import Member
 from sweeps.execution.downloads import while_growing
 from sweeps.execution.executor import Report
+from sweeps.execution.task_files import Files, Part, Workplace
 
 if TYPE_CHECKING:
     from resnet_tl.model.starting_point import StartingPoint
@@ -27,6 +35,22 @@ class Train:
     environment: Environment
     features: Stored | None
     """Outputs of the frozen prefix; None computes them as they are needed."""
+
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        given = self.given()
+        own = (
+            Workplace(root=run.folder, leaves=(PREDICTIONS, "checkpoint"), state="state.pt")
+            for run in self.runs
+            if run.folder is not None
+        )
+        return Files(reads=given.reads, workplaces=(*given.workplaces, *own))
+
+    def given(self) -> Files:
+        """What it starts from."""
+        started = _files_of_start(self.runs[0].trial, self.data)
+        stored = {folder: Path(folder) for folder in self.features.places} if self.features else {}
+        return Files(reads={**started.reads, **stored}, workplaces=started.workplaces)
 
     def __call__(self, device: str, report: Report) -> list[FitResult]:
         """Returns one result for each run."""
@@ -67,6 +91,10 @@ class Check:
 
     train: Train
 
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        return self.train.given()
+
     def __call__(self, device: str, report: Report) -> str | None:
         """Returns what differs; None when every bit agrees."""
         from resnet_tl.training.check import compare
@@ -95,6 +123,25 @@ class ComputeFeatures:
     first: int
     end: int
     """Rows to fill."""
+
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        started = _files_of_start(self.trial, self.data)
+        parts = (
+            Workplace(
+                root=Path(folder),
+                parts=(
+                    Part(
+                        name="outputs.bin",
+                        num_bytes=self.making.rows * prefix.num_bytes,
+                        first=self.first * prefix.num_bytes,
+                        end=self.end * prefix.num_bytes,
+                    ),
+                ),
+            )
+            for prefix, folder in zip(self.making.prefixes, self.making.folders, strict=True)
+        )
+        return Files(reads=started.reads, workplaces=(*started.workplaces, *parts))
 
     def __call__(self, device: str, report: Report) -> int:
         """Returns how many images passed through the prefix."""
@@ -125,6 +172,19 @@ class Pretrain:
     environment: Environment
     cache: Path
 
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        made = stage.place(stage.stage_fingerprint(self.trial, self.data, self.seed, self.environment), self.cache)
+        own = Workplace(
+            root=self.cache,
+            inside=str(made.parent.relative_to(self.cache)),
+            leaves=(stage.HISTORY, made.name),
+            state="work/state.pt",
+            is_shared=True,
+        )
+        started = _files_of_start(self.trial, self.data)
+        return Files(reads=started.reads, workplaces=(*started.workplaces, own))
+
     def __call__(self, device: str, report: Report) -> Path:
         """Returns their checkpoint folder."""
         from resnet_tl.model.runtime import own_process
@@ -148,6 +208,10 @@ class Generate:
 
     data: Prepared
 
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        return _files_of_data(self.data)
+
     def __call__(self, device: str, report: Report) -> None:
         """Returns nothing; the images are there."""
         from resnet_tl.model.runtime import own_process
@@ -167,14 +231,16 @@ class FetchWeights:
     weights: str
     backbone: str
 
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        return Files(reads=weights.files_of(self.weights, self.backbone))
+
     def __call__(self, device: str, report: Report) -> tuple[str, ...]:
         """Returns what the user may not expect of them."""
         import torch
 
-        from resnet_tl.model.weights import load
-
         with while_growing(Path(torch.hub.get_dir()) / "checkpoints"):  # where torchvision puts what it downloads
-            return load(self.weights, self.backbone).said
+            return weights.load(self.weights, self.backbone).said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,6 +250,13 @@ class Export:
     checkpoint: Path
     destination: Path
     data: Prepared
+
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        reads = weights.files_of(str(self.checkpoint), weights.backbone_of(self.checkpoint))
+        place = Workplace(root=self.destination.parent, leaves=(self.destination.name,))
+        started = _files_of_data(self.data)
+        return Files(reads={**reads, **started.reads}, workplaces=(*started.workplaces, place))
 
     def __call__(self, device: str, report: Report) -> None:
         """Returns nothing; the folder is there, whole."""
@@ -216,6 +289,27 @@ class WarmUp:
     def __call__(self, device: str, report: Report) -> None:
         """Returns nothing."""
         import resnet_tl.training.seed_run  # noqa: F401
+
+
+def _files_of_start(trial: TrialConfig, data: Prepared) -> Files:
+    """Images and weights; see `_begun`."""
+    of_data = _files_of_data(data)
+    return Files(
+        reads={**of_data.reads, **weights.files_of(trial.weights, trial.backbone)}, workplaces=of_data.workplaces
+    )
+
+
+def _files_of_data(data: Prepared) -> Files:
+    """Images, or what they are to be made of."""
+    # the draws of all seeds: images are kept for the next task, which has another one
+    paths = [data.names_file, *(path for _, path in data.draws)]
+    if data.is_made:
+        return Files(reads={path: Path(path) for path in (data.folder, *paths)})
+    made = data.generated
+    assert made is not None, "real images are made when they are prepared"
+    place = Workplace(root=Path(data.folder), leaves=("images.npy", sheet_of(data).name, "data.json"), is_shared=True)
+    paths += [made.real.folder, made.real.names_file]
+    return Files(reads={path: Path(path) for path in paths}, workplaces=(place,))
 
 
 _loaded: "list[tuple[object, StartingPoint]]" = []

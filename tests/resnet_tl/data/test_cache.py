@@ -62,6 +62,11 @@ def test_what_is_in_use_stays_until_its_holder_has_died(cache: Path) -> None:
     assert [entry.path.name for entry in make_room(cache, limit_gb=0.0)] == ["old"]
 
 
+def test_what_was_sent_from_elsewhere_goes_by_itself_too(tmp_path: Path) -> None:
+    fill(tmp_path, "sent", "other", 3, 300)
+    assert [entry.path.name for entry in make_room(tmp_path, limit_gb=0.002)] == ["other"]
+
+
 def test_the_command_shows_and_clears(cache: Path, run: Run) -> None:
     shown = run("resnet_tl.cache", f"cache={cache}")
     assert "3.0 MB  features" in shown.stdout

@@ -1,6 +1,8 @@
 import contextlib
 import hashlib
 import http.client
+import json
+import shutil
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +277,21 @@ def test_identities_need_no_file_for_published_weights() -> None:
     assert weights.identity("imagenet", "resnet18") == "torchvision/resnet18/IMAGENET1K_V1"
     assert weights.identity("imagenet", "resnet50") == weights.identity("IMAGENET1K_V2", "resnet50")
     assert weights.identity(trial().weights, "resnet18") == "none"
+
+
+def test_a_checkpoint_comes_after_what_it_stands_on(tmp_path: Path) -> None:
+    def card(folder: Path, base: Path | None) -> Path:
+        folder.mkdir()
+        content = {"address": str(base), "sha256": "b"} if base else None
+        text = {"tensors_sha256": "t", "channels": 3, "trial": {"backbone": "resnet18"}, "base": content}
+        (folder / "model.json").write_text(json.dumps(text))
+        return folder
+
+    first = card(tmp_path / "first", None)
+    second = card(tmp_path / "second", first)
+    assert list(weights.files_of(str(second), "resnet18").items()) == [(str(first), first), (str(second), second)]
+    assert weights.files_of(str(second / "model.json"), "resnet18")[str(second)] == second
+    assert weights.files_of("imagenet", "resnet18") == weights.files_of("none", "resnet18") == {}
+    shutil.rmtree(first)
+    with pytest.raises(WeightsError, match="first, which does not exist"):
+        weights.files_of(str(second), "resnet18")

@@ -15,9 +15,13 @@ import pandas as pd
 import pytest
 
 from resnet_tl.errors import ConfigError
+from resnet_tl.files import write_text
 from resnet_tl.identity import Environment
 from sweeps.execution import cluster, executors
 from sweeps.execution.executor import Executor, Slot, WorkerDied, run_all
+from sweeps.execution.sent import NODE_CACHE
+from sweeps.execution.task_files import Files, Workplace
+from sweeps.execution.unshared import LOOK_S, PIECE_BYTES
 from tests.conftest import Run, write_images
 from tests.sweeps.engine.test_run import STUDY
 from tests.sweeps.execution.test_executor import CPU, Calls, OwnPid
@@ -70,14 +74,27 @@ def two_machines() -> Iterator[Any]:
 
 
 @pytest.fixture
-def start(two_machines: Any, tmp_path: Path) -> Iterator[Any]:
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(two_machines: Any, tmp_path: Path, said: list[str]) -> Iterator[Any]:
     made: list[Executor] = []
 
     def build() -> Executor:
         slots = executors.allot("ray", "cpu", ONE_THREAD, None, two_machines.address)
-        shared = [tmp_path / "cache"]
-        scratch = tmp_path / "scratch"
-        made.append(executors.make_executor("ray", slots, scratch, address=two_machines.address, shared=shared))
+        made.append(
+            executors.make_executor(
+                "ray",
+                slots,
+                tmp_path / "scratch",
+                address=two_machines.address,
+                shared=[tmp_path / "cache"],
+                cache_gb=1.0,
+                say=said.append,
+            )
+        )
         return made[-1]
 
     yield build
@@ -116,23 +133,81 @@ def test_what_cannot_travel_is_an_error_of_its_task_alone(start: Any) -> None:
     assert executor.submit(OwnPid(), CPU).result(timeout=60) != os.getpid()
 
 
-def test_a_machine_that_does_not_see_the_folders_or_has_other_code_ends_the_study(
-    start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_has_other_code_ends_the_study(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweeps.execution import actor
     from sweeps.execution import ray as ray_module
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ray_module, "_mark", lambda folders: {"/nowhere/mark": "x"})
-        executor = start()
-        with pytest.raises(ConfigError, match="see the same folders, but .* does not see what is in /nowhere here"):
-            run_all(executor, Calls([OwnPid(60.0)]), lambda: None)
-    executor.close()  # its workers have all the room that there is
     monkeypatch.setattr(ray_module, "versions", lambda: actor.versions() | {"torch": "1.0"})
     with pytest.raises(
         ConfigError, match="must have the versions of this one, but of .* torch is .* there and 1.0 here"
     ):
         run_all(start(), Calls([OwnPid(60.0)]), lambda: None)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Goes on from a number to 5, one state each; dies at a number, if it did not begin there."""
+
+    given: Path
+    room: Path
+    dies_at: int
+
+    def files(self) -> Files:
+        place = Workplace(root=self.room, leaves=("left",), state="state")
+        return Files(reads={str(self.given): self.given}, workplaces=(place,))
+
+    def __call__(self, device: str, report: Any) -> tuple[int, str]:
+        state = self.room / "state"
+        begun = counted = int(state.read_text()) if state.exists() else 0
+        while counted < 5:
+            if counted == self.dies_at != begun:
+                time.sleep(4 * LOOK_S)  # its state is under way
+                os.kill(os.getpid(), signal.SIGKILL)
+            counted += 1
+            write_text(state, str(counted))
+        (self.room / "left").write_bytes(self.given.read_bytes())
+        return begun, str(self.given)
+
+
+@pytest.fixture
+def nothing_is_shared(two_machines: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No machine of the cluster sees a file of the driver's; returns the folder into which they are sent."""
+    from sweeps.execution import ray as ray_module
+
+    node = tmp_path / "node"
+    monkeypatch.setattr(ray_module, "_mark", lambda folders: {"/nowhere/mark": "x"})
+    own = ray_module._environment
+    monkeypatch.setattr(ray_module, "_environment", lambda: own() | {NODE_CACHE: str(node)})
+    return node
+
+
+def test_a_machine_that_does_not_see_the_files_is_sent_them_and_goes_on_where_another_was(
+    start: Any, said: list[str], nothing_is_shared: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(os.urandom(3 * PIECE_BYTES + 5))
+    calls = Calls([Counts(given=given, room=tmp_path / f"room{number}", dies_at=2 + number) for number in range(2)])
+    run_all(start(), calls, lambda: None)
+    assert sorted(calls.lost_once) == [0, 1]
+    assert calls.results == {0: (2, str(given)), 1: (3, str(given))}, "each goes on from the state that came back"
+    for number in range(2):
+        room = tmp_path / f"room{number}"
+        assert (room / "left").read_bytes() == given.read_bytes()
+        assert {path.name for path in room.iterdir()} == {"left", "state"}
+    assert [path.name for path in (nothing_is_shared / "sent").glob("*/content/*")] == ["given"]
+    sentences = [line for line in said if f"25.2 MB sent there, into {nothing_is_shared}/sent" in line]
+    assert len(sentences) == 1, f"once for all workers of a machine: {said}"
+
+
+def test_a_machine_that_cannot_be_sent_its_files_ends_the_study(
+    start: Any, nothing_is_shared: Path, tmp_path: Path
+) -> None:
+    nothing_is_shared.write_text("no folder")
+    (tmp_path / "given").write_text("given")
+    calls = Calls([Counts(given=tmp_path / "given", room=tmp_path / "room", dies_at=9)] * 3)
+    with pytest.raises(ConfigError, match=r"or be sent them, but for .* neither holds: .*node/sent must have room"):
+        run_all(start(), calls, lambda: None)
+    assert calls.results == {}, "no task has failed of it"
 
 
 @pytest.mark.slow
@@ -264,6 +339,76 @@ def test_a_study_on_ray_has_the_numbers_of_one_on_local_workers(tmp_path: Path, 
         frames.append(pd.read_csv(tmp_path / words[0][-3:] / "reports" / "small.csv").drop(columns="wall_s"))
     pd.testing.assert_frame_equal(*frames, check_exact=True)
     assert not list((tmp_path / "two" / "mlruns" / ".work").rglob("state.pt"))
+
+
+FAR = """
+import os, sys, time
+from sweeps.execution.cluster import OWN_SETTINGS
+os.environ.update(OWN_SETTINGS)
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+params = RayParams(gcs_address=sys.argv[1], num_cpus=1, object_store_memory=150 << 20, min_worker_port=0, max_worker_port=0)
+node = Node(params, head=False, shutdown_at_exit=True, spawn_reaper=False)
+time.sleep(1000)
+"""  # noqa: E501
+APART = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+
+
+def _can_mount() -> bool:
+    try:
+        return subprocess.run([*APART, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def far_machine(two_machines: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One more machine, on which the test's folder is an empty one of its own; returns the folder of its cache."""
+    if not _can_mount():
+        pytest.skip("needs the right to mount a file system")
+    import ray
+
+    cache = tmp_path_factory.mktemp("far")
+    words = [sys.executable, "-c", FAR, two_machines.address]
+    far = subprocess.Popen(
+        [*APART, "sh", "-c", f'mount -t tmpfs none "{tmp_path}" && exec "$@"', "sh", *words],
+        env=os.environ | {NODE_CACHE: str(cache)}, start_new_session=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    cluster.connect(two_machines.address)
+    until = time.monotonic() + 60
+    while sum(node["Alive"] for node in ray.nodes()) < 3 and time.monotonic() < until:
+        time.sleep(0.2)
+    yield cache
+    os.killpg(far.pid, signal.SIGKILL)
+    far.wait()
+
+
+@pytest.mark.slow
+def test_a_study_has_the_same_numbers_and_files_where_a_machine_sees_none_of_the_drivers(
+    two_machines: Any, far_machine: Path, tmp_path: Path, run: Run
+) -> None:
+    write_images(tmp_path / "images")
+    (tmp_path / "small.yaml").write_text(STUDY)
+    for words in (
+        ["run.out=one", f"run.cache={tmp_path}/one/cache"],
+        ["run.out=two", f"run.cache={tmp_path}/two/cache", "run.executor=ray", "run.workers=3"],
+    ):
+        address = [f"run.address={two_machines.address}"] if "run.executor=ray" in words else []
+        done = run("sweeps.run", "study=small.yaml", *words, *address)
+        assert done.returncode == 0, done.stderr + done.stdout
+    assert re.search(
+        rf"does not see the files of this machine: [0-9.,]+ MB sent there, into {far_machine}", done.stdout
+    )
+    frames = [pd.read_csv(tmp_path / out / "reports" / "small.csv").drop(columns="wall_s") for out in ("one", "two")]
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+    def files(out: str) -> dict[str, bytes]:
+        store = tmp_path / out / "mlruns" / "networks"
+        found = {path.relative_to(store).as_posix(): path for path in store.rglob("*") if path.is_file()}
+        return {name: path.read_bytes().replace(f"/{out}/".encode(), b"/OUT/") for name, path in found.items()}
+
+    assert files("one") == files("two")
+    assert not list((far_machine / "sent").glob(".making-*"))
 
 
 def test_an_address_without_a_cluster_is_refused_before_anything_begins(tmp_path: Path, run: Run) -> None:
