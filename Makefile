@@ -6,7 +6,7 @@ GPU_STAMP := $(if $(WHEELS),.venv-gpu/.installed)
 GPU_TESTS := tests/resnet_tl/test_gpu.py tests/sweeps/engine/test_device.py tests/sweeps/planning/test_worker_bytes.py
 ON_GPU := PYTHONPATH=$(CURDIR) $(if $(WHEELS),.venv-gpu/bin,$(BIN))/python
 
-.PHONY: run test test-all test-gpu check bench bench-gpu soak clean
+.PHONY: run test test-all test-gpu check bench bench-gpu bench-search soak clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -35,6 +35,11 @@ test-gpu: $(GPU_STAMP)
 # writes reports/gpu.md
 bench-gpu: $(GPU_STAMP)
 	$(ON_GPU) -m benchmarks.gpu
+
+# about 20 minutes
+bench-search: $(STAMP)
+	$(BIN)/python -m pip install -e ".[bench]"
+	$(BIN)/python -m benchmarks.search
 
 # hours; needs the Debian package postgresql
 soak: $(STAMP)
