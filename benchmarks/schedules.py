@@ -31,9 +31,9 @@ EXECUTORS = ("local", "local", "local", "ray")
 """Ray takes ten seconds to start, so that it has its turn less often."""
 
 STUDIES = {
-    "frozen": [*kills.STUDIES["frozen"], "trial.epochs=20"],
+    "frozen": ["study.seeds=[0,1,2]", "trial.epochs=20", "trial.augment=hflip"],
     "full": kills.STUDIES["full"],
-    "bayes": [*kills.STUDIES["bayes"], "trial.epochs=8"],
+    "bayes": [word.replace("trial.epochs=40", "trial.epochs=8") for word in kills.STUDIES["bayes"]],
     "race": [
         "study.pruner={kind: race}", "study.seeds=[0,1,2,3]", "trial.epochs=8",
         "study.space={lr: {values: [1e-4, 1e-3, 1e-2]}, head: {values: [linear, mlp_relu]}}",
