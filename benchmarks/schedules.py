@@ -151,7 +151,7 @@ def _left(out: Path) -> dict[str, Any]:
 
 
 def _without_seconds(text: str) -> str:
-    """Seconds stand in the last column, or before the number of trials; of the rest of a report none but the command depends on the schedule."""
+    """Seconds stand in the last column, or before the number of trials; nothing else but the command may differ."""
     return re.sub(
         r"^Made by .*$", "", re.sub(r"\|( [0-9.]+ \|){1,2}$", "|", text, flags=re.MULTILINE), flags=re.MULTILINE
     )

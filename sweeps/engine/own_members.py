@@ -179,8 +179,11 @@ class OwnMembers:
     def _run(self, name: str, draws: dict[int, Path], *, command: str, console: Console) -> None:
         """Trains what lacks of these members; those that an earlier start asked for stay asked for, as they were."""
         about, done = self._known(name)
-        # once for those that are there, too: whoever trained them may have been stopped before all of it was shown
-        if self._driven and set(draws) <= {seed for seed, run in done.items() if run.state == RunState.COMPLETE}:
+        complete = {seed for seed, run in done.items() if run.state == RunState.COMPLETE}
+        asked = set(about.seeds if about else ())
+        # once for those that are there, too: whoever trained them may have been stopped before all of it was shown; but
+        # none that failed is tried again for the sake of those before it
+        if set(draws) <= complete and (self._driven or not asked <= complete):
             return
         self._driven = True
         folder = next(iter(draws.values())).parent
