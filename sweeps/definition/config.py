@@ -28,7 +28,7 @@ MOST_FOLDS = 1000
 NUM_DRAWS = 1000
 """Random points by which it is judged how often a space breaks a rule between parameters."""
 FEWEST_RACED = 3
-"""Seeds of a study with a race: one less shows no spread, and two are what every trial has before the first look."""
+"""Seeds of a study with a race: two show a spread, and then there must be one to save."""
 
 
 class ConfirmConfig(Options):
@@ -60,7 +60,8 @@ class PrunerConfig(Options):
     """When a trial gets no more seeds."""
 
     kind: Literal["race"]
-    """`race`: all trials run their first two seeds; then, seed by seed, those that cannot win any more are stopped."""
+    """`race`: all trials run their first seed, a third of them a second; then, seed by seed, those are stopped that
+    cannot win any more."""
     risk: float = Field(0.05, gt=0, lt=0.5)
     """Of stopping a trial that would have been ahead by more than `regret` over all seeds."""
     regret: float = Field(0.003, ge=0)
@@ -227,8 +228,8 @@ class StudyConfig(Options):
             )
         if self.pruner and len(self.seeds) < FEWEST_RACED:
             raise ValueError(
-                f"`study.pruner` of kind race needs {FEWEST_RACED} seeds or more, since trials are stopped after the "
-                f"second at the earliest, but got {len(self.seeds)}"
+                f"`study.pruner` of kind race needs {FEWEST_RACED} seeds or more, since two are what it takes to "
+                f"see a spread, but got {len(self.seeds)}"
             )
         shared = sorted(set(self.seeds) & set(self.confirm.seeds)) if self.confirm else []
         if shared:

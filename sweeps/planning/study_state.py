@@ -147,8 +147,10 @@ class StudyState:
 
     def is_whole(self, trial: TrialRecord) -> bool:
         """Whether every seed run of the search has ended; in a race every one that it asked for so far."""
-        so_far = self.wanted(trial)[: self._race.num_seeds] if self._race else self._study.seeds
-        return all((trial.fingerprint, seed) in self.states for seed in so_far)
+        if self._race is None:
+            return all((trial.fingerprint, seed) in self.states for seed in self._study.seeds)
+        asked = [seed for place, seed in self._race.lacking if self.trials[place].fingerprint == trial.fingerprint]
+        return all((trial.fingerprint, seed) in self.states for seed in asked)
 
     def has_results(self, trial: TrialRecord) -> bool:
         """Whether every seed run of the search has a result: none failed, or is still to come."""

@@ -1,7 +1,9 @@
 """Racing on seeds: which trials can no longer win over all planned seeds, told from the first few of them.
 
-All trials run their first seeds; then, seed by seed, those that are out of reach of the best are stopped. What is
-decided hangs on the scores of the seeds before alone, so that it can be told again at any time from the ledger.
+All trials run their first seed, and a third of them, the pilots, a second one: from these it is known how much a gap
+between two trials differs from seed to seed. From then on, seed by seed, trials that are out of reach of the best are
+stopped. What is decided hangs on the scores of the seeds before alone, so that it can be told again at any time from
+the ledger.
 
 The target is the best mean over the *planned* seeds, on this very `val`: a finite population of which the first n seeds
 are a sample, so that what is open shrinks to nothing at the last one. Gaps to the leader are paired by seed. With so
@@ -22,7 +24,10 @@ from numpy.typing import NDArray
 from sweeps.statistics.stats import t_quantile
 
 FEWEST = 2
-"""Seeds before the first look: one shows no spread."""
+"""Seeds that show a spread."""
+FEWEST_PILOTS = 3
+MOST_DF = 1e6
+"""Degrees of freedom that are as good as infinite."""
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +50,6 @@ def rule_of(written: Mapping[str, Any]) -> Rule:
 class Race:
     """Where a race stands. Trials are known by their place in the order that was given."""
 
-    num_seeds: int
-    """Seeds that those in the race have, or are to have next."""
     lacking: tuple[tuple[int, int], ...]
     """Trial and seed of what is to run before anything more is decided; empty at the end."""
     stopped: Mapping[int, int]
@@ -72,24 +75,83 @@ def race(
     """
     sign = 1.0 if better == "max" else -1.0
     racing, stopped, left = list(range(len(scores))), dict[int, int](), dict[int, int]()
-    for n in range(min(FEWEST, len(seeds)), len(seeds) + 1):
-        lacking = tuple((trial, seed) for trial in racing for seed in seeds[:n] if seed not in scores[trial])
-        if lacking or not are_all:
-            return Race(num_seeds=n, lacking=lacking, stopped=stopped, left=left)
-        numberless = [trial for trial in racing if any(scores[trial][seed] is None for seed in seeds[:n])]
+
+    def lacking(trials: Sequence[int], n: int) -> tuple[tuple[int, int], ...]:
+        return tuple((trial, seed) for trial in trials for seed in seeds[:n] if seed not in scores[trial])
+
+    def values(trials: Sequence[int], n: int) -> Floats:
+        """Of those in the race, in which all have a number by then; the others leave it."""
+        numberless = [trial for trial in trials if any(scores[trial][seed] is None for seed in seeds[:n])]
         left.update(dict.fromkeys(numberless, n))
-        racing = [trial for trial in racing if trial not in left]
-        values_TS = np.array([[sign * float(scores[trial][seed] or 0.0) for seed in seeds[:n]] for trial in racing])
-        if len(racing) > 1 and n < len(seeds):
-            out_T = out_of_reach(values_TS, len(seeds), rule)
-            stopped.update({trial: n for trial, out in zip(racing, out_T, strict=True) if out})
-            racing = [trial for trial in racing if trial not in stopped]
-    return Race(num_seeds=len(seeds), lacking=(), stopped=stopped, left=left)
+        racing[:] = [trial for trial in racing if trial not in left]
+        rows = [[sign * float(scores[trial][seed] or 0.0) for seed in seeds[:n]] for trial in trials if trial in racing]
+        return np.array(rows).reshape(-1, n)
+
+    def stop(trials: Sequence[int], out_T: NDArray[np.bool_], n: int) -> None:
+        stopped.update({trial: n for trial, out in zip(trials, out_T, strict=True) if out})
+        racing[:] = [trial for trial in racing if trial not in stopped]
+
+    def now(waiting: tuple[tuple[int, int], ...]) -> Race:
+        return Race(lacking=waiting, stopped=stopped, left=left)
+
+    if (waiting := lacking(racing, 1)) or not are_all:
+        return now(waiting)
+    values(list(racing), 1)
+    if len(seeds) > FEWEST:
+        first_T = values(list(racing), 1)[:, 0]
+        asked = [racing[place] for place in pilots(first_T)]
+        if waiting := lacking(asked, FEWEST):
+            return now(waiting)
+        known_PS = values(asked, FEWEST)
+        others = [trial for trial in racing if trial not in asked]
+        if others and len(known_PS):
+            best = float(max(sign * float(scores[trial][seeds[0]] or 0.0) for trial in racing))
+            gaps_T = best - values(others, 1)[:, 0]
+            stop(others, out_of_reach_at_first(gaps_T, known_PS, len(racing), len(seeds), rule), 1)
+    for n in range(FEWEST, len(seeds) + 1):
+        if waiting := lacking(racing, n):
+            return now(waiting)
+        values_TS = values(list(racing), n)
+        stop(list(racing), out_of_reach(values_TS, len(seeds), rule), n)
+    return now(())
 
 
 def looks(num_seeds: int) -> int:
-    """How often trials may be dropped: after each seed but the first ones and the last."""
-    return max(0, num_seeds - FEWEST)
+    """How often a trial may be stopped: after each seed but the last."""
+    return max(1, num_seeds - 1)
+
+
+def pilots(first_T: Floats) -> list[int]:
+    """The trials that have a second seed before any is stopped: a third, the best of the first seed among them.
+
+    They are spread evenly over the ranks of the first seed: of the best alone, which luck has chosen, gaps would differ
+    too little between the seeds.
+    """
+    order = np.argsort(-first_T, kind="stable")
+    many = min(len(order), max(FEWEST_PILOTS, math.ceil(len(order) / 3)))
+    return [int(order[place]) for place in np.unique(np.linspace(0, len(order) - 1, many).round().astype(int))]
+
+
+def out_of_reach_at_first(
+    gaps_T: Floats, pilots_PS: Floats, num_racing: int, num_planned: int, rule: Rule
+) -> NDArray[np.bool_]:
+    """Tells which trials are given up after one seed, by the spread of gaps that pilots show between two.
+
+    Args:
+        gaps_T: of the first seed, to the best of all.
+        pilots_PS: scores of other trials on the first seeds; more is better.
+        num_racing: trials in the race, these and the pilots.
+        num_planned: seeds in all.
+        rule: see `out_of_reach`.
+    """
+    if len(pilots_PS) < FEWEST_PILOTS:
+        return np.zeros(len(gaps_T), dtype=bool)
+    leader = int(pilots_PS.mean(1).argmax())
+    others = np.arange(len(pilots_PS)) != leader
+    prior_df, prior = shared_variance((pilots_PS[leader] - pilots_PS[others]).var(1, ddof=1), pilots_PS.shape[1] - 1)
+    share = _share(rule, num_racing, num_planned)
+    reach = t_quantile(min(prior_df, MOST_DF), 1 - share) * math.sqrt(prior * (1 - 1 / num_planned))
+    return np.asarray(gaps_T + rule.regret > reach)
 
 
 def out_of_reach(values_TS: Floats, num_planned: int, rule: Rule) -> NDArray[np.bool_]:
@@ -120,15 +182,20 @@ def out_of_reach(values_TS: Floats, num_planned: int, rule: Rule) -> NDArray[np.
     own_df = n - 1
     prior_df, prior = shared_variance(variances_T, own_df)
     if math.isinf(prior_df):
-        shrunk_T, df = np.full(len(variances_T), prior), 1e6
+        shrunk_T, df = np.full(len(variances_T), prior), MOST_DF
     else:
         shrunk_T = (prior_df * prior + own_df * variances_T) / (prior_df + own_df)
         df = prior_df + own_df
-    share = rule.risk / looks(num_planned) / (num_trials - 1 if rule.simultaneous else 1)
+    share = _share(rule, num_trials, num_planned)
     open_T = t_quantile(df, 1 - share) * np.sqrt(shrunk_T * (1 / n - 1 / num_planned))
     given_up = none.copy()
     given_up[others] = gaps_TS[others].mean(1) + rule.regret > open_T
     return given_up
+
+
+def _share(rule: Rule, num_racing: int, num_planned: int) -> float:
+    """The risk of one trial at one look."""
+    return rule.risk / looks(num_planned) / (num_racing - 1 if rule.simultaneous else 1)
 
 
 def shared_variance(variances_T: Floats, df: float) -> tuple[float, float]:

@@ -98,7 +98,7 @@ def test_a_limit_holds_a_race_up_and_more_seeds_open_it_again(home: Path, run: R
     held = run("sweeps.run", "study=raced.yaml", "run.out=held", "run.max_trials=3")
     assert held.returncode == 3, held.stdout + held.stderr
     part = frame(home / "held")
-    assert sorted(part["seed"].unique()) == [0, 1], "nobody is judged before all trials have their first seeds"
+    assert sorted(part["seed"].unique()) == [0], "nobody is judged before all trials have their first seed"
     assert set(part["trial_state"]) == {"incomplete"}
     assert run("sweeps.run", "study=raced.yaml", "run.out=held").returncode == 0
     assert run("sweeps.run", "study=raced.yaml", "run.out=whole").returncode == 0

@@ -94,12 +94,26 @@ class TestRace:
     def until(self, seeds: int) -> list[dict[int, float | None]]:
         return [{seed: value for seed, value in own.items() if seed < seeds} for own in self.SCORES]
 
-    def test_it_asks_for_two_seeds_of_all_and_then_seed_by_seed_of_those_left(self) -> None:
+    def test_it_asks_for_a_seed_of_all_then_of_pilots_and_then_seed_by_seed_of_those_left(self) -> None:
         first = race(RULE, seeds=(0, 1, 2, 3), better="max", scores=self.until(0))
-        assert first.lacking == tuple((trial, seed) for trial in range(4) for seed in (0, 1))
-        second = race(RULE, seeds=(0, 1, 2, 3), better="max", scores=self.until(2))
-        assert second.stopped == {1: 2, 3: 2}
-        assert second.lacking == ((0, 2), (2, 2))
+        assert first.lacking == ((0, 0), (1, 0), (2, 0), (3, 0))
+        second = race(RULE, seeds=(0, 1, 2, 3), better="max", scores=self.until(1))
+        assert second.lacking == ((0, 1), (3, 1), (1, 1)), "by rank on the first seed: the best, the third and the last"
+        assert not second.stopped
+        third = race(RULE, seeds=(0, 1, 2, 3), better="max", scores=self.until(2))
+        assert third.stopped == {1: 2, 3: 2}
+        assert third.lacking == ((0, 2), (2, 2))
+
+    def test_far_behind_after_one_seed_there_is_no_second(self) -> None:
+        draws = np.random.default_rng(0)
+        values_TS = drawn(draws, 30, 4, apart=0.0, spread=0.001)
+        values_TS[10:] -= 0.5
+        every = [dict(enumerate(map(float, own))) for own in values_TS]
+        found = race(RULE, seeds=range(4), better="max", scores=every)
+        order = np.argsort(-values_TS[:, 0])
+        asked = {int(order[place]) for place in np.linspace(0, 29, 10).round().astype(int)}
+        assert {trial for trial, n in found.stopped.items() if n == 1} >= set(range(10, 30)) - asked
+        assert all(found.stopped[trial] == 2 for trial in asked if trial >= 10)
 
     def test_it_hangs_on_nothing_but_the_seeds_before(self) -> None:
         whole = race(RULE, seeds=(0, 1, 2, 3), better="max", scores=list(self.SCORES))
