@@ -71,7 +71,7 @@ def test_what_survives_is_what_runs_without_a_race_and_is_done_once(home: Path, 
     assert sorted(status["stopped"]) == sorted(int(number) for number in stopped)
     assert status["missing"] == 0
 
-    alone = run("sweeps.run", "study=raced.yaml", "run.out=alone", "run.workers=1", "run.reuse=off")
+    alone = run("sweeps.run", "study=raced.yaml", "run.out=alone", "run.workers=1")
     assert alone.returncode == 0, alone.stdout + alone.stderr
     same(raced, frame(home / "alone"))
 
