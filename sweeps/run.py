@@ -291,6 +291,12 @@ def _dry_run(definition: Definition) -> int:
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
     so_far = StudyState(study, trials=plan.trials, runs=prepared.runs, to_ask=plan.to_ask)
+    if study.pruner:
+        stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
+        print(
+            "race: trials that cannot win any more get no more seeds, so that these are the most there can be"
+            + (f"; stopped so far: {stopped}" if stopped else "")
+        )
     for line in _shared(prepared, so_far):
         print(line)
     counts = so_far.outcome(ran=0, best=None)

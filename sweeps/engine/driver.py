@@ -508,7 +508,7 @@ class _Driver:
                     f"{len(new)} of {len(self._state.trials)} trials cannot win any more and get no more seeds: "
                     f"{', '.join(map(str, new))}."
                 )
-            self._optuna.add(self._state.results(stopped))
+            self._optuna.add(self._state.results())  # stopped ones, and those that left for want of a number
             self._kept.drop_losers(stopped)
             self._recount()
             self._todo.extend(waiting)

@@ -50,6 +50,8 @@ def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
 
 
 def test_what_survives_is_what_runs_without_a_race_and_is_done_once(home: Path, run: Run) -> None:
+    told = run("sweeps.run", "study=raced.yaml", "run.dry_run=true")
+    assert "race: trials that cannot win any more get no more seeds" in told.stdout
     done = run("sweeps.run", "study=raced.yaml", "run.out=raced")
     assert done.returncode == 0, done.stdout + done.stderr
     raced = frame(home / "raced")
