@@ -36,7 +36,7 @@ class RunState(StrEnum):
     DIVERGED = "diverged"
     """A loss or an output stopped being finite: a result."""
     PRUNED = "pruned"
-    """It was stopped because it could not win: a result."""
+    """It was stopped because it could hardly win: a result."""
     FAILED = "failed"
     """It ended in an error, and is tried again at the next start."""
     CANCELLED = "cancelled"

@@ -294,7 +294,7 @@ def _dry_run(definition: Definition) -> int:
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
         print(
-            "race: trials that cannot win any more get no more seeds, so that these are the most there can be"
+            "race: trials that can hardly win any more get no more seeds, so that these are the most there can be"
             + (f"; stopped so far: {stopped}" if stopped else "")
         )
     for line in _shared(prepared, so_far):

@@ -146,6 +146,11 @@ def _as_json(standing: Standing) -> dict[str, Any]:
     }
 
 
+def _stopped(standing: Standing) -> str:
+    stopped = sum(trial.state == TrialState.PRUNED for trial in standing.trials)
+    return f"; a race stopped {stopped} trial{'s' if stopped > 1 else ''}" if stopped else ""
+
+
 def _lines(standing: Standing, *, details: bool) -> list[str]:
     study, num = standing.study, standing.num_trials
     seeds = study.seeds
@@ -153,7 +158,7 @@ def _lines(standing: Standing, *, details: bool) -> list[str]:
         f"{study.name}: {study.question}",
         f"  {num} trial{'s' if num > 1 else ''} × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: "
         f"{standing.count(RunState.COMPLETE)} complete, {standing.count(RunState.DIVERGED)} diverged, "
-        f"{standing.count(RunState.FAILED)} failed, {standing.missing} to do",
+        f"{standing.count(RunState.FAILED)} failed, {standing.missing} to do{_stopped(standing)}",
     ]
     if study.confirm:
         lines.append(f"  confirmation: {standing.fresh_done} of {standing.fresh} seed runs on fresh seeds")

@@ -61,7 +61,7 @@ class PrunerConfig(Options):
 
     kind: Literal["race"]
     """`race`: all trials run their first seed, a third of them a second; then, seed by seed, those are stopped that
-    cannot win any more."""
+    can hardly win any more."""
     risk: float = Field(0.05, gt=0, lt=0.5)
     """Of stopping a trial that would have been ahead by more than `regret` over all seeds."""
     regret: float = Field(0.003, ge=0)
@@ -125,8 +125,8 @@ class StudyConfig(Options):
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
     pruner: PrunerConfig | None = None
-    """{kind: race} stops trials that cannot win any more over all seeds: {kind: race, risk: 0.05, regret: 0.003}. Their
-    results stay, marked, and are not ranked."""
+    """{kind: race} stops trials that can hardly win any more over all seeds: {kind: race, risk: 0.05, regret: 0.003}.
+    Their results stay, marked, and are not ranked."""
 
     @model_validator(mode="before")
     @classmethod

@@ -496,7 +496,7 @@ class _Driver:
     # -- a race on seeds ---------------------------------------------------------------------------------------------
 
     def _begin_round(self) -> bool:
-        """Stops trials that cannot win any more, and gives the others their next seeds; False at the end."""
+        """Stops trials that can hardly win any more, and gives the others their next seeds; False at the end."""
         assert self._display
         assert self._optuna
         while True:
@@ -505,7 +505,7 @@ class _Driver:
             stopped = self._state.stopped()
             if new := [trial.number for trial in stopped if trial.number not in before]:
                 self._say(
-                    f"{len(new)} of {len(self._state.trials)} trials cannot win any more and get no more seeds: "
+                    f"{len(new)} of {len(self._state.trials)} trials can hardly win any more and get no more seeds: "
                     f"{', '.join(map(str, new))}."
                 )
             self._optuna.add(self._state.results())  # stopped ones, and those that left for want of a number

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from resnet_tl.data import cache
-from resnet_tl.errors import ConfigError
+from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.predictions import pack, unpack
 from sweeps.engine.leftovers import clear_leftovers, leftovers
 from sweeps.records import RunState, SeedRun, StudyRecord
 from sweeps.storage import sqlite
@@ -19,6 +22,9 @@ from sweeps.storage.ledger import Ledger
 from sweeps.storage.network_store import NetworkStore
 from sweeps.storage.work_folder import WorkFolder
 from sweeps.tracking.mlflow_database import Place
+
+LOSS_RTOL = 0.005
+"""The ledger has losses to three digits, and of more than 100 classes the predictions are rounded as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +100,7 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
             remedy="notes that they are gone; the results stay",
             mend=lambda: ledger.drop_networks(name, [(run.fingerprint, run.seed) for run in gone]),
         )
+    yield from _examine_predictions(name, ledger, networks)
     strangers = networks.strangers(keys)
     if strangers:
         yield Finding(
@@ -123,6 +130,44 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
         yield from _examine_tracking(name, ledger, place, keys)
 
 
+def _examine_predictions(name: str, ledger: Ledger, networks: NetworkStore) -> Iterator[Finding]:
+    """Predictions that are gone, or are not those that the ledger has the short form of."""
+    missing: list[str] = []
+    damaged: list[str] = []
+    for trial in ledger.trials(name):
+        for run in ledger.seed_runs(name, fingerprint=trial.fingerprint, heavy=True):
+            if run.state == RunState.COMPLETE and run.compact:
+                told = f"trial {trial.number}, seed {run.seed}"
+                if networks.predictions_of(run) is None:
+                    missing.append(told)
+                elif not _agree(run, networks):
+                    damaged.append(told)
+    for those, what in ((missing, "are not there"), (damaged, "are damaged: they are not those of the ledger")):
+        if those:
+            yield Finding(
+                where=name,
+                what=f"the predictions of {_seed_runs(len(those))} {what} ({those[0]}{', …' * (len(those) > 1)})",
+                remedy="scores and tables stay; for ensembles and pictures of single images a study under a new name "
+                "with run.reuse=off runs them again",
+            )
+
+
+def _agree(run: SeedRun, networks: NetworkStore) -> bool:
+    """Whether stored predictions are right on the images that the ledger says, with the same losses."""
+    try:
+        kept = networks.kept_of(run)
+        assert kept is not None
+        for split, blob in (run.compact or {}).items():
+            now, then = unpack(pack(kept.logits[split].astype(np.float64), kept.labels[split])), unpack(blob)
+            if not np.array_equal(now.right_N, then.right_N):
+                return False
+            if not np.allclose(now.loss_N, then.loss_N, rtol=LOSS_RTOL, atol=LOSS_RTOL):
+                return False
+    except (UserError, KeyError, ValueError):
+        return False
+    return True
+
+
 def _examine_tracking(name: str, ledger: Ledger, place: Place, keys: set[tuple[str, int]]) -> Iterator[Finding]:
     lost = place.lacking(name, ledger.tracked(name))
     if lost:
@@ -132,7 +177,7 @@ def _examine_tracking(name: str, ledger: Ledger, place: Place, keys: set[tuple[s
             remedy="notes that; the next start of the study sends them",
             mend=lambda: ledger.mark_untracked(name, lost),
         )
-    unknown = place.unknown(name, keys)
+    unknown = place.unknown(name, keys, interrupted={trial.fingerprint for trial in ledger.trials(name)})
     if unknown:
         yield Finding(
             where=name,

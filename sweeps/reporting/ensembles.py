@@ -160,7 +160,8 @@ class Library:
         if missing:
             raise ConfigError(
                 f"No predictions are kept of these seed runs, so that they can be no members:\n{shown(missing)}\n"
-                "An older version ran them; a study under a new name with run.reuse=off runs them again."
+                "Their files are gone (python -m sweeps.doctor looks), or an older version ran them; a study under a "
+                "new name with run.reuse=off runs them again."
             )
         return np.stack(found)
 

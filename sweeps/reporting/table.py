@@ -182,16 +182,22 @@ def _race(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -
     for trial in stopped:
         by_n.setdefault(len(trial.states), []).append(str(trial.number))
     told = "; ".join(f"after {n} seeds trial{'s' * (len(own) > 1)} {', '.join(own)}" for n, own in sorted(by_n.items()))
-    text = f"{len(stopped)} of {len(trials)} trials were stopped, since they could not win any more: {told}."
+    many = f"{len(stopped)} of {len(trials)} trials"
+    text = f"{many} were stopped by the race, since they could hardly win any more: {told}."
     rule = results.about.pruner if results.about else None
     if rule:
         how = "of any of them" if rule["simultaneous"] else "of each"
         text += (
             " Their means are of fewer seeds and are not ranked; all that is said of them: over all seeds none is "
-            f"ahead of the best by more than {score(results.metric, rule['regret'])} in {results.metric}, with a risk "
+            f"ahead of the best by more than {_points(results.metric, rule['regret'])}, with a risk "
             f"{how} of {100 * rule['risk']:g}%."
         )
     return text
+
+
+def _points(metric: str, difference: float) -> str:
+    points = " points" if unit_of(metric).sign else ""
+    return f"{score(metric, difference, sign=False)}{points} of {metric}"
 
 
 def _reason(results: Results, trial: Trial, seeds: Sequence[int]) -> str:

@@ -222,8 +222,12 @@ class Place:
             return False
         return found is not None
 
-    def unknown(self, study: str, runs: AbstractSet[Key]) -> dict[str, str]:
-        """Seed runs of our own database that are not among some: name and status by id; empty where it is not there."""
+    def unknown(self, study: str, runs: AbstractSet[Key], interrupted: AbstractSet[str]) -> dict[str, str]:
+        """Seed runs of our own database that are not among some: name and status by id; empty where it is not there.
+
+        Args:
+            interrupted: trials of which runs that were killed are taken up again by the next start, by fingerprint.
+        """
         query = (
             "SELECT f.value, CAST(s.value AS INTEGER), r.run_uuid, r.name, r.status FROM experiments e "
             "JOIN runs r ON r.experiment_id = e.experiment_id "
@@ -239,7 +243,11 @@ class Place:
                 rows = connection.execute(query, (STAGE, study)).fetchall()
         except OSError:
             return {}
-        return {run_id: f"{name} ({status})" for fp, seed, run_id, name, status in rows if (fp, seed) not in runs}
+        return {
+            run_id: f"{name} ({status})"
+            for fp, seed, run_id, name, status in rows
+            if (fp, seed) not in runs and not (status == "KILLED" and fp in interrupted)
+        }
 
     def set_aside(self, runs: Iterable[str]) -> None:
         """Marks runs of our own database as deleted, by id, as MLflow's own button does; it can be undone there."""

@@ -126,3 +126,16 @@ def test_a_study_that_is_running_is_left_out(home: Path, capsys: pytest.CaptureF
         status, found = told(home, capsys)
     assert status == 0
     assert "small: left out, since The study small is being run by another process" in found
+
+
+def test_predictions_that_are_gone_or_damaged_are_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = sorted((home / "out" / "mlruns" / "networks" / "small").glob("*-*"))[:2]
+    (first / "predictions.safetensors").unlink()
+    content = bytearray((second / "predictions.safetensors").read_bytes())
+    for place in range(len(content) - 40, len(content), 4):  # the high bytes of some logits
+        content[place + 3] ^= 0x81
+    (second / "predictions.safetensors").write_bytes(content)
+    status, text = told(home, capsys)
+    assert status == 1
+    assert "the predictions of 1 seed run are not there" in text
+    assert "the predictions of 1 seed run are damaged: they are not those of the ledger" in text
