@@ -92,4 +92,9 @@ def undrawable(definition: Definition) -> list[str]:
                 f"since another parameter changes with it. Let the space try the values of "
                 f"{item.hypothesis.parameter} with all else the same."
             )
+    if study.pruner and compared:
+        found.append(
+            "a hypothesis that needs a trial which the race (study.pruner) stops will stay undecided, since not every "
+            "seed of it is there; without a race all of them can be answered."
+        )
     return found

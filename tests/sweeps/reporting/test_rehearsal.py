@@ -71,3 +71,10 @@ def test_a_hypothesis_that_no_trials_can_answer_is_named(tmp_path: Path) -> None
     assert said(tmp_path, tied, **compared) == [], "what a value sets is compared with it"
     (few,) = said(tmp_path, LR, **compared | {"seeds": [0, 1]})
     assert "too few seeds: 3 are the least, but the study has 2" in few
+
+
+def test_a_race_may_leave_hypotheses_undecided(tmp_path: Path) -> None:
+    asked = {"hypotheses": [{"compare": {"lr": [0.1, 0.01]}, "expect": 0.1}], "seeds": [0, 1, 2]}
+    assert not said(tmp_path, LR, **asked)
+    (sentence,) = said(tmp_path, LR, **asked, pruner={"kind": "race"})
+    assert "will stay undecided" in sentence
