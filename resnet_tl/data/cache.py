@@ -14,8 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from resnet_tl.errors import DataError
 from resnet_tl.files import discard, remove_leftovers, sha256_of
+from resnet_tl.heartbeat import beat
 
 try:
     import fcntl
@@ -213,3 +216,17 @@ def _is_locked(mark: Path) -> bool:
             return not free
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Waits for the lock at `path`, which dies with its holder."""
+    lock = FileLock(path)
+    while not lock.is_locked:
+        beat()  # who waits for another study's training does not stand still
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=1.0)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from resnet_tl.data.cache import alone
 from resnet_tl.data.decoding import store
 from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.data.splits import SYNTHETIC
@@ -23,7 +24,6 @@ from resnet_tl.files import make_folder, move, sync
 from resnet_tl.heartbeat import beat
 from resnet_tl.model.runtime import computing
 from resnet_tl.training.generator import fitted, generate, shrunk, train_generator
-from resnet_tl.training.pretraining import alone
 
 AT_A_TIME = 256
 """Images that are copied or resized in one go."""

@@ -1,19 +1,16 @@
 """Networks trained from nothing, once, as starting weights for fine-tuning elsewhere; kept in the cache."""
 
-import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from resnet_tl.config import TrialConfig
+from resnet_tl.data.cache import alone
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.errors import WeightsError
 from resnet_tl.files import make_folder, move
-from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.result import Epoch
 from resnet_tl.training.seed_run import fit
@@ -56,16 +53,3 @@ def pretrain(
             move(work / "checkpoint", final)
         shutil.rmtree(folder / "work", ignore_errors=True)  # also that of a process killed after the line above
     return final
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    while not lock.is_locked:
-        beat()  # who waits for another study's training does not stand still
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=1.0)
-    try:
-        yield
-    finally:
-        lock.release()

@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
-from resnet_tl.data.cache import default_cache, hold, make_room
+from resnet_tl.data.cache import alone, default_cache, hold, make_room
 from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.files import discard, is_full, make_folder, remove_leftovers, replacing_folder, write_text
 from resnet_tl.heartbeat import beat
@@ -115,7 +113,7 @@ class Sent:
             listings[path] = listing
         make_folder(self.folder)
         if not all(self._is_verified(listing) and self._hold(listing, stack) for listing in listings.values()):
-            with self._alone():
+            with alone(self.folder / ".lock"):  # nobody else on this machine compares or sends anything
                 self._send(listings, stack)
         return {path: self._entry(listing) / "content" / path.name for path, listing in listings.items()}
 
@@ -178,19 +176,6 @@ class Sent:
 
     def _entry(self, listing: Listing) -> Path:
         return self.folder / listing.fingerprint
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else on this machine compares or sends anything; dies with its holder."""
-        lock = FileLock(self.folder / ".lock")
-        while not lock.is_locked:
-            beat()
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=1.0)
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def fetch(source: Source, path: Path, file: Listed, here: Path) -> None:

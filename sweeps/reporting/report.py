@@ -157,8 +157,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     planned = about.num_trials
     done = _num_done(results.trials)
     fresh_done = _num_done([trial.fresh for trial in results.trials if trial.fresh])
-    stopped = [trial for trial in results.trials if trial.is_stopped]
-    total = planned * len(about.seeds) - sum(len(about.seeds) - len(trial.states) for trial in stopped)
+    total = planned * len(about.seeds) - results.num_left_out
     scored = sum(trial.state == "complete" for trial in results.trials)
     fresh = about.confirm.num_runs(planned=planned, scored=scored, has_ended=done >= total) if about.confirm else 0
     # trials that led before seeds were added have runs on fresh seeds too
@@ -166,19 +165,19 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
     facts.append(
         f"{count(planned, 'trial')} ({about.method}) × {count(len(about.seeds), 'seed')}"
         f"{f' × {about.folds} folds' if about.folds else ''}; "
-        f"{_stopped(results, stopped)}{progress} done. {_selection(results)}; test is scored once per seed run."
+        f"{_stopped(results)}{progress} done. {_selection(results)}; test is scored once per seed run."
     )
     facts.append((MADE_BY, code(about.command), "."))
     return [*blocks, Paragraph(lines=tuple(facts))]
 
 
-def _stopped(results: Results, stopped: Sequence[Trial]) -> str:
+def _stopped(results: Results) -> str:
     rule = results.about.pruner if results.about else None
     if not rule:
         return ""
     return (
         f"a race on seeds (risk {rule['risk']:g}, regret {rule['regret']:g}{', simultaneous' * rule['simultaneous']}) "
-        f"stopped {count(len(stopped), 'trial')}; "
+        f"stopped {count(len(results.stopped), 'trial')}; "
     )
 
 

@@ -146,6 +146,16 @@ class Results:
         return self.on_test if self.has(self.on_test) else self.metric
 
     @property
+    def stopped(self) -> list[Trial]:
+        """Trials that a race ended before they had all seeds."""
+        return [trial for trial in self.trials if trial.is_stopped]
+
+    @property
+    def num_left_out(self) -> int:
+        """Seed runs that a race has spared."""
+        return sum(len(self.seeds or trial.seeds) - len(trial.seeds) for trial in self.stopped)
+
+    @property
     def shifted(self) -> tuple[str, ...]:
         """Sets of images under other conditions that trials are scored on."""
         return tuple(dict.fromkeys(name for column in self.columns if (name := set_of(column)) is not None))

@@ -96,17 +96,15 @@ def race(
 
     if (waiting := lacking(racing, 1)) or not are_all:
         return now(waiting)
-    values(list(racing), 1)
+    first_T = values(list(racing), 1)[:, 0]
     if len(seeds) > FEWEST:
-        first_T = values(list(racing), 1)[:, 0]
         asked = [racing[place] for place in pilots(first_T)]
         if waiting := lacking(asked, FEWEST):
             return now(waiting)
         known_PS = values(asked, FEWEST)
         others = [trial for trial in racing if trial not in asked]
         if others and len(known_PS):
-            best = float(max(sign * float(scores[trial][seeds[0]] or 0.0) for trial in racing))
-            gaps_T = best - values(others, 1)[:, 0]
+            gaps_T = values(list(racing), 1).max() - values(others, 1)[:, 0]
             stop(others, out_of_reach_at_first(gaps_T, known_PS, len(racing), len(seeds), rule), 1)
     for n in range(FEWEST, len(seeds) + 1):
         if waiting := lacking(racing, n):

@@ -110,9 +110,8 @@ def _runs(results: Results, about: StudyRecord, runs: Sequence[Trial]) -> Inline
     ended = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none yet"
     told = f"{planned:,} planned, {count(len(about.seeds), 'seed')} for each trial: {ended}."
     if about.pruner:
-        stopped = [trial for trial in results.trials if trial.is_stopped]
-        left_out = sum(len(about.seeds) - len(trial.states) for trial in stopped)
-        told += f" A race on seeds stopped {count(len(stopped), 'trial')}, and so left out {left_out:,} of them."
+        told += f" A race on seeds stopped {count(len(results.stopped), 'trial')}, "
+        told += f"and so left out {results.num_left_out:,} of them."
     if about.folds:
         told += f" Each is {about.folds} fits, one for each fold."
     fresh = sum(len(trial.fresh.states) for trial in results.trials if trial.fresh)
