@@ -19,19 +19,20 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:
-    """One seed run, finished. Travels between processes."""
+    """One seed run, finished or paused. Travels between processes."""
 
-    state: Literal["complete", "diverged"]
+    state: Literal["complete", "diverged", "paused"]
     seed: int
     max_epoch: int
     """The most epochs that the trial allowed."""
     best_epoch: int | None
-    """The epoch whose network was selected on `val`; None when diverged."""
+    """The epoch whose network was selected on `val`, when paused so far; None when diverged."""
     metrics: dict[str, float]
-    """`split/name` for val and test with the selected network; empty when diverged. For train see `history`."""
+    """`split/name` for val and test with the selected network, when paused for val alone; empty when diverged. For
+    train see `history`."""
     compact: dict[str, bytes]
-    """For val and test what the selected network said of each image: `predictions.unpack` reads it; empty when
-    diverged."""
+    """For val and test what the selected network said of each image: `predictions.unpack` reads it; empty unless
+    complete."""
     history: list[Epoch]
     num_trainable: int
     wall_s: float

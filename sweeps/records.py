@@ -36,7 +36,9 @@ class RunState(StrEnum):
     DIVERGED = "diverged"
     """A loss or an output stopped being finite: a result."""
     PRUNED = "pruned"
-    """It was stopped because it could hardly win: a result."""
+    """It was stopped before its last epoch because it could hardly win: a result, until the study wants it whole."""
+    PAUSED = "paused"
+    """It has come to a rung and waits for what is decided there: no result, and shown nowhere."""
     FAILED = "failed"
     """It ended in an error, and is tried again at the next start."""
     CANCELLED = "cancelled"
@@ -231,8 +233,8 @@ class StudyRecord:
     """What it ran on: a sentence for each machine."""
     invalid: Mapping[int, int] = field(default_factory=dict)
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
-    pruner: Mapping[str, Any] | None = None
-    """As in the study file, whole; None where every trial gets every seed."""
+    pruner: tuple[Mapping[str, Any], ...] = ()
+    """Its rules, each with all its options; empty where every trial gets every seed."""
     folds: int = 0
     """Into which each seed cut all images, for a fit with each; 0: the splits were the same for all seeds."""
 
@@ -257,8 +259,11 @@ def study_from_json(content: Mapping[str, Any]) -> StudyRecord:
     """
     if "naming" not in content and "identity" in content:
         content = of_first_version(content)
+    content = dict(content)
+    if isinstance(rule := content.get("pruner", ()), Mapping) or rule is None:  # as it was while there was one at most
+        content["pruner"] = [rule] if rule else []
     try:
-        return _STUDY.validate_python(dict(content))
+        return _STUDY.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

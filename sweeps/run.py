@@ -49,6 +49,7 @@ from sweeps.definition.space import describe
 from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
+    from sweeps.definition.config import RaceConfig, RungsConfig
     from sweeps.engine.prepared_study import PreparedStudy
     from sweeps.planning.study_state import Outcome, StudyState
 
@@ -293,10 +294,10 @@ def _dry_run(definition: Definition) -> int:
     so_far = StudyState(study, trials=plan.trials, runs=prepared.runs, to_ask=plan.to_ask)
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
-        print(
-            "race: trials that can hardly win any more get no more seeds, so that these are the most there can be"
-            + (f"; stopped so far: {stopped}" if stopped else "")
-        )
+        most = max((trial.config.epochs for trial in plan.trials), default=0)
+        for pruner in study.pruner:
+            print(_pruning_told(pruner, len(plan.trials) + plan.to_ask, most))
+        print("these are the most seed runs there can be" + (f"; stopped so far: {stopped}" if stopped else ""))
     for line in _shared(prepared, so_far):
         print(line)
     counts = so_far.outcome(ran=0, best=None)
@@ -305,6 +306,25 @@ def _dry_run(definition: Definition) -> int:
     if unusable:
         raise unusable
     return 0
+
+
+def _pruning_told(rule: "RungsConfig | RaceConfig", num_trials: int, most_epochs: int) -> str:
+    """What a rule of the pruner is going to do."""
+    from sweeps.statistics.pruning import rules_of
+
+    rules = rules_of([rule.model_dump()])
+    assert rules is not None
+    if rules.rungs is None:
+        return "race: trials that can hardly win any more get no more seeds"
+    told, left = [], num_trials
+    rungs = rules.rungs.below(most_epochs)
+    for epoch in rungs:
+        left = rules.rungs.num_left(left, is_last=epoch == rungs[-1])
+        told.append(f"after epoch {epoch} the best {left} go on")
+    if not told:
+        return f"rungs: none, since no trial has more than {most_epochs} epochs"
+    seeds = "1 seed" if rules.rungs.seeds == 1 else f"{rules.rungs.seeds} seeds"
+    return f"rungs, on {seeds}: {num_trials} trials; {', '.join(told)}; those left get all seeds"
 
 
 def _seed_runs(searched: int, fresh: int) -> str:

@@ -102,7 +102,8 @@ class Standing:
 def standing_of(ledger: Ledger, study: StudyRecord, out: Path) -> Standing:
     """Looks at a study in the ledger, and for its driver under `run.out`."""
     trials = ledger.trials(study.name)
-    runs = {(run.fingerprint, run.seed): run for run in ledger.seed_runs(study.name)}
+    ended = (run for run in ledger.seed_runs(study.name) if run.state != RunState.PAUSED)
+    runs = {(run.fingerprint, run.seed): run for run in ended}
     planned = study.num_trials or len(trials)
     going = [trial for trial in trials if trial.state != TrialState.PRUNED]
     missing = (planned - len(trials) + len(going)) * len(study.seeds)
@@ -148,7 +149,7 @@ def _as_json(standing: Standing) -> dict[str, Any]:
 
 def _stopped(standing: Standing) -> str:
     stopped = sum(trial.state == TrialState.PRUNED for trial in standing.trials)
-    return f"; a race stopped {stopped} trial{'s' if stopped > 1 else ''}" if stopped else ""
+    return f"; the pruner stopped {stopped} trial{'s' if stopped > 1 else ''}" if stopped else ""
 
 
 def _lines(standing: Standing, *, details: bool) -> list[str]:
@@ -158,6 +159,7 @@ def _lines(standing: Standing, *, details: bool) -> list[str]:
         f"{study.name}: {study.question}",
         f"  {num} trial{'s' if num > 1 else ''} × {len(seeds)} seed{'s' if len(seeds) > 1 else ''}: "
         f"{standing.count(RunState.COMPLETE)} complete, {standing.count(RunState.DIVERGED)} diverged, "
+        f"{f'{pruned} pruned, ' if (pruned := standing.count(RunState.PRUNED)) else ''}"
         f"{standing.count(RunState.FAILED)} failed, {standing.missing} to do{_stopped(standing)}",
     ]
     if study.confirm:

@@ -117,7 +117,7 @@ class History:
 
 
 class Loop:
-    """Trains members until each has finished or diverged.
+    """Trains members until each has finished, diverged or come to where it is to pause.
 
     Args:
         learner: holds a network for each member, by its place in `members`.
@@ -157,6 +157,10 @@ class Loop:
         saved = time.perf_counter()
         while active := self._active():
             self._epoch(active)
+            for number in active:
+                if self._is_paused(number):  # at once: a learner lets go of members that leave
+                    beat()
+                    self._save(number)
             is_last = stop_asked() and bool(self._active())
             if is_last or time.perf_counter() - saved >= self._save_every_s:
                 for number in self._active():
@@ -168,7 +172,13 @@ class Loop:
         return self._results()
 
     def _active(self) -> list[int]:
-        return [n for n, h in enumerate(self._histories) if n not in self._reasons and not h.finished()]
+        going = [n for n, h in enumerate(self._histories) if n not in self._reasons and not h.finished()]
+        return [n for n in going if not self._is_paused(n)]
+
+    def _is_paused(self, n: int) -> bool:
+        """Whether a member has come as far as it is to come, and could go on."""
+        until, history = self._members[n].until, self._histories[n]
+        return until is not None and n not in self._reasons and len(history.epochs) >= until and not history.finished()
 
     def _epoch(self, active: Sequence[int]) -> None:
         """Trains one epoch of each member, scores it on `val`, and keeps the networks that are the best so far."""
@@ -229,7 +239,10 @@ class Loop:
 
         Train was scored while it was learnt; another pass over it would take a third of an epoch.
         """
-        results = [self._diverged(n) if n in self._reasons else None for n in range(len(self._members))]
+        results = [
+            self._diverged(n) if n in self._reasons else self._paused(n) if self._is_paused(n) else None
+            for n in range(len(self._members))
+        ]
         complete = [n for n, result in enumerate(results) if result is None]
         if complete:
             self._learner.select(complete)
@@ -305,6 +318,23 @@ class Loop:
             num_trainable=self._num_trained(member.trial),
             wall_s=self._wall_s[n],
             reason=self._reasons[n],
+        )
+
+    def _paused(self, n: int) -> FitResult:
+        """The result of a member that may go on: what it has on val so far; test is not looked at."""
+        member, history = self._members[n], self._histories[n]
+        assert history.best_epoch is not None
+        best = history.epochs[history.best_epoch - 1]
+        return FitResult(
+            state="paused",
+            seed=member.seed,
+            max_epoch=member.trial.epochs,
+            best_epoch=history.best_epoch,
+            metrics={name: value for name, value in best.metrics.items() if name.startswith("val/")},
+            compact={},
+            history=history.epochs,
+            num_trainable=self._num_trained(member.trial),
+            wall_s=self._wall_s[n],
         )
 
     # -- remembering --------------------------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ class Member:
     seed: int
     folder: Path | None = None
     """For its training state, its selected network and its predictions; None keeps nothing."""
+    until: int | None = None
+    """The epoch after which it pauses, with its training state in `folder`, to go on from there or never; None trains
+    to the end."""
 
 
 PER_MEMBER = (

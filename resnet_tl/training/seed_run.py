@@ -31,6 +31,7 @@ def fit(
     features: Stored | None = None,
     start: StartingPoint | None = None,
     folder: Path | None = None,
+    until: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> FitResult:
@@ -48,17 +49,19 @@ def fit(
         start: images and weights, where they are loaded already.
         folder: where to keep the training state (from which a killed run goes on) and the selected network, in
             `folder/checkpoint`; None keeps nothing. With folds only the predictions are kept.
+        until: the epoch after which it pauses, if it is not at its end by then: its training state is in `folder`, and
+            another call goes on from it with the same bits. Not with folds.
         on_epoch: called after every epoch, restored ones included.
         save_every_s: the least seconds between two saved states.
 
     Returns:
-        The result; `state` is `diverged` when a loss stopped being finite.
+        The result; `state` is `diverged` when a loss stopped being finite, `paused` when it came to `until`.
 
     Raises:
         ConfigError: val has no such score as epochs are selected by.
         WeightsError: the starting weights cannot be had.
     """
-    member = Member(trial=trial, seed=seed, folder=folder)
+    member = Member(trial=trial, seed=seed, folder=folder, until=until)
 
     def of_one(_: int, epoch: Epoch) -> None:
         if on_epoch is not None:

@@ -1,5 +1,6 @@
 """The options `study.*`, `run.*` and `pretrain.*`, checked. Past this module no raw dictionary travels."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,7 +57,37 @@ class ConfirmConfig(Options):
         return _different(value)
 
 
-class PrunerConfig(Options):
+class RungsConfig(Options):
+    """When a trial trains no further: successive halving on learning curves."""
+
+    kind: Literal["rungs"]
+    """`rungs`: all trials train their first epochs; the best go on to the next rung, and those left to the end."""
+    min_epochs: int = Field(1, ge=1)
+    """The first rung, in epochs; each next one is `eta` times as far."""
+    eta: float = Field(3.0, gt=1, le=100)
+    """Of the trials at a rung the best 1/eta go on, rounded up."""
+    epochs: tuple[int, ...] | None = None
+    """The rungs themselves, in place of what `min_epochs` and `eta` give: [1] is one epoch each, then the best."""
+    keep: int | None = Field(None, ge=1)
+    """How many trials go on after the last rung, and at least after each; without it, the best 1/eta."""
+    seeds: int = Field(1, ge=1)
+    """How many of the study's seeds take part, of which trials are compared by their mean; those that are left train
+    the others whole."""
+
+    @field_validator("epochs", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("epochs")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or value[0] < 1 or any(a >= b for a, b in itertools.pairwise(value))):
+            raise ValueError(f"must be epochs from 1 on, each later than the one before, but got {list(value)}")
+        return value
+
+
+class RaceConfig(Options):
     """When a trial gets no more seeds."""
 
     kind: Literal["race"]
@@ -68,6 +99,10 @@ class PrunerConfig(Options):
     """How far ahead a trial would have to be to be worth more seeds, in the unit of the study's metric."""
     simultaneous: bool = False
     """Whether `risk` is that of any such trial of the study, in place of each: safer, and stops fewer."""
+
+
+PRUNERS: dict[str, type[RungsConfig | RaceConfig]] = {"rungs": RungsConfig, "race": RaceConfig}
+"""In the order in which they decide."""
 
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,9 +159,9 @@ class StudyConfig(Options):
     figures: tuple[Any, ...] = Field((), description=f"Pictures of the report: {', '.join(FIGURES.kinds)}; or all.")
     confirm: ConfirmConfig | None = None
     """{top: 3, seeds: 10} runs the best trials again on fresh seeds, since the winner of a search is biased upward."""
-    pruner: PrunerConfig | None = None
-    """{kind: race} stops trials that can hardly win any more over all seeds: {kind: race, risk: 0.05, regret: 0.003}.
-    Their results stay, marked, and are not ranked."""
+    pruner: tuple[RungsConfig | RaceConfig, ...] = ()
+    """What stops trials that can hardly win: {kind: rungs} after their first epochs, {kind: race} after their first
+    seeds; [{kind: rungs}, {kind: race}] does both. Their results stay, marked, and are not ranked."""
 
     @model_validator(mode="before")
     @classmethod
@@ -176,12 +211,25 @@ class StudyConfig(Options):
     @classmethod
     def _pruner(cls, value: Any) -> Any:
         if value in (None, "none", "off"):
-            return None
-        if not isinstance(value, dict | PrunerConfig):
-            raise ValueError("must be a mapping such as {kind: race, risk: 0.05, regret: 0.003}")
-        if isinstance(value, dict) and value.get("kind") != "race":
-            raise ValueError(f"`kind` must be race, the only one that is built, but got {value.get('kind')!r}")
-        return value
+            return ()
+        rules = value if isinstance(value, list | tuple) else [value]
+        kinds = []
+        for rule in rules:
+            kind = rule.get("kind") if isinstance(rule, dict) else getattr(rule, "kind", None)
+            if kind not in PRUNERS:
+                got = "no kind" if isinstance(rule, dict) and kind is None else repr(rule if kind is None else kind)
+                raise ValueError(
+                    "must be a mapping such as {kind: race, risk: 0.05, regret: 0.003} or {kind: rungs, eta: 3}, or a "
+                    f"list of both, but got {got}"
+                )
+            kinds.append(kind)
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"must have each kind once, but got {', '.join(kinds)}")
+        # each is read as what it says it is, so that an error speaks of its options alone
+        read = [
+            validate(PRUNERS[rule["kind"]], rule, "study.pruner") if isinstance(rule, dict) else rule for rule in rules
+        ]
+        return tuple(sorted(read, key=lambda rule: list(PRUNERS).index(rule.kind)))
 
     @field_validator("seeds")
     @classmethod
@@ -221,12 +269,23 @@ class StudyConfig(Options):
             unit = metric_of(item.metric or self.metric).unit
             if item.margin is not None and item.margin >= 1 and unit == "fraction":
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
+        kinds = [rule.kind for rule in self.pruner]
         if self.pruner and self.method == "bayes":
             raise ValueError(
-                "`study.pruner` of kind race compares trials that are all known from the start; it goes with grid, "
-                "ablation and random, not with bayes"
+                f"`study.pruner` of kind {kinds[0]} compares trials that are all known from the start; it goes with "
+                "grid, ablation and random, not with bayes"
             )
-        if self.pruner and len(self.seeds) < FEWEST_RACED:
+        for rule in self.pruner:
+            if isinstance(rule, RungsConfig) and self.folds:
+                raise ValueError(
+                    "`study.pruner` of kind rungs does not go with study.folds, whose fits save nothing between"
+                )
+            if isinstance(rule, RungsConfig) and rule.seeds > len(self.seeds):
+                raise ValueError(
+                    f"`study.pruner.seeds` must be at most the number of `study.seeds`, {len(self.seeds)}, but got "
+                    f"{rule.seeds}"
+                )
+        if "race" in kinds and len(self.seeds) < FEWEST_RACED:
             raise ValueError(
                 f"`study.pruner` of kind race needs {FEWEST_RACED} seeds or more, since two are what it takes to "
                 f"see a spread, but got {len(self.seeds)}"

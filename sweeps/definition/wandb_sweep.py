@@ -119,11 +119,38 @@ def translate(raw: Mapping[str, Any], path: Path) -> Translated:
     for key in (key for key in LEFT_OUT if key in raw):
         found.dropped.append(f"`{key}`{_arguments(raw[key]) if key == 'command' else ''}")
     if raw.get("early_terminate") is not None:
-        found.dropped.append("`early_terminate` (ending trials early is not built yet)")
+        _early(raw["early_terminate"], study, found)
     found.raw["study"] = study | found.raw["study"] | {"space": study["space"] | (space or {})}
     if problems:
         raise ConfigError(*problems)
     return found
+
+
+def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
+    """Hyperband's brackets are rungs: a run that is not among the best 1/eta at one goes no further."""
+    numbers = (
+        {name: given.get(name) for name in ("min_iter", "max_iter", "s", "eta")} if isinstance(given, dict) else {}
+    )
+    known = {name: value for name, value in numbers.items() if isinstance(value, int) and value >= 1}
+    eta = known.get("eta", 3)
+    why = ""
+    if given.get("type") != "hyperband" or set(given) - {*numbers, "type", "strict"}:
+        why = "only `type: hyperband` with min_iter, or max_iter and s, and eta means something here"
+    elif study.get("method") == "bayes":
+        why = "trials are compared when all have come as far, and bayes proposes them one after the other"
+    elif eta < 2 or any(value is not None and name not in known for name, value in numbers.items()):
+        why = "its numbers must be whole, and eta 2 or more"
+    elif "min_iter" in known:
+        study["pruner"] = {"kind": "rungs", "min_epochs": known["min_iter"], "eta": eta}
+    elif "max_iter" in known and "s" in known:
+        epochs = sorted({known["max_iter"] // eta**power for power in range(1, known["s"] + 1)} - {0})
+        study["pruner"] = {"kind": "rungs", "epochs": epochs, "eta": eta}
+    else:
+        why = "it needs min_iter, or max_iter and s"
+    if why:
+        found.dropped.append(f"`early_terminate` ({why})")
+    else:
+        found.renamed.append("early_terminate is study.pruner, in epochs")
 
 
 def _arguments(command: Any) -> str:

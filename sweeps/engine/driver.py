@@ -310,7 +310,7 @@ class _Driver:
         for trial in self._state.trials:
             rows = self._ledger.seed_runs(self._study.name, fingerprint=trial.fingerprint)
             for row in rows:
-                if not row.tracked:
+                if not row.tracked and row.state != RunState.PAUSED:
                     yield Ended(trial=trial, seed=row.seed, completes=self._state.is_whole(trial))
 
     # -- results that exist already ------------------------------------------------------------------------------------
@@ -467,6 +467,7 @@ class _Driver:
                 shutil.rmtree(folder_of(self._work, row.fingerprint, row.seed), ignore_errors=True)
         if stop is not None:
             raise stop
+        pairs = [(trial, row) for trial, row in pairs if row.state != RunState.PAUSED]  # nobody is told of these
         # of each trial the last row may be the one that completes it
         last = {trial.number: (trial, row) for trial, row in pairs}
         whole = {number: trial for number, (trial, _) in last.items() if self._state.is_whole(trial)}
@@ -493,10 +494,10 @@ class _Driver:
             )
         return self._executor
 
-    # -- a race on seeds ---------------------------------------------------------------------------------------------
+    # -- trials that are spared ---------------------------------------------------------------------------------------
 
     def _begin_round(self) -> bool:
-        """Stops trials that can hardly win any more, and gives the others their next seeds; False at the end."""
+        """Stops trials that can hardly win, and gives the others their next epochs or seeds; False at the end."""
         assert self._display
         assert self._optuna
         while True:
@@ -504,11 +505,10 @@ class _Driver:
             waiting = self._state.next_round()
             stopped = self._state.stopped()
             if new := [trial.number for trial in stopped if trial.number not in before]:
-                self._say(
-                    f"{len(new)} of {len(self._state.trials)} trials can hardly win any more and get no more seeds: "
-                    f"{', '.join(map(str, new))}."
-                )
-            self._optuna.add(self._state.results())  # stopped ones, and those that left for want of a number
+                many = f"{len(new)} of {len(self._state.trials)} trials"
+                self._say(f"{many} can hardly win any more and are stopped: {', '.join(map(str, new))}.")
+            self._end_paused()
+            self._optuna.add(self._state.results())  # stopped ones too, and those that left for want of a number
             self._kept.drop_losers(stopped)
             self._recount()
             self._todo.extend(waiting)
@@ -518,6 +518,15 @@ class _Driver:
                 return True
             if not waiting or self._held_back:
                 return False
+
+    def _end_paused(self) -> None:
+        """Writes down of seed runs at a rung that they will never go on; their training states go."""
+        ended = []
+        for trial, row in self._state.to_end():
+            reason, had = self._state.why_stopped(trial), len(row.history or ())
+            ended.append((trial, replace(row, state=RunState.PRUNED, reason=reason, max_epoch=had)))
+        if ended:
+            self._write(ended)
 
     # -- confirmation ------------------------------------------------------------------------------------------------
 

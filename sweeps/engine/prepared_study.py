@@ -34,6 +34,7 @@ from sweeps.records import (
     ConfirmRecord,
     DataRecord,
     EnvironmentRecord,
+    RunState,
     SeedRun,
     StageRecord,
     StudyRecord,
@@ -84,7 +85,8 @@ class PreparedStudy:
         self.out = expand(definition.run.out, "run.out").resolve()
         cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
         self.cache = cache.absolute()
-        self.runs = ledger.seed_runs(self.study.name) if ledger else []
+        has_rungs = any(rule.kind == "rungs" for rule in self.study.pruner)
+        self.runs = ledger.seed_runs(self.study.name, curves=has_rungs) if ledger else []
         self.known = _known(ledger, self.study, self.runs)
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None
@@ -456,7 +458,7 @@ class PreparedStudy:
             environment=EnvironmentRecord(**self.environment.identity()),
             tables=tuple(table.written() for table in study.tables),
             figures=tuple(figure.written() for figure in study.figures),
-            pruner=study.pruner.model_dump() if study.pruner else None,
+            pruner=tuple(rule.model_dump() for rule in study.pruner),
             confirm=ConfirmRecord(top=study.confirm.top, seeds=study.confirm.seeds) if study.confirm else None,
             num_trials=len(self.plan.trials) + self.plan.to_ask,
             command=command,
@@ -526,7 +528,7 @@ def data_options(data: DataConfig) -> dict[str, object]:
 
 
 def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -> Known:
-    if ledger is None or not any(run.state.is_result for run in runs):
+    if ledger is None or not any(run.state.is_result or run.state == RunState.PAUSED for run in runs):
         return Known()
     states = {(run.fingerprint, run.seed): run.state for run in runs}
     trials = tuple(ledger.trials(study.name))
@@ -535,4 +537,6 @@ def _known(ledger: Ledger | None, study: StudyConfig, runs: Sequence[SeedRun]) -
         begun = {fingerprint for fingerprint, _ in states}
         last = max((trial.number for trial in trials if trial.fingerprint in begun), default=-1)
         trials = tuple(trial for trial in trials if trial.number <= last)
+    if not study.pruner:  # what one stopped is wanted whole by now
+        states = {key: state for key, state in states.items() if state != RunState.PRUNED}
     return Known(trials=trials, states=states)

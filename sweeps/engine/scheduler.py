@@ -140,6 +140,7 @@ class Scheduler:
                     trial=self._study.start_from(item.trial.config),
                     seed=item.seed,
                     folder=folder_of(self._work, item.trial.fingerprint, item.seed),
+                    until=item.until,
                 )
                 for item in group
             ),
@@ -187,7 +188,7 @@ class Scheduler:
             note = f"{self._metric} {met[0][-1].metrics[self._metric]:.4f}"
         elif met:
             note = f"{len(work.runs)} heads side by side"
-        most = max(item.trial.config.epochs for item in work.runs)
+        most = max(min(item.trial.config.epochs, item.until or item.trial.config.epochs) for item in work.runs)
         self._display.running(work.key, _name(work.runs), done, most, note)
 
     def done(self, running: Running[Work], result: Any) -> None:
@@ -279,6 +280,9 @@ class Scheduler:
             if row.state == RunState.COMPLETE:
                 value = row.metrics[self._metric]
                 said = f"{self._metric} {value:.4f} at epoch {row.best_epoch}, {_seconds(row.wall_s)}"
+            elif row.state == RunState.PAUSED:
+                done, value = len(row.history or ()), row.metrics[self._metric]
+                said = f"{self._metric} {value:.4f} after epoch {done} of {row.max_epoch}"
             else:
                 said = f"{row.state}{cause_told(row)}: {(row.reason or '').splitlines()[-1]}"
             self._display.finished(work.key, f"{name}: {said}", spent, counts=row.state.is_result)

@@ -80,6 +80,7 @@ class Train:
             features=self.features,
             start=begun,
             folder=run.folder,
+            until=run.until,
             on_epoch=lambda epoch: report(0, epoch),
         )
         return [result]

@@ -19,6 +19,8 @@ class Todo:
 
     trial: TrialRecord
     seed: int
+    until: int | None = None
+    """The epoch to which it is to be trained for now; None for its end."""
     attempt: int = 0
     """How often its worker was lost."""
     was_short: bool = False

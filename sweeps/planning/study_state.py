@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.grouping import Todo
 from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
-from sweeps.statistics.race import Race, race, rule_of
+from sweeps.statistics.pruning import Pruning, course_of, prune, rules_of
 from sweeps.statistics.ranking import rank_key
+from sweeps.statistics.rungs import Course
 
 Key = tuple[str, int]
 """Fingerprint of a trial, and seed."""
@@ -63,7 +64,7 @@ class Result:
 
     trial: TrialRecord
     value: float | None
-    """Mean over all seeds of the study's metric, or None where a seed run diverged, or a race stopped it."""
+    """Mean over all seeds of the study's metric, or None where a seed run diverged, or the pruner stopped it."""
 
 
 class StudyState:
@@ -71,7 +72,8 @@ class StudyState:
 
     Args:
         trials: planned so far, by number.
-        runs: those that have ended. One that failed counts as not there until it was tried again.
+        runs: those that have ended or paused, with their learning curves in a study that has rungs. One that failed
+            counts as not there until it was tried again.
         to_ask: trials that the sampler has still to propose.
     """
 
@@ -83,73 +85,104 @@ class StudyState:
         self.states: dict[Key, RunState] = {}
         self._values: dict[Key, float] = {}
         self.to_ask = to_ask
-        self._race: Race | None = None
-        """As it stood when it was last looked at; None in a study without one."""
+        self._rules = rules_of([rule.model_dump() for rule in study.pruner])
+        self._courses: dict[Key, Course] = {}
+        """In a study with a pruner."""
+        self.paused: dict[Key, SeedRun] = {}
+        """Seed runs that wait at a rung."""
+        self._pruning: Pruning | None = None
+        """As it stood when it was last looked at; None in a study without a pruner."""
         self._has_had: dict[str, int] = {}
-        """Seeds of those that are out of the race, by fingerprint."""
+        """Seeds of those that are stopped or left, by fingerprint."""
         for run in runs:
-            if run.state.is_result:
+            if run.state.is_result or run.state == RunState.PAUSED:
                 self.know(run)
-        if study.pruner:
-            self.look_at_race()
+        if self._rules:
+            self.look_at_pruning()
 
     def know(self, run: SeedRun) -> None:
-        """Takes note of a seed run that has ended."""
+        """Takes note of a seed run that has ended, or come to a rung."""
         key = run.fingerprint, run.seed
+        self.paused.pop(key, None)
+        if self._rules:
+            (config,) = {trial.config for trial in self.trials if trial.fingerprint == run.fingerprint} or (None,)
+            if config is None:  # of a trial that the study had in another definition
+                return
+            told = course_of(run, config, self._study.metric)
+            known = self._courses.get(key)
+            # a run that failed brings no curve; what it had at a rung stands
+            self._courses[key] = told if told.best or known is None else replace(known, has_ended=told.has_ended)
+        if run.state == RunState.PAUSED:
+            self.paused[key] = run
+            return
+        if run.state == RunState.PRUNED and not self._rules:  # the study wants it whole by now
+            return
         self.states[key] = run.state
         if run.state == RunState.COMPLETE:
             self._values[key] = run.metrics[self._study.metric]
 
-    # -- a race on seeds ----------------------------------------------------------------------------------------------
+    # -- trials that are spared ---------------------------------------------------------------------------------------
 
-    def look_at_race(self) -> Race:
-        """Looks which trials are out of the race by now, and what those in it are to run next.
+    def look_at_pruning(self) -> Pruning:
+        """Looks which trials are stopped by now, and what the others are to run next.
 
-        Nothing else changes who is in it, so that what has ended meanwhile stops nobody before its turn.
+        Nothing else changes who is stopped, so that what has ended meanwhile stops nobody before its turn.
         """
-        pruner = self._study.pruner
-        assert pruner is not None
-        self._race = race(
-            rule_of(pruner.model_dump()),
+        assert self._rules is not None
+        self._pruning = prune(
+            self._rules,
             seeds=self._study.seeds,
             better=self._better,
-            scores=[self._scores(trial) for trial in self.trials],
+            most_epochs=max((trial.config.epochs for trial in self.trials), default=1),
+            courses=[self._courses_of(trial) for trial in self.trials],
             are_all=not self.to_ask,
         )
-        out = {**self._race.stopped, **self._race.left}
+        out = {place: stop.seeds for place, stop in self._pruning.stopped.items()} | dict(self._pruning.left)
         self._has_had = {self.trials[place].fingerprint: seeds for place, seeds in out.items()}
-        return self._race
+        return self._pruning
 
     def next_round(self) -> list[Todo]:
-        """What the race asks for now; see `look_at_race`."""
-        found = self.look_at_race()
-        return [Todo(trial=self.trials[place], seed=seed) for place, seed in found.lacking]
+        """What is asked for now; see `look_at_pruning`."""
+        found = self.look_at_pruning()
+        return [Todo(trial=self.trials[place], seed=seed, until=until) for place, seed, until in found.lacking]
 
     def stopped(self) -> list[TrialRecord]:
-        """Trials that a race stopped, as it was last looked at, and that lack seeds."""
-        places = self._race.stopped if self._race else ()
-        return [
-            trial
-            for trial in (self.trials[place] for place in places)
-            if not all(self._is_done(trial, seed) for seed in self._study.seeds)
-        ]
+        """Trials that are stopped, as was last looked at, and that lack seeds or epochs."""
+        whole = (RunState.COMPLETE, RunState.DIVERGED)
+        found = [self.trials[place] for place in (self._pruning.stopped if self._pruning else ())]
+        seeds = self._study.seeds
+        return [t for t in found if not all(self.states.get((t.fingerprint, seed)) in whole for seed in seeds)]
 
-    def _scores(self, trial: TrialRecord) -> dict[int, float | None]:
-        """By seed; None where a seed run ended without a number."""
+    def to_end(self) -> list[tuple[TrialRecord, SeedRun]]:
+        """Seed runs that wait at a rung and will never go on, as was last looked at."""
+        by_name = {trial.fingerprint: trial for trial in self.trials if trial.fingerprint in self._has_had}
+        return [(by_name[run.fingerprint], run) for run in self.paused.values() if run.fingerprint in by_name]
+
+    def why_stopped(self, trial: TrialRecord) -> str:
+        """A sentence, for a trial that was stopped or left at a rung."""
+        assert self._pruning is not None
+        stop = self._pruning.stopped.get(self.trials.index(trial))
+        if stop is None:
+            return "another seed run of this trial has no number"
+        return f"others had a better {self._study.metric} after epoch {stop.epoch}"
+
+    def _courses_of(self, trial: TrialRecord) -> dict[int, Course]:
         keys = {seed: (trial.fingerprint, seed) for seed in self._study.seeds}
-        return {seed: self._values.get(key) for seed, key in keys.items() if key in self.states}
+        return {seed: self._courses[key] for seed, key in keys.items() if key in self._courses}
 
     def wanted(self, trial: TrialRecord) -> Sequence[int]:
-        """The seeds that a trial is to have: all, or those that it has had when it left a race."""
+        """The seeds that a trial is to have: all, or those that it has had when it was stopped."""
         return self._study.seeds[: self._has_had.get(trial.fingerprint)]
 
     # -- how far it is ------------------------------------------------------------------------------------------------
 
     def is_whole(self, trial: TrialRecord) -> bool:
-        """Whether every seed run of the search has ended; in a race every one that it asked for so far."""
-        if self._race is None:
+        """Whether every seed run of the search has ended; with a pruner every one that it asked for so far."""
+        if self._pruning is None:
             return all((trial.fingerprint, seed) in self.states for seed in self._study.seeds)
-        asked = [seed for place, seed in self._race.lacking if self.trials[place].fingerprint == trial.fingerprint]
+        asked = [
+            seed for place, seed, _ in self._pruning.lacking if self.trials[place].fingerprint == trial.fingerprint
+        ]
         return all((trial.fingerprint, seed) in self.states for seed in asked)
 
     def has_results(self, trial: TrialRecord) -> bool:
@@ -208,6 +241,8 @@ class StudyState:
 
     def _is_done(self, trial: TrialRecord, seed: int) -> bool:
         state = self.states.get((trial.fingerprint, seed))
+        if state == RunState.PRUNED:  # the pruner may have been another one then
+            return trial.fingerprint in self._has_had
         return state is not None and state.is_result
 
     def has_failed(self) -> bool:
@@ -218,7 +253,7 @@ class StudyState:
     def _leading(self) -> list[TrialRecord]:
         """Those that are to be run again; none before every trial has a result for each of its seeds."""
         confirm = self._study.confirm
-        if confirm is None or self.to_ask or (self._race and self._race.lacking):
+        if confirm is None or self.to_ask or (self._pruning and self._pruning.lacking):
             return []
         if not all(self.is_whole(trial) for trial in self.trials):
             return []

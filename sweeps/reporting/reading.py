@@ -17,7 +17,16 @@ from resnet_tl.metrics import metric_of
 from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
-from sweeps.records import OWN_MEMBERS, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told, study_from_json
+from sweeps.records import (
+    OWN_MEMBERS,
+    RunState,
+    SeedRun,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+    cause_told,
+    study_from_json,
+)
 from sweeps.reporting.details import Details
 from sweeps.reporting.frame import COLUMNS, FRESH, WHOLE, about_path, columns_with, sha256
 from sweeps.reporting.image_scores import read_images
@@ -52,7 +61,7 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
     if about is None:
         names = [study.name for study in ledger.studies()]
         raise ConfigError(f"`study=` must name a study of the ledger, but got {name!r}; {nearest(name, names)}")
-    runs = ledger.seed_runs(name)
+    runs = [run for run in ledger.seed_runs(name) if run.state != RunState.PAUSED]
     by_name: dict[str, list[SeedRun]] = {}
     seeds = about.seeds
     # seed runs of an earlier version lack the scores that are newer: what only some rows have compares nothing

@@ -94,7 +94,7 @@ def undrawable(definition: Definition) -> list[str]:
             )
     if study.pruner and compared:
         found.append(
-            "a hypothesis that needs a trial which the race (study.pruner) stops will stay undecided, since not every "
-            "seed of it is there; without a race all of them can be answered."
+            "a hypothesis that needs a trial which the pruner (study.pruner) stops will stay undecided, since not all "
+            "of it is there; without a pruner all of them can be answered."
         )
     return found

@@ -172,17 +172,19 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
 
 
 def _stopped(results: Results) -> str:
-    rule = results.about.pruner if results.about else None
-    if not rule:
-        return ""
-    return (
-        f"a race on seeds (risk {rule['risk']:g}, regret {rule['regret']:g}{', simultaneous' * rule['simultaneous']}) "
-        f"stopped {count(len(results.stopped), 'trial')}; "
-    )
+    told = []
+    at_rungs = sum(trial.rung is not None for trial in results.stopped)
+    if rule := results.rule("rungs"):
+        on = count(rule["seeds"], "seed")
+        told.append(f"rungs within a run, judged on {on}, stopped {count(at_rungs, 'trial')}")
+    if rule := results.rule("race"):
+        how = f"risk {rule['risk']:g}, regret {rule['regret']:g}{', simultaneous' * rule['simultaneous']}"
+        told.append(f"a race on seeds ({how}) stopped {count(len(results.stopped) - at_rungs, 'trial')}")
+    return "".join(f"{sentence}; " for sentence in told)
 
 
 def _num_done(trials: Iterable[Trial]) -> int:
-    return sum(state in ("complete", "diverged") for trial in trials for state in trial.states)
+    return sum(state in ("complete", "diverged", "pruned") for trial in trials for state in trial.states)
 
 
 _OF_IMAGES = ("size", "crop", "channels", "balanced", "synthetic")

@@ -60,9 +60,16 @@ class Trial:
     """`max_epoch`, `best_epoch`, scores and `wall_s`; None where there is none."""
     fingerprint: str | None = None
     is_stopped: bool = False
-    """Whether a race ended it before it had all seeds."""
+    """Whether the pruner ended it before it had all seeds or epochs."""
     fresh: "Trial | None" = None
     """The same on the fresh seeds of a confirmation."""
+
+    @property
+    def rung(self) -> int | None:
+        """The epoch after which it was stopped; None where its seed runs are whole."""
+        epochs = zip(self.states, self.columns.get("max_epoch", ()), strict=False)
+        reached = [epoch for state, epoch in epochs if state == "pruned" and epoch is not None]
+        return int(max(reached)) if reached else None
 
     def value(self, name: str) -> Any:
         """A parameter as tables show it: `NONE_HERE` where it says nothing, such as the width of a linear head."""
@@ -70,8 +77,8 @@ class Trial:
 
     @cached_property
     def state(self) -> str:
-        """`complete` when every seed run is and none is to come that a race left out; `planned` without any; else the
-        worst that happened."""
+        """`complete` when every seed run is and none is to come that the pruner left out; `planned` without any; else
+        the worst that happened."""
         if not self.states:
             return "planned"
         bad = [state for state in ("failed", "diverged", "pruned") if state in self.states]
@@ -147,12 +154,17 @@ class Results:
 
     @property
     def stopped(self) -> list[Trial]:
-        """Trials that a race ended before they had all seeds."""
+        """Trials that the pruner ended before they had all seeds or epochs."""
         return [trial for trial in self.trials if trial.is_stopped]
+
+    def rule(self, kind: str) -> Mapping[str, Any] | None:
+        """A rule of the study's pruner, with all its options; None where it has none of this kind."""
+        rules = self.about.pruner if self.about else ()
+        return next((rule for rule in rules if rule["kind"] == kind), None)
 
     @property
     def num_left_out(self) -> int:
-        """Seed runs that a race has spared."""
+        """Seed runs that the pruner has spared whole."""
         return sum(len(self.seeds or trial.seeds) - len(trial.seeds) for trial in self.stopped)
 
     @property

@@ -58,8 +58,8 @@ def _standings(results: Results, trials: Sequence[Trial], metric: str) -> Standi
     if len(whole) < 2:
         return None
     num_seeds = len(whole[0].seeds)
-    # those that a race stopped are of the family too: a seed run is a fixed function of trial and seed, so that looking
-    # only at pairs that finished cannot raise the error over all planned ones
+    # those that the pruner stopped are of the family too: a seed run is a fixed function of trial and seed, so that
+    # looking only at pairs that finished cannot raise the error over all planned ones
     planned = sum(trial.is_stopped for trial in trials) + len(whole)
     share = (planned - 1) / (len(whole) - 1)
     on_images = num_seeds > 1 and knows_images(results, results.metric) and knows_images(results, metric)

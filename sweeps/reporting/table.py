@@ -98,9 +98,13 @@ def mean_column(trials: Sequence[Trial], metric: str, *, spread: bool, header: s
 
 
 def _stopped(trial: Trial, metric: str) -> str | None:
-    """The mean of a trial that a race stopped, marked with its seeds; None for others."""
-    mean = trial.mean(metric) if trial.state == "pruned" and trial.is_stopped else None
-    return None if mean is None else f"{score(metric, mean)} (pruned, n={len(trial.states)})"
+    """The mean of a trial that the pruner stopped, marked with its epochs or seeds; None for others, or without one."""
+    is_alike = trial.state == "pruned" and len(set(trial.states)) == 1
+    mean = trial.mean(metric) if is_alike and trial.is_stopped else None
+    if mean is None:
+        return None
+    had = f"n={len(trial.states)}" if trial.rung is None else f"epoch {trial.rung}"
+    return f"{score(metric, mean)} (pruned, {had})"
 
 
 def interval_column(results: Results, trials: Sequence[Trial], metric: str, *, seeds_only: bool = False) -> Column:
@@ -153,7 +157,7 @@ def plain(value: float) -> str:
 def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
     """What a reader must know of trials without all their results."""
     told_of: list[Inline] = []
-    for state in ("failed", "diverged", "pruned"):
+    for state in ("failed", "diverged"):
         those = [trial for trial in trials if state in trial.states]
         if those:
             told = []
@@ -162,8 +166,11 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
                 named = ", ".join(map(str, seeds))
                 told.append(f"trial {trial.number} (seeds {named}{_reason(results, trial, seeds)})")
             told_of.append(f"{len(those)} of {len(trials)} trials {state}: {'; '.join(told)}.")
-    if stopped := [trial for trial in trials if trial.is_stopped and trial.state == "pruned"]:
-        told_of.append(_race(results, trials, stopped))
+    stopped = [trial for trial in trials if trial.state == "pruned"]
+    if at_rungs := [trial for trial in stopped if trial.rung is not None]:
+        told_of.append(_rungs(results, trials, at_rungs))
+    if raced := [trial for trial in stopped if trial.is_stopped and trial.rung is None]:
+        told_of.append(_race(results, trials, raced))
     if results.seeds is not None:
         planned = len(results.seeds)
         short = [trial for trial in trials if 0 < len(trial.states) < planned and trial not in stopped]
@@ -176,6 +183,21 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
     return told_of
 
 
+def _rungs(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -> Inline:
+    """What was ended within its runs, and that nothing is claimed of it."""
+    by_epoch: dict[int, list[str]] = {}
+    for trial in stopped:
+        by_epoch.setdefault(trial.rung or 0, []).append(str(trial.number))
+    told = "; ".join(
+        f"after epoch {epoch} trial{'s' * (len(own) > 1)} {', '.join(own)}" for epoch, own in sorted(by_epoch.items())
+    )
+    return (
+        f"{len(stopped)} of {len(trials)} trials were stopped within their training, since others had a better "
+        f"{results.metric} by then: {told}. What is shown of them is of that epoch; they are not ranked, test is not "
+        "looked at, and nothing is claimed of what they would have come to."
+    )
+
+
 def _race(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -> Inline:
     """What a race ended, and all that is claimed of it."""
     by_n: dict[int, list[str]] = {}
@@ -184,8 +206,7 @@ def _race(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -
     told = "; ".join(f"after {n} seeds trial{'s' * (len(own) > 1)} {', '.join(own)}" for n, own in sorted(by_n.items()))
     many = f"{len(stopped)} of {len(trials)} trials"
     text = f"{many} were stopped by the race, since they could hardly win any more: {told}."
-    rule = results.about.pruner if results.about else None
-    if rule:
+    if rule := results.rule("race"):
         how = "of any of them" if rule["simultaneous"] else "of each"
         text += (
             " Their means are of fewer seeds and are not ranked; all that is said of them: over all seeds none is "

@@ -27,7 +27,8 @@ from sweeps.records import (
     study_from_json,
     study_to_json,
 )
-from sweeps.statistics.race import race, rule_of
+from sweeps.statistics.pruning import course_of, prune, rules_of
+from sweeps.statistics.rungs import Course
 from sweeps.storage.schema import LedgerError
 from sweeps.storage.schema import seed_runs as _seed_runs
 from sweeps.storage.schema import studies as _studies
@@ -40,7 +41,10 @@ _HEAVY = ("scores_val", "scores_test", "history", "confusion", "reliability")
 _SCORES = {"val": "scores_val", "test": "scores_test"}
 """Column of the compact predictions on a split."""
 _ROWS = TypeAdapter(list[SeedRun], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
-_AGAIN = [state for state in RunState if not state.is_result]
+_AGAIN = [state for state in RunState if not state.is_result or state == RunState.PRUNED]
+"""States of rows that others may replace: a seed run is tried again, or goes on."""
+_UNFINISHED = [RunState.PAUSED.value, RunState.PRUNED.value]
+"""States from which a seed run goes on, with the seconds that it has taken."""
 
 
 def now() -> str:
@@ -149,17 +153,20 @@ class Ledger:
         return self._stopped(record, self._look(look)) if record and record.pruner else self._look(look)
 
     def _stopped(self, record: StudyRecord, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """The same, with those marked that the study's race stopped: it is replayed from the results."""
-        assert record.pruner is not None
-        scores: dict[str, dict[int, float | None]] = {trial.fingerprint: {} for trial in trials}
-        for run in self.seed_runs(record.name):
-            if run.seed in record.seeds and run.fingerprint in scores:
-                scores[run.fingerprint][run.seed] = run.metrics.get(record.metric) if run.state == "complete" else None
-        found = race(
-            rule_of(record.pruner),
+        """The same, with those marked that the study's pruner stopped: it is replayed from the results."""
+        rules = rules_of(record.pruner)
+        assert rules is not None
+        courses: dict[str, dict[int, Course]] = {trial.fingerprint: {} for trial in trials}
+        configs = {trial.fingerprint: trial.config for trial in trials}
+        for run in self.seed_runs(record.name, curves=rules.rungs is not None):
+            if run.seed in record.seeds and run.fingerprint in courses:
+                courses[run.fingerprint][run.seed] = course_of(run, configs[run.fingerprint], record.metric)
+        found = prune(
+            rules,
             seeds=record.seeds,
             better="max" if record.direction == "maximize" else "min",
-            scores=[scores[trial.fingerprint] for trial in trials],
+            most_epochs=max((config.epochs for config in configs.values()), default=1),
+            courses=[courses[trial.fingerprint] for trial in trials],
             are_all=len(trials) >= record.num_trials,
         )
         return [
@@ -200,17 +207,20 @@ class Ledger:
 
     # -- seed runs --------------------------------------------------------------------------------------------------
 
-    def seed_runs(self, study: str, *, fingerprint: str | None = None, heavy: bool = False) -> list[SeedRun]:
-        """The seed runs of a study that have ended.
+    def seed_runs(
+        self, study: str, *, fingerprint: str | None = None, heavy: bool = False, curves: bool = False
+    ) -> list[SeedRun]:
+        """The seed runs of a study that have ended, or paused.
 
         Args:
             fingerprint: of one trial; None for all.
             heavy: with learning curves and compact predictions.
+            curves: with learning curves.
         """
         where = _seed_runs.c.study == study
         if fingerprint is not None:
             where = where & (_seed_runs.c.fingerprint == fingerprint)
-        return self._select(where, heavy=heavy)
+        return self._select(where, heavy=heavy, curves=curves)
 
     def seed_run(self, study: str, fingerprint: str, seed: int) -> SeedRun:
         """One of them, with its learning curve and compact predictions."""
@@ -299,7 +309,8 @@ class Ledger:
         (study,) = {row.study for row in rows}  # of one driver
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
         replaced = _key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN))
-        spent = sa.select(_seed_runs.c.wall_s + _seed_runs.c.repeated_s).where(*replaced)
+        tried = sa.case((_seed_runs.c.state.in_(_UNFINISHED), 0.0), else_=_seed_runs.c.wall_s)
+        spent = sa.select(tried + _seed_runs.c.repeated_s).where(*replaced)
 
         def write(connection: sa.Connection) -> None:
             again = [connection.execute(spent, key).scalar() or 0.0 for key in keys]
@@ -322,7 +333,8 @@ class Ledger:
 
     def _where_tracked(self, study: str, value: sa.ColumnElement[bool]) -> set[tuple[str, int]]:
         query = sa.select(_seed_runs.c.fingerprint, _seed_runs.c.seed)
-        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == value))
+        is_shown = _seed_runs.c.state != RunState.PAUSED.value
+        query = query.where((_seed_runs.c.study == study) & (_seed_runs.c.tracked == value) & is_shown)
         rows = self._look(lambda connection: connection.execute(query).all())
         return {(fingerprint, seed) for fingerprint, seed in rows}
 
@@ -350,8 +362,9 @@ class Ledger:
         ]
         self._execute(study, (query, keys))
 
-    def _select(self, where: Any, *, heavy: bool) -> list[SeedRun]:
-        columns = [column for column in _seed_runs.c if heavy or column.name not in _HEAVY]
+    def _select(self, where: Any, *, heavy: bool, curves: bool = False) -> list[SeedRun]:
+        left_out = () if heavy else set(_HEAVY) - ({"history"} if curves else set())
+        columns = [column for column in _seed_runs.c if column.name not in left_out]
         query = sa.select(*columns).where(where).order_by(_seed_runs.c.fingerprint, _seed_runs.c.seed)
         return self._look(lambda connection: [_seed_run(dict(row)) for row in connection.execute(query).mappings()])
 
@@ -369,6 +382,7 @@ def _seed_run(row: dict[str, Any]) -> SeedRun:
     row["cause"] = None if row["cause"] is None else Cause(row["cause"])
     if "history" in row:
         row["history"] = tuple(Epoch(**epoch) for epoch in row["history"])
+    if "confusion" in row:
         blobs = {split: row.pop(column) for split, column in _SCORES.items()}
         row["compact"] = {split: blob for split, blob in blobs.items() if blob is not None} or None
         row["confusion"] = row["confusion"] or None

@@ -261,7 +261,8 @@ class MlflowTracker:
             metrics.append(Metric("n", len(rows), stamp, len(rows)))
             self._client.log_batch(run.run_id, metrics=metrics)
             run.num_seeds = len(rows)
-        run.status = "FINISHED" if ok else "FAILED"
+        spared = all(row.state in (RunState.COMPLETE, RunState.PRUNED) for row in rows)
+        run.status = "FINISHED" if spared else "FAILED"
         self._client.set_terminated(run.run_id, run.status)
 
     def drop_networks(self, runs: AbstractSet[Key]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_tl.result import Epoch
-from sweeps.records import SeedRun, TrialRecord
+from sweeps.records import RunState, SeedRun, TrialRecord
 from sweeps.storage.ledger import Ledger
 from sweeps.storage.schema import LedgerError
 from sweeps.tracking.credentials import one_line
@@ -231,4 +231,5 @@ class Outbox:
 
     def _ended_trial(self, trial: TrialRecord) -> EndedTrial:
         runs = self._ledger.seed_runs(self._study, fingerprint=trial.fingerprint)
-        return EndedTrial(trial=trial, runs=tuple(run for run in runs if run.seed in self._seeds))
+        ended = (run for run in runs if run.seed in self._seeds and run.state != RunState.PAUSED)
+        return EndedTrial(trial=trial, runs=tuple(ended))

@@ -110,7 +110,9 @@ def _runs(results: Results, about: StudyRecord, runs: Sequence[Trial]) -> Inline
     ended = ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "none yet"
     told = f"{planned:,} planned, {count(len(about.seeds), 'seed')} for each trial: {ended}."
     if about.pruner:
-        told += f" A race on seeds stopped {count(len(results.stopped), 'trial')}, "
+        kinds = [{"rungs": "rungs within a run", "race": "a race on seeds"}[rule["kind"]] for rule in about.pruner]
+        how = " and ".join(kinds)
+        told += f" {how[0].upper()}{how[1:]} stopped {count(len(results.stopped), 'trial')}, "
         told += f"and so left out {results.num_left_out:,} of them."
     if about.folds:
         told += f" Each is {about.folds} fits, one for each fold."

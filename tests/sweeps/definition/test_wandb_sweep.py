@@ -151,6 +151,28 @@ def test_a_bayesian_sweep_with_early_termination_and_a_command(tmp_path: Path) -
         assert dropped in note.partition("Left out")[2]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("{type: hyperband, min_iter: 3, eta: 2}", {"min_epochs": 3, "eta": 2.0, "epochs": None}),
+        ("{type: hyperband, min_iter: 2, strict: true}", {"min_epochs": 2, "eta": 3.0, "epochs": None}),
+        ("{type: hyperband, max_iter: 27, s: 2, eta: 3}", {"epochs": (3, 9), "eta": 3.0}),
+    ],
+)
+def test_brackets_of_hyperband_are_rungs(tmp_path: Path, given: str, expected: dict[str, object]) -> None:
+    got = compose([write(tmp_path, f"{GRID}early_terminate: {given}\n"), *IMAGES, *SEEDS])
+    (rule,) = got.study.pruner
+    assert {name: getattr(rule, name) for name in expected} == expected
+    assert "early_terminate is study.pruner, in epochs" in got.notes[0]
+
+
+@pytest.mark.parametrize("given", ["{type: hyperband}", "{type: envelope}", "{type: hyperband, min_iter: 1.5}", "[1]"])
+def test_what_ends_trials_in_another_way_is_left_out_and_said(tmp_path: Path, given: str) -> None:
+    got = compose([write(tmp_path, f"{GRID}early_terminate: {given}\n"), *IMAGES, *SEEDS])
+    assert not got.study.pruner
+    assert "`early_terminate` (" in got.notes[0]
+
+
 def test_a_grid_is_run_whole_and_equal_values_once(tmp_path: Path) -> None:
     got = compose([write(tmp_path, GRID), *IMAGES, *SEEDS])
     assert len(list(got.points())) == 8

@@ -16,7 +16,7 @@ from tests.conftest import trial
 from tests.sweeps.storage.test_ledger import RUN
 
 STUDY: Any = SimpleNamespace(
-    name="s", seeds=(0, 1), metric="val/accuracy", direction="maximize", confirm=None, pruner=None
+    name="s", seeds=(0, 1), metric="val/accuracy", direction="maximize", confirm=None, pruner=()
 )
 SCORES = {"a": (0.5, 0.6), "b": (0.7, 0.8), "c": (0.9,)}
 """Of the seeds of each trial that have ended; the last trial may still win."""

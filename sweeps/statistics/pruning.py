@@ -1,0 +1,121 @@
+"""What `study.pruner` decides: rungs within a run first, then a race on seeds among those that are left, or either.
+
+Pure, and told from the ledger alone: which seed runs are to be trained next, and how far; which trials are stopped.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resnet_tl.config import TrialConfig
+from sweeps.records import RunState, SeedRun
+from sweeps.statistics.race import Rule, race
+from sweeps.statistics.ranking import rank_key
+from sweeps.statistics.rungs import NOTHING, Course, Rungs, on_rungs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What a study's pruner says; at least one of them."""
+
+    rungs: Rungs | None = None
+    race: Rule | None = None
+
+
+def rules_of(written: Sequence[Mapping[str, Any]]) -> Rules | None:
+    """The rules as a study has them written; None where every trial gets every seed."""
+    own = {rule["kind"]: {name: value for name, value in rule.items() if name != "kind"} for rule in written}
+    if not own:
+        return None
+    rungs = own.get("rungs")
+    if rungs is not None and rungs["epochs"] is not None:
+        rungs["epochs"] = tuple(rungs["epochs"])
+    return Rules(rungs=Rungs(**rungs) if rungs else None, race=Rule(**own["race"]) if "race" in own else None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """When a trial was stopped."""
+
+    seeds: int
+    """How many of the planned seeds it has had."""
+    epoch: int | None = None
+    """After which it was stopped; None where its seed runs are whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pruning:
+    """Where trials stand. They are known by their place in the order that was given."""
+
+    lacking: tuple[tuple[int, int, int | None], ...]
+    """Trial, seed and the epoch to which it is to be trained, None for its end, of all that is to run before anything
+    more is decided; empty at the end."""
+    stopped: Mapping[int, Stop]
+    """Trials that can hardly win."""
+    left: Mapping[int, int]
+    """Those that left for want of a number, since a seed run of theirs diverged or failed, with the seeds that they
+    have had."""
+
+
+def prune(
+    rules: Rules,
+    *,
+    seeds: Sequence[int],
+    better: Literal["min", "max"],
+    most_epochs: int,
+    courses: Sequence[Mapping[int, Course]],
+    are_all: bool = True,
+) -> Pruning:
+    """Replays what was decided; see `on_rungs` and `race`."""
+    stopped: dict[int, Stop] = {}
+    left: dict[int, int] = {}
+    going: Sequence[int] = range(len(courses))
+    if rules.rungs is not None:
+        found = on_rungs(
+            rules.rungs, seeds=seeds, better=better, most_epochs=most_epochs, courses=courses, are_all=are_all
+        )
+        judged = seeds[: rules.rungs.seeds]
+        for trial, epoch in found.stopped.items():
+            is_whole = all(courses[trial].get(seed, NOTHING).value is not None for seed in judged)
+            stopped[trial] = Stop(seeds=len(judged), epoch=None if is_whole else epoch)
+        left = dict.fromkeys(found.left, len(judged))
+        if found.lacking or not are_all:
+            return Pruning(lacking=found.lacking, stopped=stopped, left=left)
+        going = found.going
+
+    def ended(trial: int) -> dict[int, float | None]:
+        return {seed: course.value for seed, course in courses[trial].items() if course.has_ended}
+
+    if rules.race is None:
+        lacking = tuple((trial, seed, None) for trial in going for seed in seeds if seed not in ended(trial))
+        return Pruning(lacking=lacking, stopped=stopped, left=left)
+    raced = race(rules.race, seeds=seeds, better=better, scores=[ended(trial) for trial in going], are_all=are_all)
+    stopped |= {going[place]: Stop(seeds=many) for place, many in raced.stopped.items()}
+    left |= {going[place]: many for place, many in raced.left.items()}
+    lacking = tuple((going[place], seed, None) for place, seed in raced.lacking)
+    return Pruning(lacking=lacking, stopped=stopped, left=left)
+
+
+def course_of(run: SeedRun, config: TrialConfig, metric: str) -> Course:
+    """What a seed run brings to these decisions.
+
+    Args:
+        run: with its learning curve.
+        metric: of the study.
+    """
+    best: list[float] = []
+    selected: tuple[bool, float, int] | None = None
+    for epoch in run.history or ():
+        # ties go to the earlier epoch, as in training
+        key = rank_key(epoch.metrics[config.monitor], epoch.epoch, better=config.monitor_mode)
+        if selected is None or key < selected:
+            selected = key
+            best.append(epoch.metrics[metric])
+        else:
+            best.append(best[-1])
+    is_complete = run.state == RunState.COMPLETE
+    return Course(
+        best=tuple(best),
+        has_ended=run.state not in (RunState.PAUSED, RunState.PRUNED),
+        value=run.metrics[metric] if is_complete else None,
+    )

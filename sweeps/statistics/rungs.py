@@ -1,0 +1,135 @@
+"""Rungs within a run: which trials go on after their first epochs, told from their learning curves so far.
+
+Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization"): all trials train to the first rung, the best share of them goes on to the next, and so on; those that
+pass the last one train to their end. With one rung it is the plain "one epoch each, then the best k", which is hard to
+beat (Bohdal et al. 2023, "PASHA").
+
+What is compared at a rung is the value at the epoch that would be selected if training ended there: the mean over the
+first `seeds` seeds. It hangs on these runs up to this epoch alone, so that it can be told again at any time from the
+ledger.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sweeps.statistics.ranking import rank_key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rungs:
+    """When a trial trains no further."""
+
+    min_epochs: int
+    """The first rung; each next one is `eta` times as far."""
+    eta: float
+    """Of those at a rung the best 1/eta go on, rounded up."""
+    epochs: tuple[int, ...] | None = None
+    """The rungs themselves, in place of what `min_epochs` and `eta` give."""
+    keep: int | None = None
+    """How many go on after the last rung, and at least after each; None leaves it to `eta`."""
+    seeds: int = 1
+    """How many of the planned seeds take part; the others are trained whole, by those that are left."""
+
+    def below(self, most_epochs: int) -> list[int]:
+        """The rungs at which a training of so many epochs can be stopped."""
+        if self.epochs is not None:
+            return [epoch for epoch in self.epochs if epoch < most_epochs]
+        found: list[int] = []
+        number = 0
+        while (epoch := round(self.min_epochs * self.eta**number)) < most_epochs:
+            if not found or epoch > found[-1]:
+                found.append(epoch)
+            number += 1
+        return found
+
+    def num_left(self, at_rung: int, *, is_last: bool) -> int:
+        """How many of those at a rung go on."""
+        if self.keep is not None and is_last:
+            return min(at_rung, self.keep)
+        return min(at_rung, max(self.keep or 1, math.ceil(at_rung / self.eta)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Course:
+    """What is known of one seed run."""
+
+    best: tuple[float, ...] = ()
+    """After each epoch, the value at the epoch selected by then."""
+    has_ended: bool = False
+    """Whether no epoch is to come: it is complete, or it diverged or failed."""
+    value: float | None = None
+    """Its value when it is complete, else None."""
+
+    def has_reached(self, epoch: int) -> bool:
+        """Whether it is known what it has there."""
+        return self.has_ended or len(self.best) >= epoch
+
+    def at(self, epoch: int) -> float | None:
+        """Its value after an epoch that it has reached; None where it ended before without one."""
+        return self.best[epoch - 1] if len(self.best) >= epoch else self.value
+
+
+NOTHING = Course()
+"""Of a seed run that has not begun."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnRungs:
+    """Where trials stand. They are known by their place in the order that was given."""
+
+    lacking: tuple[tuple[int, int, int], ...]
+    """Trial, seed and epoch of what is to be trained before anything more is decided; empty behind the last rung."""
+    going: tuple[int, ...]
+    """Trials that are neither stopped nor left."""
+    stopped: Mapping[int, int]
+    """Trials that are stopped, with the epoch after which they were."""
+    left: tuple[int, ...]
+    """Trials that left for want of a number: a seed run of theirs diverged or failed."""
+
+
+def on_rungs(
+    rule: Rungs,
+    *,
+    seeds: Sequence[int],
+    better: Literal["min", "max"],
+    most_epochs: int,
+    courses: Sequence[Mapping[int, Course]],
+    are_all: bool = True,
+) -> OnRungs:
+    """Replays the rungs from what is known.
+
+    Args:
+        seeds: planned, in order.
+        most_epochs: the longest training among the trials.
+        courses: of each trial by seed.
+        are_all: whether these are all trials; before that none is stopped.
+    """
+    judged = seeds[: rule.seeds]
+    rungs = rule.below(most_epochs)
+    going, stopped, left = list(range(len(courses))), dict[int, int](), list[int]()
+    for epoch in rungs:
+        lacking = tuple(
+            (trial, seed, epoch)
+            for trial in going
+            for seed in judged
+            if not courses[trial].get(seed, NOTHING).has_reached(epoch)
+        )
+        if lacking or not are_all:
+            return OnRungs(lacking=lacking, going=tuple(going), stopped=stopped, left=tuple(left))
+        order = []
+        for trial in list(going):
+            values = [courses[trial].get(seed, NOTHING).at(epoch) for seed in judged]
+            known = [value for value in values if value is not None]
+            if len(known) < len(values):
+                going.remove(trial)
+                left.append(trial)
+            else:
+                order.append((rank_key(math.fsum(known) / len(known), trial, better=better), trial))
+        ranked = [trial for _, trial in sorted(order)]
+        out = ranked[rule.num_left(len(ranked), is_last=epoch == rungs[-1]) :]
+        stopped |= dict.fromkeys(out, epoch)
+        going = [trial for trial in going if trial not in stopped]
+    return OnRungs(lacking=(), going=tuple(going), stopped=stopped, left=tuple(left))
