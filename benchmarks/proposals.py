@@ -11,8 +11,8 @@ import time
 
 from sweeps.definition.compose import compose
 from sweeps.definition.space import Params
-from sweeps.planning.sampler import ASK_AHEAD, Sampler
-from sweeps.planning.study_state import Result
+from sweeps.planning.sampler import Sampler
+from sweeps.planning.study_state import ASK_AHEAD, Result
 from sweeps.records import TrialRecord
 
 WORDS = [

@@ -235,6 +235,8 @@ class StudyRecord:
     """Points that the sampler met on its way to a trial and that are no valid trials, by the trial's number."""
     pruner: tuple[Mapping[str, Any], ...] = ()
     """Its rules, each with all its options; empty where every trial gets every seed."""
+    ended: str = ""
+    """Why the search ended before all trials that it was to try; empty where it did not."""
     folds: int = 0
     """Into which each seed cut all images, for a fit with each; 0: the splits were the same for all seeds."""
 

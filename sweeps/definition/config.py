@@ -87,6 +87,15 @@ class RungsConfig(Options):
         return value
 
 
+class StopConfig(Options):
+    """When a search ends before all of its trials."""
+
+    regret: float = Field(0.005, ge=0)
+    """By how much its best trial may be behind that of the whole search, in the unit of the study's metric."""
+    risk: float = Field(0.05, gt=0, lt=0.5)
+    """Of its being behind by more."""
+
+
 class RaceConfig(Options):
     """When a trial gets no more seeds."""
 
@@ -119,8 +128,6 @@ def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
 
 class StudyConfig(Options):
     """One question and how it is put."""
-
-    reserved: ClassVar[tuple[str, ...]] = ("stop",)
 
     name: str
     """Names the study in the ledger, in MLflow and in `reports/`."""
@@ -162,6 +169,9 @@ class StudyConfig(Options):
     pruner: tuple[RungsConfig | RaceConfig, ...] = ()
     """What stops trials that can hardly win: {kind: rungs} after their first epochs, {kind: race} after their first
     seeds; [{kind: rungs}, {kind: race}] does both. Their results stay, marked, and are not ranked."""
+
+    stop: StopConfig | None = None
+    """For random and bayes: {regret: 0.005} ends the search when more trials would hardly find a better one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -231,6 +241,13 @@ class StudyConfig(Options):
         ]
         return tuple(sorted(read, key=lambda rule: list(PRUNERS).index(rule.kind)))
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _stop(cls, value: Any) -> Any:
+        if value not in (None, "none", "off") and not isinstance(value, dict | StopConfig):
+            raise ValueError("must be a mapping such as {regret: 0.005}")
+        return validate(StopConfig, value, "study.stop") if isinstance(value, dict) else value
+
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -269,6 +286,11 @@ class StudyConfig(Options):
             unit = metric_of(item.metric or self.metric).unit
             if item.margin is not None and item.margin >= 1 and unit == "fraction":
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
+        if self.stop and (self.is_listed or self.pruner):
+            why = (
+                f"{self.method} runs what its space lists" if self.is_listed else "a pruner compares all trials at once"
+            )
+            raise ValueError(f"`study.stop` ends a random or bayes search that has no `study.pruner`, but {why}")
         kinds = [rule.kind for rule in self.pruner]
         if self.pruner and self.method == "bayes":
             raise ValueError(

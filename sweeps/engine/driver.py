@@ -30,7 +30,7 @@ from sweeps.engine.generators import provide_generated
 from sweeps.engine.interrupt import Interrupt
 from sweeps.engine.kept_networks import KeptNetworks
 from sweeps.engine.leftovers import clear_leftovers
-from sweeps.engine.prepared_study import PreparedStudy, prepare_study
+from sweeps.engine.prepared_study import PreparedStudy, prepare_study, why_enough
 from sweeps.engine.pretraining import provide_weights
 from sweeps.engine.scheduler import Scheduler, folder_of
 from sweeps.execution.ahead import load_ahead
@@ -40,7 +40,7 @@ from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
-from sweeps.planning.sampler import ASK_AHEAD, Proposal, Sampler
+from sweeps.planning.sampler import Proposal, Sampler
 from sweeps.planning.study_state import Outcome, StudyState
 from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
@@ -383,7 +383,8 @@ class _Driver:
             smallest = min(prepared.probes(), key=lambda config: kept_bytes(config, prepared.data))
             runs += [smallest] * (self._state.to_ask * len(self._study.seeds))
         self._room.require(runs, whole_study=True)
-        if self._study.method == "random" and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
+        is_plain = self._study.method == "random" and not self._study.stop
+        if is_plain and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._check()
         if self._study.pruner:
@@ -563,12 +564,15 @@ class _Driver:
         assert self._display
         if not self._state.to_ask:
             return False
-        number = 1 + max((trial.number for trial in self._state.trials), default=-1)
+        number = self._state.next_number
         if not self._budget.admits(number, self._begun):
             self._held_back = True
             return False
-        heard = [trial for trial in self._state.trials if trial.number <= number - ASK_AHEAD]
-        if self._study.method == "bayes" and not all(self._state.is_whole(trial) for trial in heard):
+        heard = self._state.heard() if self._study.method == "bayes" or self._study.stop else []
+        if heard is None:
+            return False
+        if self._state.is_enough():
+            self._end_search(why := why_enough(self._study, len(self._state.trials)), ended=why)
             return False
         taken = {trial.fingerprint: trial.number for trial in self._state.trials}
         definition = self._prepared.definition
@@ -582,7 +586,11 @@ class _Driver:
             self._note_invalid(number, proposal)
         params = proposal.params
         if params is None:
-            self._end_search(proposal)
+            count = len(self._state.trials)
+            invalid = (
+                f" ({proposal.num_invalid} points in a row break a rule: {proposal.broken})" if proposal.broken else ""
+            )
+            self._end_search(f"No other trial was found{invalid}; the study ends with {count}.")
             return False
         config = definition.trial(params)
         fingerprint = self._prepared.name_of(config)
@@ -619,15 +627,15 @@ class _Driver:
             self._about = about
             self._ledger.put_study(about)
 
-    def _end_search(self, proposal: Proposal) -> None:
-        """The space holds no other trial."""
+    def _end_search(self, why: str, *, ended: str = "") -> None:
+        """No other trial is asked for: the space holds none, or it would hardly change the answer.
+
+        Args:
+            ended: for the report, where the space holds others.
+        """
         assert self._display
-        count = len(self._state.trials)
-        invalid = (
-            f" ({proposal.num_invalid} points in a row break a rule: {proposal.broken})" if proposal.broken else ""
-        )
-        self._say(f"No other trial was found{invalid}; the study ends with {count}.")
+        self._say(why)
         self._state.to_ask = 0
-        self._about = replace(self._about, num_trials=count)
+        self._about = replace(self._about, num_trials=len(self._state.trials), ended=ended)
         self._ledger.put_study(self._about)
         self._recount()

@@ -29,6 +29,7 @@ from sweeps.execution.executors import allot, require_executor
 from sweeps.planning.feature_reuse import Conditions, Reuse, decide
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.planning.same_study import require_same
+from sweeps.planning.study_state import StudyState
 from sweeps.records import (
     NAMING,
     ConfirmRecord,
@@ -461,6 +462,7 @@ class PreparedStudy:
             pruner=tuple(rule.model_dump() for rule in study.pruner),
             confirm=ConfirmRecord(top=study.confirm.top, seeds=study.confirm.seeds) if study.confirm else None,
             num_trials=len(self.plan.trials) + self.plan.to_ask,
+            ended=self.plan.ended,
             command=command,
             coinciding=self.plan.coinciding,
             invalid=stored.invalid if stored else {},
@@ -517,9 +519,21 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
             raise
         reason = str(error)
         prepared.plan = Plan.nothing(prepared.known)
+    state = StudyState(definition.study, trials=prepared.plan.trials, runs=prepared.runs, to_ask=prepared.plan.to_ask)
+    if state.is_enough():
+        prepared.plan = replace(prepared.plan, to_ask=0, ended=why_enough(definition.study, len(prepared.plan.trials)))
     if prepared.stored is not None:
         require_same(prepared.stored, prepared.record(prepared.stored.command), reason)
     return prepared
+
+
+def why_enough(study: StudyConfig, tried: int) -> str:
+    """Why `study.stop` ended a search: a sentence."""
+    assert study.stop is not None
+    return (
+        f"The search ended after {tried} of {study.trials} trials (study.stop): all of them would hardly name a trial "
+        f"that is better by more than {study.stop.regret:g} {study.metric}, with a risk of {study.stop.risk:.0%}."
+    )
 
 
 def data_options(data: DataConfig) -> dict[str, object]:

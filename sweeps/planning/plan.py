@@ -43,6 +43,8 @@ class Plan:
     """Points that mean the same network as an earlier one: (left out, kept)."""
     to_ask: int
     """Trials that a sampler has yet to propose; no more than a finite space still has."""
+    ended: str = ""
+    """Why it proposes no more, though the study wanted more trials."""
 
     @classmethod
     def nothing(cls, known: Known) -> "Plan":

@@ -25,10 +25,6 @@ from sweeps.definition.space import Params, Space
 from sweeps.planning.study_state import Result
 from sweeps.records import TrialRecord
 
-ASK_AHEAD = 4
-"""A Bayesian proposal knows all trials but the last three before it, so that four can run at once. A constant, not
-the number of workers, since it decides what is tried."""
-
 MOST_ATTEMPTS = 200
 """Points that are met already or that are no valid trial, after which a finite space is searched in order."""
 

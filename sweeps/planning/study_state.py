@@ -12,6 +12,11 @@ from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
 from sweeps.statistics.pruning import Pruning, course_of, prune, rules_of
 from sweeps.statistics.ranking import rank_key
 from sweeps.statistics.rungs import Course
+from sweeps.statistics.stopping import StopRule, is_enough
+
+ASK_AHEAD = 4
+"""A Bayesian proposal, and whether there is to be another one, hangs on all trials but the last three before it, so
+that four can run at once. A constant, not the number of workers, since it decides what is tried."""
 
 Key = tuple[str, int]
 """Fingerprint of a trial, and seed."""
@@ -173,6 +178,27 @@ class StudyState:
     def wanted(self, trial: TrialRecord) -> Sequence[int]:
         """The seeds that a trial is to have: all, or those that it has had when it was stopped."""
         return self._study.seeds[: self._has_had.get(trial.fingerprint)]
+
+    # -- a search ----------------------------------------------------------------------------------------------------
+
+    @property
+    def next_number(self) -> int:
+        """Of the next trial to be proposed."""
+        return 1 + max((trial.number for trial in self.trials), default=-1)
+
+    def heard(self) -> list[TrialRecord] | None:
+        """The trials that the next proposal may know; None while one of them is not through."""
+        heard = [trial for trial in self.trials if trial.number <= self.next_number - ASK_AHEAD]
+        return heard if all(self.is_whole(trial) for trial in heard) else None
+
+    def is_enough(self) -> bool:
+        """Whether `study.stop` ends the search where the next trial would be proposed."""
+        stop, heard = self._study.stop, self.heard()
+        if stop is None or heard is None or not self.to_ask:
+            return False
+        values = [value for trial in heard if (value := self.mean(trial)) is not None]
+        rule = StopRule(regret=stop.regret, risk=stop.risk)
+        return is_enough(rule, values, planned=len(self.trials) + self.to_ask, better=self._better)
 
     # -- how far it is ------------------------------------------------------------------------------------------------
 

@@ -142,6 +142,8 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
         f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."
         for left_out, kept in about.coinciding
     ]
+    if about.ended:
+        facts.append(about.ended)
     if about.invalid:
         many = count(sum(about.invalid.values()), "proposed point")
         facts.append(f"{many} broke a rule between parameters and counted for nothing.")

@@ -101,7 +101,7 @@ def _method(results: Results, about: StudyRecord) -> Inline:
         told += f"; {count(len(about.coinciding), 'more point')} mean the same network as another one"
     if about.invalid:
         told += f"; {count(sum(about.invalid.values()), 'proposed point')} broke a rule between parameters"
-    return told + "."
+    return f"{told}. {about.ended}".rstrip()
 
 
 def _runs(results: Results, about: StudyRecord, runs: Sequence[Trial]) -> Inline:

@@ -184,7 +184,9 @@ def test_off_is_a_word(study: str) -> None:
         ("trial.augment=5", "must be `none` or any of"),
         ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
-        ("study.stop=3", "`study.stop` is not built yet"),
+        ("study.stop=3", r"`study.stop` must be a mapping such as \{regret: 0.005\}"),
+        ("study.stop={regret: 0.005}", "ends a random or bayes search .* but grid runs what its space lists"),
+        ("study.stop={regrets: 0.005}", "`study.stop.regrets` is not an option; did you mean `regret`"),
         ("run.accept=3", "`run.accept` is not built yet"),
         (
             "run.address=auto",
