@@ -2,11 +2,11 @@
 
     python -m benchmarks.full_sweep [FOLDER]
 
-60 drawings of each of nine classes at 32 pixels, 8 epochs of a ResNet-18 in bf16, 8 learning rates × 3 batch sizes, from
-weights that learnt digits. Ours are whole commands, from typing them to the report; the loop is `tuned` of
-`benchmarks.peers`, for which every fit but one of each batch size is counted, not run. Rounds take turns. Prints one JSON
-object for each round: seconds, epochs, the trial that each way names, and whether what the pruner let through has the
-bits of the whole study.
+60 drawings of each of nine classes at 32 pixels, 8 epochs of a ResNet-18 in bf16, 8 learning rates × 3 batch sizes,
+from weights that learnt digits. Ours are whole commands, from typing them to the report; the loop is `tuned` of
+`benchmarks.peers`, for which every fit but one of each batch size is counted, not run. Rounds take turns. Prints one
+JSON object for each round: seconds, epochs, the trial that each way names, and whether what the pruner let through has
+the bits of the whole study.
 """
 
 import json
