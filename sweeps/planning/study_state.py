@@ -198,7 +198,9 @@ class StudyState:
             return False
         values = [value for trial in heard if (value := self.mean(trial)) is not None]
         rule = StopRule(regret=stop.regret, risk=stop.risk)
-        return is_enough(rule, values, planned=len(self.trials) + self.to_ask, better=self._better)
+        method: Literal["random", "bayes"] = "bayes" if self._study.method == "bayes" else "random"
+        planned = len(self.trials) + self.to_ask
+        return is_enough(rule, values, planned=planned, better=self._better, method=method)
 
     # -- how far it is ------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from typing import Literal
 
 FEWEST_TRIALS = 10
 """Before that nothing is judged."""
-LOOKS = 5
-"""A search is looked at after each trial, which errs more often than one look; by simulation about five times as often
-(reports/search.md)."""
+LOOKS = {"random": 5, "bayes": 500}
+"""A search is looked at after each trial, which errs more often than one look. And the later trials of a Bayesian search
+are better than the earlier ones, so that its past promises too little. By these factors the risk of one look is less than
+what is asked for, so that searches of either kind err about as often as that; by simulation (reports/search.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,12 +28,20 @@ class StopRule:
     """Of its being behind by more."""
 
 
-def is_enough(rule: StopRule, values: Sequence[float], *, planned: int, better: Literal["min", "max"]) -> bool:
+def is_enough(
+    rule: StopRule,
+    values: Sequence[float],
+    *,
+    planned: int,
+    better: Literal["min", "max"],
+    method: Literal["random", "bayes"],
+) -> bool:
     """Tells whether a search may end.
 
     Args:
         values: of the trials that it is through with.
         planned: trials in all.
+        method: how trials are found.
     """
     n = len(values)
     if n < FEWEST_TRIALS or n >= planned:
@@ -41,4 +50,4 @@ def is_enough(rule: StopRule, values: Sequence[float], *, planned: int, better: 
     best = max(sign * value for value in values)
     far = sum(sign * value < best - rule.regret for value in values)
     k = n * n // planned
-    return k > 0 and math.comb(far, k) / math.comb(n, k) <= rule.risk / LOOKS
+    return k > 0 and math.comb(far, k) / math.comb(n, k) <= rule.risk / LOOKS[method]
