@@ -198,12 +198,10 @@ def claims_after_stopping(seeds: int, simultaneous: bool, count: int) -> tuple[i
 
 
 def ended_early(values: Sequence[float], method: Literal["random", "bayes"], regret: float) -> tuple[float, bool]:
-    """The share of a search's trials that it made before `study.stop` ended it, and whether it lost more than the regret."""
+    """The share of a search's trials that `study.stop` lets it make, and whether it lost more than the regret."""
     rule, planned = StopRule(regret=regret, risk=0.05), len(values)
-    made = next(
-        (n for n in range(planned) if is_enough(rule, values[:n], planned=planned, better="max", method=method)),
-        planned,
-    )
+    looks = (is_enough(rule, values[:n], planned=planned, better="max", method=method) for n in range(planned))
+    made = next((n for n, is_last in enumerate(looks) if is_last), planned)
     return made / planned, max(values) - max(values[:made]) > regret
 
 
@@ -354,7 +352,7 @@ def main(words: Sequence[str] | None = None) -> None:
             own = {policy: results["public", name, policy, many] for policy in OF_SEEDS}
             lines += _each(name, table.values_CS.shape[1], own)
     lines += ["", "## With learning curves", "", *CURVES]
-    for name, many in ((name, many) for name in OWN for many in OWN[name]):
+    for name, many in [(table, many) for table in OWN for many in OWN[table]]:
         own = {policy: results["own", name, policy, many] for policy in OF_EPOCHS}
         lines += ["", *HEADER, *_each(f"{name}, {many} trials", SEEDS, own)]
     lines += ["", "## Searches that end early", "", *STOPPING]
