@@ -125,6 +125,8 @@ class Loop:
         on_epoch: called after every epoch of every member, restored ones included.
         on_logits: called for every member that ends complete.
         save_every_s: the least seconds between two saved states.
+        after: a member with a common beginning that ended, from whose last state a single member goes on.
+        is_followed: whether another one goes on from the last state of this one, a single member, in the same way.
     """
 
     def __init__(
@@ -137,7 +139,10 @@ class Loop:
         on_epoch: OnEpoch,
         on_logits: OnLogits | None = None,
         save_every_s: float = SAVE_EVERY_S,
+        after: Member | None = None,
+        is_followed: bool = False,
     ) -> None:
+        self._after, self._is_followed = after, is_followed
         self._members, self._learner, self._start = list(members), learner, start
         self._environment, self._save_every_s = environment, save_every_s
         self._on_epoch, self._on_logits = on_epoch, on_logits
@@ -169,6 +174,9 @@ class Loop:
                 saved = time.perf_counter()
             if is_last:
                 raise Stopped("it was asked to stop after the epoch that it was at")
+        if self._is_followed and not self._reasons:
+            beat()
+            self._save(0)
         return self._results()
 
     def _active(self) -> list[int]:
@@ -363,10 +371,23 @@ class Loop:
         if member.folder is None:
             return
         stored = read_state(member.folder / "state.pt", self._identity(member))
+        if stored is None and self._after is not None and self._after.folder is not None:
+            stored = read_state(self._after.folder / "state.pt", self._identity(self._after))
+            if stored is not None and not self._passes(member.trial, stored):
+                stored = None
         if stored is not None:
             self._learner.load(n, stored["learner"])
             history.epochs = [Epoch(**epoch) for epoch in stored["epochs"]]
             history.best_epoch, self._wall_s[n] = stored["best_epoch"], stored["wall_s"]
+
+    def _passes(self, trial: TrialConfig, stored: State) -> bool:
+        """Whether a run comes by the state that another one was left in, and does not end before."""
+        history = History(trial=trial)
+        for epoch in stored["epochs"]:
+            if history.finished():
+                return False
+            history.add(Epoch(**epoch))
+        return True
 
     def _identity(self, member: Member) -> str:
         """Names one seed run, to know its saved state by: what decides its numbers, and no more."""

@@ -21,6 +21,17 @@ class Member:
     to the end."""
 
 
+UNTIL_THEIR_END = ("epochs", "patience")
+"""What says where a run ends, and under a constant schedule nothing else."""
+
+
+def common_beginning(trial: TrialConfig) -> str | None:
+    """Names runs that train alike, with the same seed, until one of them ends; None where the end decides all of it."""
+    if trial.schedule != "constant":
+        return None
+    return digest(trial.model_dump(mode="json", exclude=set(UNTIL_THEIR_END)))
+
+
 PER_MEMBER = (
     "lr", "momentum", "weight_decay", "schedule", "warmup_epochs", "label_smoothing", "dropout", "epochs", "patience",
     "monitor",

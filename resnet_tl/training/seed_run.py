@@ -1,5 +1,6 @@
 """Seed runs: one network fine-tuned on one data set with one seed, or several that differ in their heads alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -90,6 +91,51 @@ def fit(
     with computing(device=where, threads=environment.threads):
         (result,) = _run(train, [member], start or starting_point(trial, data), of_one)
     return result
+
+
+def fit_in_turn(
+    members: Sequence[Member],
+    data: Prepared,
+    *,
+    environment: Environment,
+    device: str | None = None,
+    features: Stored | None = None,
+    start: StartingPoint | None = None,
+    on_epoch: OnEpoch | None = None,
+    save_every_s: float = SAVE_EVERY_S,
+) -> list[FitResult]:
+    """Trains seed runs with a common beginning, each from where one that ends before it ended.
+
+    Each has the bits that it would have alone; its `wall_s` is what it would take alone.
+
+    Args:
+        members: of one seed, alike in `member.common_beginning`, each with a folder.
+        on_epoch: called after every epoch of every member, those of a common beginning for each.
+
+    Returns:
+        One result for each member.
+    """
+    tell, where = on_epoch or _ignore, device or environment.device
+    # those that patience ends come first: the others may end later
+    order = sorted(range(len(members)), key=lambda n: (members[n].trial.patience or math.inf, members[n].trial.epochs))
+    results: dict[int, FitResult] = {}
+    with computing(device=where, threads=environment.threads):
+        begun = start or starting_point(members[0].trial, data)
+        for place, number in enumerate(order):
+            member = members[number]
+            check_scored(member.trial.monitor, data.num_classes_in("val"))
+            loop = Loop(
+                [member],
+                NetworkLearner(member, begun, environment=environment, device=torch.device(where), features=features),
+                begun,
+                environment=environment,
+                on_epoch=lambda _, epoch, own=number: tell(own, epoch),  # type: ignore[misc]
+                save_every_s=save_every_s,
+                after=members[order[place - 1]] if place else None,
+                is_followed=place + 1 < len(order),
+            )
+            (results[number],) = loop.run()
+    return [results[number] for number in range(len(members))]
 
 
 def fit_heads(

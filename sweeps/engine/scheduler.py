@@ -16,7 +16,7 @@ from resnet_tl.files import is_full
 from resnet_tl.freezing import is_head_only
 from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch, FitResult
-from resnet_tl.training.member import Member, head_group
+from resnet_tl.training.member import Member, common_beginning, head_group
 from sweeps.definition.space import describe
 from sweeps.engine.disk_room import DiskRoom, disk_full
 from sweeps.engine.display import Display
@@ -25,7 +25,7 @@ from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.execution.executor import Job, Running, WorkerDied
 from sweeps.execution.tasks import Check, Train
 from sweeps.planning.feature_reuse import Reuse
-from sweeps.planning.grouping import ALONE, Todo, take
+from sweeps.planning.grouping import ALONE, Company, Todo, take
 from sweeps.records import Cause, RunState, SeedRun, TrialRecord, cause_told
 from sweeps.storage.ledger import now
 from sweeps.storage.network_store import NetworkStore
@@ -129,7 +129,9 @@ class Scheduler:
                     return group
             if self._todo:
                 device = self._study.environment.device
-                self._groups.extend(take(self._todo, group_of=self._group_of, device=device, workers=self._num_slots))
+                self._groups.extend(
+                    take(self._todo, company_of=self._company_of, device=device, workers=self._num_slots)
+                )
             elif not self._ask():  # a proposed trial may be taken over whole from another study
                 return None
 
@@ -158,12 +160,18 @@ class Scheduler:
             return None
         return stored(decision.prefix, views, self._study.cache)
 
-    def _group_of(self, config: TrialConfig) -> str | None:
-        """Heads on the same stored features are trained side by side."""
-        if not is_head_only(config, self._study.data.channels) or self._features(config) is None:
+    def _company_of(self, config: TrialConfig) -> Company | None:
+        """Heads on the same stored features are trained side by side, networks with a common beginning in turn."""
+        is_head = is_head_only(config, self._study.data.channels)
+        if self._study.data.folds and not is_head:  # their fits save nothing between
+            return None
+        if not is_head:
+            beginning = common_beginning(config)
+            return Company(name=beginning, in_turn=True) if beginning is not None else None
+        if self._features(config) is None:
             return None
         # they share batches too, which the balance of the classes decides
-        return f"{self._study.data_of(config).fingerprint}/{head_group(config)}"
+        return Company(name=f"{self._study.data_of(config).fingerprint}/{head_group(config)}")
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 
@@ -187,7 +195,8 @@ class Scheduler:
         if met and len(work.runs) == 1:
             note = f"{self._metric} {met[0][-1].metrics[self._metric]:.4f}"
         elif met:
-            note = f"{len(work.runs)} heads side by side"
+            is_head = is_head_only(work.runs[0].trial.config, self._study.data.channels)
+            note = f"{len(work.runs)} heads side by side" if is_head else f"{len(work.runs)} ends of one training"
         most = max(min(item.trial.config.epochs, item.until or item.trial.config.epochs) for item in work.runs)
         self._display.running(work.key, _name(work.runs), done, most, note)
 

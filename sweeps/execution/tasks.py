@@ -12,6 +12,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.synthetic import sheet_of
 from resnet_tl.features.store import Making, Stored
+from resnet_tl.freezing import is_head_only
 from resnet_tl.identity import Environment
 from resnet_tl.model import weights
 from resnet_tl.predictions import FILE as PREDICTIONS
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Train:
-    """Trains the network of one seed run, or the heads of several side by side."""
+    """Trains the network of one seed run, the heads of several side by side, or several with a common beginning."""
 
     runs: tuple[Member, ...]
     data: Prepared
@@ -57,9 +58,10 @@ class Train:
         warnings.filterwarnings("ignore", message="the frozen part")  # the driver says it once for the study
         begun = _begun(self.runs[0].trial, self.data, self.environment, device)
         if len(self.runs) > 1:
-            from resnet_tl.training.seed_run import fit_heads
+            from resnet_tl.training.seed_run import fit_heads, fit_in_turn
 
-            return fit_heads(
+            together = fit_heads if is_head_only(self.runs[0].trial, self.data.channels) else fit_in_turn
+            return together(
                 self.runs,
                 self.data,
                 environment=self.environment,

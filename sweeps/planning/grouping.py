@@ -27,34 +27,46 @@ class Todo:
     """Whether memory was short when it was tried."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Company:
+    """Whom a seed run can share its work with: all with the same name, of one seed where they take turns."""
+
+    name: str
+    in_turn: bool = False
+    """Whether each goes on from where another one ended, in place of being trained side by side."""
+
+
 def take(
-    todo: deque[Todo], *, group_of: Callable[[TrialConfig], str | None], device: str, workers: int
+    todo: deque[Todo], *, company_of: Callable[[TrialConfig], Company | None], device: str, workers: int
 ) -> list[list[Todo]]:
-    """Takes out the next seed run with all that can share its work, cut into groups of equal size.
+    """Takes out the next seed run with all that can share its work: side by side cut into groups of equal size.
 
     Args:
         todo: not empty.
-        group_of: the name of a group, or None for a seed run that goes alone.
+        company_of: None for a seed run that goes alone.
         device: `cpu` or `cuda`.
-        workers: all of them get a group, if there are as many seed runs.
+        workers: all of them get a group, if there are as many seed runs that are trained side by side.
     """
     first = todo[0]
-    names: dict[int, str | None] = {}
+    known: dict[int, Company | None] = {}
 
-    def name_of(item: Todo) -> str | None:
+    def company(item: Todo) -> Company | None:
         if item.attempt >= ALONE:
             return None
-        if item.trial.number not in names:
-            names[item.trial.number] = group_of(item.trial.config)
-        return names[item.trial.number]
+        if item.trial.number not in known:
+            known[item.trial.number] = company_of(item.trial.config)
+        return known[item.trial.number]
 
-    name = name_of(first)
-    if name is None:
+    own = company(first)
+    if own is None:
         return [[todo.popleft()]]
-    alike = [item for item in todo if name_of(item) == name]
-    rest = [item for item in todo if name_of(item) != name]
+    is_alike = [company(item) == own and not (own.in_turn and item.seed != first.seed) for item in todo]
+    alike = [item for item, joins in zip(todo, is_alike, strict=True) if joins]
+    rest = [item for item, joins in zip(todo, is_alike, strict=True) if not joins]
     todo.clear()
     todo.extend(rest)
+    if own.in_turn:
+        return [alike]
     number = min(workers * -(-len(alike) // (workers * MOST_HEADS[device])), len(alike))
     ends = [len(alike) * group // number for group in range(number + 1)]
     return [alike[start:end] for start, end in itertools.pairwise(ends)]

@@ -13,9 +13,10 @@ from typing import Literal
 FEWEST_TRIALS = 10
 """Before that nothing is judged."""
 LOOKS = {"random": 5, "bayes": 500}
-"""A search is looked at after each trial, which errs more often than one look. And the later trials of a Bayesian search
-are better than the earlier ones, so that its past promises too little. By these factors the risk of one look is less than
-what is asked for, so that searches of either kind err about as often as that; by simulation (reports/search.md)."""
+"""A search is looked at after each trial, which errs more often than one look. And the later trials of a Bayesian
+search are better than the earlier ones, so that its past promises too little. By these factors the risk of one look is
+less than what is asked for, so that searches of either kind err about as often as that; by simulation, see
+reports/search.md."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

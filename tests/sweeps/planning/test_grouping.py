@@ -1,11 +1,12 @@
 from collections import deque
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.device import MOST_HEADS
-from sweeps.planning.grouping import ALONE, Todo, take
+from sweeps.planning.grouping import ALONE, Company, Todo, take
 from sweeps.records import TrialRecord
 from tests.conftest import trial
 
@@ -20,8 +21,8 @@ def todo_of(kinds: list[str], attempts: dict[int, int] | None = None) -> deque[T
     return deque(made)
 
 
-def group_of(config: TrialConfig) -> str | None:
-    return None if config.weights == "alone" else config.weights
+def company_of(config: TrialConfig) -> Company | None:
+    return None if config.weights == "alone" else Company(name=config.weights, in_turn=config.weights == "turns")
 
 
 @given(st.lists(st.sampled_from(["a", "b", "alone"]), min_size=1, max_size=300), st.integers(1, 5))
@@ -31,7 +32,7 @@ def test_every_seed_run_is_taken_once_and_groups_are_alike_and_even(kinds: list[
     while todo:
         before = len(todo)
         first = todo[0]
-        groups = take(todo, group_of=group_of, device="cpu", workers=workers)
+        groups = take(todo, company_of=company_of, device="cpu", workers=workers)
         assert len(todo) == before - sum(map(len, groups))
         assert groups[0][0] is first
         sizes = [len(group) for group in groups]
@@ -48,7 +49,15 @@ def test_every_seed_run_is_taken_once_and_groups_are_alike_and_even(kinds: list[
 
 def test_members_that_failed_together_are_tried_one_by_one() -> None:
     todo = todo_of(["a", "a", "a"], {0: ALONE})
-    assert [len(g) for g in take(todo, group_of=group_of, device="cpu", workers=1)] == [1]
+    assert [len(g) for g in take(todo, company_of=company_of, device="cpu", workers=1)] == [1]
     todo = todo_of(["a", "a", "a"], {1: ALONE})
-    assert [len(g) for g in take(todo, group_of=group_of, device="cpu", workers=1)] == [2]
+    assert [len(g) for g in take(todo, company_of=company_of, device="cpu", workers=1)] == [2]
     assert [item.trial.number for item in todo] == [1]
+
+
+def test_those_that_take_turns_go_together_whole_seed_by_seed() -> None:
+    todo = todo_of(["turns", "a", "turns", "turns"])
+    todo[3] = replace(todo[3], seed=1)
+    (group,) = take(todo, company_of=company_of, device="cpu", workers=2)
+    assert [item.trial.number for item in group] == [0, 2]
+    assert [item.trial.number for item in todo] == [1, 3]
