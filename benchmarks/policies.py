@@ -219,10 +219,10 @@ _ONE_SEED: dict[str, Policy] = {
 
 OF_EPOCHS: dict[str, Policy] = {
     "every seed": everything,
-    "rungs and race": ours(rungs=Rungs(min_epochs=1, eta=3.0), race=True),
-    "rungs": ours(rungs=Rungs(min_epochs=1, eta=3.0)),
-    "rungs on 2 seeds, and race": ours(rungs=Rungs(min_epochs=1, eta=3.0, seeds=2), race=True),
-    "rungs that keep 3, and race": ours(rungs=Rungs(min_epochs=1, eta=3.0, keep=3), race=True),
+    "rungs and race": ours(rungs=Rungs(eta=1.5), race=True),
+    "rungs": ours(rungs=Rungs(eta=1.5)),
+    "rungs on 2 seeds, and race": ours(rungs=Rungs(eta=1.5, seeds=2), race=True),
+    "rungs of others (first 1, eta 3), and race": ours(rungs=Rungs(min_epochs=1, eta=3.0), race=True),
     "race": ours(race=True),
     f"one epoch, then the best {TOP}": first_then_best(until=1),
     f"one seed, then the best {TOP}": first_then_best(until=None),

@@ -62,10 +62,10 @@ class RungsConfig(Options):
 
     kind: Literal["rungs"]
     """`rungs`: all trials train their first epochs; the best go on to the next rung, and those left to the end."""
-    min_epochs: int = Field(1, ge=1)
-    """The first rung, in epochs; each next one is `eta` times as far."""
-    eta: float = Field(3.0, gt=1, le=100)
-    """Of the trials at a rung the best 1/eta go on, rounded up."""
+    min_epochs: int | None = Field(None, ge=1)
+    """The first rung, in epochs; without it, at a third of the longest training."""
+    eta: float = Field(1.5, gt=1, le=100)
+    """Of the trials at a rung the best 1/eta go on, rounded up, to one that is `eta` times as far."""
     epochs: tuple[int, ...] | None = None
     """The rungs themselves, in place of what `min_epochs` and `eta` give: [1] is one epoch each, then the best."""
     keep: int | None = Field(None, ge=1)

@@ -2,8 +2,10 @@
 
 Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization"): all trials train to the first rung, the best share of them goes on to the next, and so on; those that
-pass the last one train to their end. With one rung it is the plain "one epoch each, then the best k", which is hard to
-beat (Bohdal et al. 2023, "PASHA").
+pass the last one train to their end. With one rung it is the plain "one epoch each, then the best k" (Bohdal et al.
+2023, "PASHA"). The first epochs can mislead: where slow learners end up ahead, what is usual elsewhere (one epoch, then
+a third) loses the best trial more often than not. So by default the first rung is late and few are stopped at each;
+reports/search.md has what either saves and loses.
 
 What is compared at a rung is the value at the epoch that would be selected if training ended there: the mean over the
 first `seeds` seeds. It hangs on these runs up to this epoch alone, so that it can be told again at any time from the
@@ -22,10 +24,10 @@ from sweeps.statistics.ranking import rank_key
 class Rungs:
     """When a trial trains no further."""
 
-    min_epochs: int
-    """The first rung; each next one is `eta` times as far."""
     eta: float
-    """Of those at a rung the best 1/eta go on, rounded up."""
+    """Of those at a rung the best 1/eta go on, rounded up; the next one is `eta` times as far."""
+    min_epochs: int | None = None
+    """The first rung; None: at a third of the longest training."""
     epochs: tuple[int, ...] | None = None
     """The rungs themselves, in place of what `min_epochs` and `eta` give."""
     keep: int | None = None
@@ -37,9 +39,10 @@ class Rungs:
         """The rungs at which a training of so many epochs can be stopped."""
         if self.epochs is not None:
             return [epoch for epoch in self.epochs if epoch < most_epochs]
+        first = self.min_epochs or math.ceil(most_epochs / 3)
         found: list[int] = []
         number = 0
-        while (epoch := round(self.min_epochs * self.eta**number)) < most_epochs:
+        while (epoch := round(first * self.eta**number)) < most_epochs:
             if not found or epoch > found[-1]:
                 found.append(epoch)
             number += 1

@@ -20,7 +20,7 @@ study:
   space:
     lr: {values: [1e-5, 1e-4, 1e-3, 1e-2]}
     momentum: {values: [0.0, 0.9]}
-  pruner: {kind: rungs}
+  pruner: {kind: rungs, min_epochs: 1, eta: 3}
   tables: [summary, flat]
 trial: {backbone: resnet18, weights: pre, freeze: layer3, optimizer: sgd, epochs: 4, batch_size: 8}
 data: {source: image_folder, root: images, size: 32}
@@ -46,7 +46,7 @@ def frame(out: Path) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("freeze", "rungs", "left"),
     [
-        ("layer3", "{kind: rungs}", [1, 3]),
+        ("layer3", "{kind: rungs, min_epochs: 1, eta: 3}", [1, 3]),
         pytest.param("all", "{kind: rungs, epochs: [2], keep: 3, seeds: 2}", [2], marks=pytest.mark.slow),
         pytest.param("none", "[{kind: race}, {kind: rungs, eta: 2}]", [1, 2], marks=pytest.mark.slow),
     ],

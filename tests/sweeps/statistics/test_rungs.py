@@ -24,6 +24,9 @@ class TestRungs:
             (Rungs(min_epochs=1, eta=3), 28, [1, 3, 9, 27]),
             (Rungs(min_epochs=1, eta=1.5), 9, [1, 2, 3, 5, 8]),
             (Rungs(min_epochs=4, eta=2), 4, []),
+            (Rungs(eta=1.5), 20, [7, 10, 16]),
+            (Rungs(eta=1.5), 8, [3, 4, 7]),
+            (Rungs(eta=1.5), 1, []),
             (Rungs(min_epochs=1, eta=3, epochs=(2, 5, 30)), 20, [2, 5]),
         ],
     )
