@@ -337,6 +337,7 @@ def _seed_runs(searched: int, fresh: int) -> str:
 def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
     from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, why_nothing, worker_bytes
+    from sweeps.planning.study_state import waiting_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
     confirming = Counter(item.trial.number for item in so_far.to_confirm())  # empty before the search has ended
@@ -372,7 +373,10 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
         "none": "no network",
     }
     predictions = sum(count for _, count in runs) * predictions_bytes(data)
-    return [*lines, f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all"]
+    lines.append(f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all")
+    if waiting := waiting_bytes(study, [trial.config for trial in plan.trials], data):
+        lines[-1] += f"; training states that wait at rungs take up to {size_text(waiting)}"
+    return lines
 
 
 if __name__ == "__main__":

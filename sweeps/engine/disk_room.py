@@ -69,12 +69,13 @@ class DiskRoom:
         """Gives the reserve to whoever writes next."""
         self._reserve.unlink(missing_ok=True)
 
-    def require(self, configs: Iterable[TrialConfig], *, whole_study: bool = False) -> None:
+    def require(self, configs: Iterable[TrialConfig], *, whole_study: bool = False, waiting: int = 0) -> None:
         """Checks that there is room for the networks and predictions of seed runs.
 
         Args:
             configs: one for each seed run.
             whole_study: the best network is stored besides, as one that needs no other file.
+            waiting: bytes of training states that wait at rungs.
 
         Raises:
             DiskFull: there is none.
@@ -83,7 +84,7 @@ class DiskRoom:
         needed = sum(sizes) if self._keep == "all" else max(sizes, default=0)
         if whole_study and sizes and self._keep != "none":
             needed += min(kept_bytes(config, self._data, whole=True) for config in configs)
-        needed += len(sizes) * predictions_bytes(self._data)
+        needed += len(sizes) * predictions_bytes(self._data) + waiting
         if shutil.disk_usage(self._out).free < needed:
             raise self._short(needed, "networks and predictions that are still to be stored")
 

@@ -41,7 +41,7 @@ from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import Proposal, Sampler
-from sweeps.planning.study_state import Outcome, StudyState
+from sweeps.planning.study_state import Outcome, StudyState, waiting_bytes
 from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
@@ -382,7 +382,7 @@ class _Driver:
         if self._state.to_ask:
             smallest = min(prepared.probes(), key=lambda config: kept_bytes(config, prepared.data))
             runs += [smallest] * (self._state.to_ask * len(self._study.seeds))
-        self._room.require(runs, whole_study=True)
+        self._room.require(runs, whole_study=True, waiting=waiting_bytes(self._study, configs, prepared.data))
         is_plain = self._study.method == "random" and not self._study.stop
         if is_plain and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now

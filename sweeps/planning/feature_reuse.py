@@ -266,3 +266,9 @@ def kept_bytes(trial: TrialConfig, data: Prepared, *, whole: bool = False) -> in
         if whole
         else num_trained(trial, channels=data.channels, num_classes=len(data.classes))
     )
+
+
+def state_bytes(trial: TrialConfig, data: Prepared) -> int:
+    """Of a training state on the disk: what moves, as it is and as selected, and what the optimiser keeps of it."""
+    of_optimizer = 2 if trial.optimizer in ("adam", "adamw") else 1 if trial.momentum else 0
+    return 4 * (2 + of_optimizer) * num_trained(trial, channels=data.channels, num_classes=len(data.classes))

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from resnet_tl.config import TrialConfig
+from resnet_tl.data.prepare import Prepared
 from sweeps.definition.config import StudyConfig
+from sweeps.planning.feature_reuse import state_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
 from sweeps.statistics.pruning import Pruning, course_of, prune, rules_of
@@ -70,6 +73,14 @@ class Result:
     trial: TrialRecord
     value: float | None
     """Mean over all seeds of the study's metric, or None where a seed run diverged, or the pruner stopped it."""
+
+
+def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prepared) -> int:
+    """The most that training states may take on the disk that wait at rungs; 0 in a study without any."""
+    rules = rules_of([rule.model_dump() for rule in study.pruner])
+    if rules is None or rules.rungs is None:
+        return 0
+    return rules.rungs.seeds * sum(state_bytes(config, data) for config in configs)
 
 
 class StudyState:

@@ -57,6 +57,7 @@ def test_what_passes_is_what_trains_without_rungs(
     plain = ["study=laddered.yaml", f"trial.freeze={freeze}"]
     words = [*plain, f"study.pruner={rungs}"]
     told = run("sweeps.run", *words, "run.dry_run=true")
+    assert "training states that wait at rungs take up to" in told.stdout
     assert f"after epoch {left[0]} the best 3 go on" in told.stdout or "the best 4 go on" in told.stdout, told.stdout
     done = run("sweeps.run", *words, "run.out=out")
     assert done.returncode == 0, done.stdout + done.stderr
