@@ -12,8 +12,7 @@ import time
 from sweeps.definition.compose import compose
 from sweeps.definition.space import Params
 from sweeps.planning.sampler import Sampler
-from sweeps.planning.study_state import ASK_AHEAD, Result
-from sweeps.records import TrialRecord
+from sweeps.records import ASK_AHEAD, Result, TrialRecord
 
 WORDS = [
     "study=quickstart", "study.method=bayes", "study.seeds=[0]", "study.tables=[summary]", "study.confirm=null",

@@ -20,6 +20,10 @@ NAMING = 2
 no effect, so that a new option renames nothing. Studies of another rule are read and reported, but cannot go on."""
 
 
+ASK_AHEAD = 4
+"""A Bayesian proposal, and all else that is decided while such a search goes on, hangs on all trials but the last three
+before it, so that four can run at once. A constant, not the number of workers, since it decides what is tried."""
+
 OWN_MEMBERS = ("bagging", "boosting")
 """Methods that train members of their own, as the seeds of a study `NAME/METHOD`."""
 

@@ -292,16 +292,26 @@ class StudyConfig(Options):
             )
             raise ValueError(f"`study.stop` ends a random or bayes search that has no `study.pruner`, but {why}")
         kinds = [rule.kind for rule in self.pruner]
-        if self.pruner and self.method == "bayes":
+        if "race" in kinds and self.method == "bayes":
             raise ValueError(
-                f"`study.pruner` of kind {kinds[0]} compares trials that are all known from the start; it goes with "
-                "grid, ablation and random, not with bayes"
+                "`study.pruner` of kind race compares trials that are all known from the start; it goes with grid, "
+                "ablation and random, not with bayes"
             )
         for rule in self.pruner:
             if isinstance(rule, RungsConfig) and self.folds:
                 raise ValueError(
                     "`study.pruner` of kind rungs does not go with study.folds, whose fits save nothing between"
                 )
+            if isinstance(rule, RungsConfig) and self.method == "bayes":
+                if rule.keep is not None:
+                    raise ValueError(
+                        "`study.pruner.keep` counts trials that are all at a rung, but bayes proposes them one by one"
+                    )
+                if "epochs" in self.space and rule.min_epochs is None and rule.epochs is None:
+                    raise ValueError(
+                        "`study.pruner.min_epochs` must be given where bayes searches `epochs`, since it is not known "
+                        "from the start which training is the longest"
+                    )
             if isinstance(rule, RungsConfig) and rule.seeds > len(self.seeds):
                 raise ValueError(
                     f"`study.pruner.seeds` must be at most the number of `study.seeds`, {len(self.seeds)}, but got "

@@ -135,8 +135,6 @@ def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
     why = ""
     if given.get("type") != "hyperband" or set(given) - {*numbers, "type", "strict"}:
         why = "only `type: hyperband` with min_iter, or max_iter and s, and eta means something here"
-    elif study.get("method") == "bayes":
-        why = "trials are compared when all have come as far, and bayes proposes them one after the other"
     elif eta < 2 or any(value is not None and name not in known for name, value in numbers.items()):
         why = "its numbers must be whole, and eta 2 or more"
     elif "min_iter" in known:

@@ -116,6 +116,10 @@ class _Driver:
         self._interrupt = Interrupt()
         self._budget = Budget(study.definition.run, study.out, self._study.name, self._interrupt.check)
         self._note, self._noted_s = place_of(study.out, self._study.name), float("-inf")
+        self._in_order = bool(self._study.pruner) and self._study.method == "bayes"
+        """Whether trials are judged one by one, as soon as they are at a rung."""
+        self._handed = {(item.trial.fingerprint, item.seed, item.until) for item in self._todo}
+        """Seed runs that were asked for at this start, and up to which epoch; where trials are judged one by one."""
         self._begun: set[int] = set()
         """Trials that are worked on at this start."""
         self._ending: KeyboardInterrupt | BudgetSpent | None = None
@@ -387,7 +391,7 @@ class _Driver:
         if is_plain and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._check()
-        if self._study.pruner:
+        if self._study.pruner and not self._in_order:
             self._todo.clear()
             while self._begin_round():
                 self._train(executor)
@@ -469,6 +473,8 @@ class _Driver:
         if stop is not None:
             raise stop
         pairs = [(trial, row) for trial, row in pairs if row.state != RunState.PAUSED]  # nobody is told of these
+        if self._in_order:
+            self._state.look_at_pruning()
         # of each trial the last row may be the one that completes it
         last = {trial.number: (trial, row) for trial, row in pairs}
         whole = {number: trial for number, (trial, _) in last.items() if self._state.is_whole(trial)}
@@ -480,6 +486,9 @@ class _Driver:
             self._kept.drop_losers(trial for trial in whole.values() if self._state.has_results(trial))
         assert self._optuna
         self._optuna.add(self._state.results(whole.values()))
+        if self._in_order:
+            self._end_paused()
+            self._hand_out()
 
     def _workers(self, slots: int | None = None) -> Executor:
         if self._executor is None:
@@ -519,6 +528,22 @@ class _Driver:
                 return True
             if not waiting or self._held_back:
                 return False
+
+    def _hand_out(self) -> None:
+        """Where trials are judged one by one: gives them their next epochs or seeds."""
+        for item in self._state.next_round():
+            key = item.trial.fingerprint, item.seed, item.until
+            if key not in self._handed and item.trial.number in self._begun:
+                self._handed.add(key)
+                self._add(item)
+
+    def _add(self, item: Todo) -> None:
+        """Puts a seed run on the list, or takes it over from another study."""
+        row = self._known_elsewhere(item.trial, item.seed)
+        if row is not None:
+            self._take_over(item.trial, row)
+        else:
+            self._todo.append(item)
 
     def _end_paused(self) -> None:
         """Writes down of seed runs at a rung that they will never go on; their training states go."""
@@ -604,12 +629,11 @@ class _Driver:
         if prefix is not None and not foreseen and prefix not in self._unforeseen:
             self._unforeseen.add(prefix)
             self._say(f"{prefix.describe()} is computed each time: no planned trial was known to need it.")
-        for seed in self._study.seeds:
-            row = self._known_elsewhere(trial, seed)
-            if row is not None:
-                self._take_over(trial, row)
-            else:
-                self._todo.append(Todo(trial=trial, seed=seed))
+        if self._in_order:
+            self._hand_out()
+        else:
+            for seed in self._study.seeds:
+                self._add(Todo(trial=trial, seed=seed))
         return True
 
     def _note_invalid(self, number: int, proposal: Proposal) -> None:

@@ -11,15 +11,11 @@ from resnet_tl.data.prepare import Prepared
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.feature_reuse import state_bytes
 from sweeps.planning.grouping import Todo
-from sweeps.records import RunState, SeedRun, TrialRecord, progress_told
+from sweeps.records import ASK_AHEAD, RunState, SeedRun, TrialRecord, progress_told
 from sweeps.statistics.pruning import Pruning, course_of, prune, rules_of
 from sweeps.statistics.ranking import rank_key
 from sweeps.statistics.rungs import Course
 from sweeps.statistics.stopping import StopRule, is_enough
-
-ASK_AHEAD = 4
-"""A Bayesian proposal, and whether there is to be another one, hangs on all trials but the last three before it, so
-that four can run at once. A constant, not the number of workers, since it decides what is tried."""
 
 Key = tuple[str, int]
 """Fingerprint of a trial, and seed."""
@@ -152,6 +148,7 @@ class StudyState:
             most_epochs=max((trial.config.epochs for trial in self.trials), default=1),
             courses=[self._courses_of(trial) for trial in self.trials],
             are_all=not self.to_ask,
+            behind=ASK_AHEAD if self._study.method == "bayes" else None,
         )
         out = {place: stop.seeds for place, stop in self._pruning.stopped.items()} | dict(self._pruning.left)
         self._has_had = {self.trials[place].fingerprint: seeds for place, seeds in out.items()}

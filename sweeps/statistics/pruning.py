@@ -11,7 +11,7 @@ from resnet_tl.config import TrialConfig
 from sweeps.records import RunState, SeedRun
 from sweeps.statistics.race import Rule, race
 from sweeps.statistics.ranking import rank_key
-from sweeps.statistics.rungs import NOTHING, Course, Rungs, on_rungs
+from sweeps.statistics.rungs import NOTHING, Course, Rungs, on_rungs, on_rungs_in_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,30 +65,41 @@ def prune(
     most_epochs: int,
     courses: Sequence[Mapping[int, Course]],
     are_all: bool = True,
+    behind: int | None = None,
 ) -> Pruning:
-    """Replays what was decided; see `on_rungs` and `race`."""
+    """Replays what was decided; see `on_rungs` and `race`.
+
+    Args:
+        behind: of a search that proposes trials one after the other; see `on_rungs_in_order`. It has rungs alone.
+    """
     stopped: dict[int, Stop] = {}
     left: dict[int, int] = {}
     going: Sequence[int] = range(len(courses))
+    at_rungs: tuple[tuple[int, int, int | None], ...] = ()
     if rules.rungs is not None:
-        found = on_rungs(
-            rules.rungs, seeds=seeds, better=better, most_epochs=most_epochs, courses=courses, are_all=are_all
-        )
+        if behind is None:
+            found = on_rungs(
+                rules.rungs, seeds=seeds, better=better, most_epochs=most_epochs, courses=courses, are_all=are_all
+            )
+        else:
+            found = on_rungs_in_order(
+                rules.rungs, seeds=seeds, better=better, most_epochs=most_epochs, courses=courses, behind=behind
+            )
         judged = seeds[: rules.rungs.seeds]
         for trial, epoch in found.stopped.items():
             is_whole = all(courses[trial].get(seed, NOTHING).value is not None for seed in judged)
             stopped[trial] = Stop(seeds=len(judged), epoch=None if is_whole else epoch)
         left = dict.fromkeys(found.left, len(judged))
-        if found.lacking or not are_all:
+        if behind is None and (found.lacking or not are_all):
             return Pruning(lacking=found.lacking, stopped=stopped, left=left)
-        going = found.going
+        at_rungs, going = found.lacking, found.through
 
     def ended(trial: int) -> dict[int, float | None]:
         return {seed: course.value for seed, course in courses[trial].items() if course.has_ended}
 
     if rules.race is None:
-        lacking = tuple((trial, seed, None) for trial in going for seed in seeds if seed not in ended(trial))
-        return Pruning(lacking=lacking, stopped=stopped, left=left)
+        whole = tuple((trial, seed, None) for trial in going for seed in seeds if seed not in ended(trial))
+        return Pruning(lacking=at_rungs + whole, stopped=stopped, left=left)
     raced = race(rules.race, seeds=seeds, better=better, scores=[ended(trial) for trial in going], are_all=are_all)
     stopped |= {going[place]: Stop(seeds=many) for place, many in raced.stopped.items()}
     left |= {going[place]: many for place, many in raced.left.items()}

@@ -85,8 +85,8 @@ class OnRungs:
 
     lacking: tuple[tuple[int, int, int], ...]
     """Trial, seed and epoch of what is to be trained before anything more is decided; empty behind the last rung."""
-    going: tuple[int, ...]
-    """Trials that are neither stopped nor left."""
+    through: tuple[int, ...]
+    """Trials that have passed the last rung."""
     stopped: Mapping[int, int]
     """Trials that are stopped, with the epoch after which they were."""
     left: tuple[int, ...]
@@ -121,7 +121,7 @@ def on_rungs(
             if not courses[trial].get(seed, NOTHING).has_reached(epoch)
         )
         if lacking or not are_all:
-            return OnRungs(lacking=lacking, going=tuple(going), stopped=stopped, left=tuple(left))
+            return OnRungs(lacking=lacking, through=(), stopped=stopped, left=tuple(left))
         order = []
         for trial in list(going):
             values = [courses[trial].get(seed, NOTHING).at(epoch) for seed in judged]
@@ -135,4 +135,47 @@ def on_rungs(
         out = ranked[rule.num_left(len(ranked), is_last=epoch == rungs[-1]) :]
         stopped |= dict.fromkeys(out, epoch)
         going = [trial for trial in going if trial not in stopped]
-    return OnRungs(lacking=(), going=tuple(going), stopped=stopped, left=tuple(left))
+    return OnRungs(lacking=(), through=tuple(going), stopped=stopped, left=tuple(left))
+
+
+def on_rungs_in_order(
+    rule: Rungs,
+    *,
+    seeds: Sequence[int],
+    better: Literal["min", "max"],
+    most_epochs: int,
+    courses: Sequence[Mapping[int, Course]],
+    behind: int,
+) -> OnRungs:
+    """The same for trials that are proposed one after the other, each of which is judged as soon as it is at a rung.
+
+    It goes on if it is among the best share of itself and those trials that were through before it was proposed, so
+    that it matters neither how many run at once nor which of them is quicker.
+
+    Args:
+        behind: of the trials before it, the last so many less one are not through when a trial is proposed.
+    """
+    judged, rungs = seeds[: rule.seeds], rule.below(most_epochs)
+    lacking, stopped = list[tuple[int, int, int]](), dict[int, int]()
+    through, left = list[int](), list[int]()
+    means: dict[tuple[int, int], float] = {}
+    """Of those that came to a rung, by trial and epoch."""
+    for trial, own in enumerate(courses):
+        for epoch in rungs:
+            if waiting := [(trial, s, epoch) for s in judged if not own.get(s, NOTHING).has_reached(epoch)]:
+                lacking += waiting
+                break
+            values = [own.get(seed, NOTHING).at(epoch) for seed in judged]
+            known = [value for value in values if value is not None]
+            if len(known) < len(values):
+                left.append(trial)
+                break
+            means[trial, epoch] = math.fsum(known) / len(known)
+            those = [t for t in range(trial - behind + 1) if (t, epoch) in means] + [trial]
+            ranked = sorted(those, key=lambda t, at=epoch: rank_key(means[t, at], t, better=better))  # type: ignore[misc]
+            if ranked.index(trial) >= rule.num_left(len(ranked), is_last=False):
+                stopped[trial] = epoch
+                break
+        else:
+            through.append(trial)
+    return OnRungs(lacking=tuple(lacking), through=tuple(through), stopped=stopped, left=tuple(left))

@@ -17,6 +17,7 @@ from resnet_tl.files import write_text
 from resnet_tl.identity import digest
 from resnet_tl.result import Epoch
 from sweeps.records import (
+    ASK_AHEAD,
     Cause,
     RunState,
     SeedRun,
@@ -168,6 +169,7 @@ class Ledger:
             most_epochs=max((config.epochs for config in configs.values()), default=1),
             courses=[courses[trial.fingerprint] for trial in trials],
             are_all=len(trials) >= record.num_trials,
+            behind=ASK_AHEAD if record.method == "bayes" else None,
         )
         return [
             replace(trial, state=TrialState.PRUNED)

@@ -236,6 +236,22 @@ def test_none_leaves_an_option_open(study: str) -> None:
     assert (definition.data.crop, definition.data.bits, definition.run.workers) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study.pruner={kind: rungs, keep: 2}"], "`study.pruner.keep` counts trials that are all at a rung"),
+        (["study.pruner={kind: race}", "study.seeds=[0,1,2]"], "not with bayes"),
+        (
+            ["study.pruner={kind: rungs}", "study.space={epochs: {values: [2, 9]}}"],
+            "`study.pruner.min_epochs` must be given where bayes searches `epochs`",
+        ),
+    ],
+)
+def test_what_a_bayesian_search_cannot_prune_by_is_refused(study: str, words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose([study, "study.method=bayes", "study.trials=3", *words])
+
+
 def test_a_grid_that_nobody_can_run_is_refused_and_may_be_sampled(study: str) -> None:
     space = "study.space={batch_size: {min: 2, max: 1000000}, lr: {value: 0.1}}"
     with pytest.raises(ConfigError, match="at most 100,000"):

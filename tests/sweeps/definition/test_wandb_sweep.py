@@ -147,8 +147,10 @@ def test_a_bayesian_sweep_with_early_termination_and_a_command(tmp_path: Path) -
     (note,) = got.notes
     for said in ("learning-rate is trial.lr", "arch is trial.backbone", "l2 is trial.weight_decay"):
         assert said in note
-    for dropped in ("convnext_tiny", "`nesterov`", "`program`", "--amp", "`entity`", "`project`", "`early_terminate`"):
+    for dropped in ("convnext_tiny", "`nesterov`", "`program`", "--amp", "`entity`", "`project`"):
         assert dropped in note.partition("Left out")[2]
+    (rule,) = got.study.pruner
+    assert (rule.kind, rule.model_dump()["min_epochs"]) == ("rungs", 3)
 
 
 @pytest.mark.parametrize(

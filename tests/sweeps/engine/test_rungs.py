@@ -125,3 +125,27 @@ def test_a_limit_between_two_rungs_changes_nothing(home: Path, run: Run) -> None
     assert run("sweeps.run", "study=laddered.yaml", "run.out=held").returncode == 0
     assert run("sweeps.run", "study=laddered.yaml", "run.out=whole").returncode == 0
     same(frame(home / "held"), frame(home / "whole"))
+
+
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.ray])])
+def test_a_bayesian_search_judges_its_trials_one_by_one(home: Path, run: Run, executor: str) -> None:
+    words = [
+        "study=laddered.yaml",
+        "study.method=bayes",
+        "study.trials=9",
+        "study.seeds=[0,1]",
+        "study.space={lr: {distribution: log_uniform_values, min: 1e-6, max: 0.1}}",
+    ]
+    done = run("sweeps.run", *words, "run.out=out", f"run.executor={executor}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = frame(home / "out")
+    assert found["trial"].nunique() == 9
+    assert (found["state"] == "pruned").any()
+    whole = found[found["trial_state"] == "complete"]
+    assert (whole.groupby("trial").size() == 2).all()
+    assert not list((home / "out" / "mlruns" / ".work").rglob("state.pt"))
+    assert "nothing was trained" in run("sweeps.run", *words, "run.out=out").stdout
+
+    assert run("sweeps.run", *words, "run.out=held", "run.max_trials=5", "run.workers=1").returncode == 3
+    assert run("sweeps.run", *words, "run.out=held", "run.workers=1").returncode == 0
+    same(found, frame(home / "held"))

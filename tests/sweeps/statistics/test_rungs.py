@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.statistics.rungs import Course, Rungs, on_rungs
+from sweeps.statistics.rungs import Course, Rungs, on_rungs, on_rungs_in_order
 
 RULE = Rungs(min_epochs=1, eta=3)
 
@@ -53,7 +53,7 @@ class TestOnRungs:
         behind = look(curves([0.2], [0.4, 0.4, 0.5], [0.3, 0.5, 0.6], [0.1]))
         assert behind.stopped == {0: 1, 3: 1, 1: 3}
         assert behind.lacking == ()
-        assert behind.going == (2,)
+        assert behind.through == (2,)
 
     def test_what_came_later_changes_nothing_at_a_rung(self) -> None:
         part = look(curves([0.2], [0.4], [0.3], [0.1]))
@@ -84,7 +84,7 @@ class TestOnRungs:
     def test_a_shorter_training_stands_with_its_end(self) -> None:
         courses = [{0: Course(best=(0.1, 0.9), has_ended=True, value=0.9)}, *curves([0.2] * 3, [0.3] * 3)]
         found = look(courses, Rungs(min_epochs=3, eta=3))
-        assert found.going == (0,)
+        assert found.through == (0,)
 
     def test_several_seeds_are_judged_by_their_mean(self) -> None:
         rule = Rungs(min_epochs=1, eta=2, seeds=2)
@@ -99,3 +99,24 @@ class TestOnRungs:
         found = look(curves([0.2], [0.4], [0.3]), are_all=False)
         assert not found.stopped
         assert not found.lacking
+
+
+class TestInOrder:
+    def look(self, courses: Any, **others: Any) -> Any:
+        asked: dict[str, Any] = {"seeds": (0, 1), "better": "max", "most_epochs": 9, "behind": 2} | others
+        return on_rungs_in_order(Rungs(min_epochs=1, eta=3), courses=courses, **asked)
+
+    def test_each_is_held_against_those_that_were_through_before_it_was_proposed(self) -> None:
+        whole = [0.5] * 9
+        found = self.look(curves(whole, [0.1], [0.2], [0.6], []))
+        assert found.stopped == {2: 1}, "the best of three go on: of two the better one"
+        assert found.through == (0,)
+        assert found.lacking == ((1, 0, 3), (3, 0, 3), (4, 0, 1)), "the second knows of nobody, the fourth leads"
+
+    def test_what_others_come_to_meanwhile_changes_nothing(self) -> None:
+        before = self.look(curves([0.5] * 9, [0.1], [0.2]))
+        after = self.look(curves([0.5] * 9, [0.1, 0.9, 0.9], [0.2]))
+        assert before.stopped == after.stopped == {2: 1}
+
+    def test_one_without_a_number_leaves(self) -> None:
+        assert self.look([{0: Course(has_ended=True)}]).left == (0,)
