@@ -36,10 +36,11 @@ test-gpu: $(GPU_STAMP)
 bench-gpu: $(GPU_STAMP)
 	$(ON_GPU) -m benchmarks.gpu
 
-# about 20 minutes
+# about 40 minutes; needs the Debian package openclipart-png
 bench-search: $(STAMP)
 	$(BIN)/python -m pip install -e ".[bench]"
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.full_sweep
 
 # hours; needs the Debian package postgresql
 soak: $(STAMP)
