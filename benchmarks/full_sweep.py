@@ -81,10 +81,10 @@ def _page(rounds: list[dict[str, Any]]) -> str:
     lines = [
         "# A real sweep of full fine-tunes",
         "",
-        f"Made by `python -m benchmarks.full_sweep` on {hardware('cpu')}: {len(RATES) * len(BATCHES)} full fine-tunes ×",
-        f"{SEEDS} seeds × {EPOCHS} epochs of a ResNet-18 in bf16, drawings at 32 pixels. Seconds of ours are those of a",
-        "whole command, from typing it to the report; those of the tuned loop (`benchmarks/peers.py`) are of training",
-        "alone, measured for one fit of each batch size and multiplied.",
+        f"Made by `python -m benchmarks.full_sweep` on {hardware('cpu')}:",
+        f"{len(RATES) * len(BATCHES)} full fine-tunes × {SEEDS} seeds × {EPOCHS} epochs of a ResNet-18 in bf16, drawings at",
+        "32 pixels. Seconds of ours are those of a whole command, from typing it to the report; those of the tuned loop",
+        "(`benchmarks/peers.py`) are of training alone, measured for one fit of each batch size and multiplied.",
         "",
         "| Round | Way | Seconds | Times as fast | Epochs | Names trial | Its mean on val | Same bits |",
         "| --- " * 8 + "|",
@@ -95,10 +95,10 @@ def _page(rounds: list[dict[str, Any]]) -> str:
         lines.append(f"| {told['round']} | tuned loop | {loop:.0f} | 1 | {every} | / | / | / |")
         for name in PRUNERS:
             own = told[name]
-            same = "yes" if told["same bits"] else "NO"
+            same = "/" if name == "whole" else "yes" if told["same bits"] else "NO"
             lines.append(
                 f"| {told['round']} | ours, {name} | {own['seconds']:.0f} | {loop / own['seconds']:.2f} | "
-                f"{own['epochs']} | {own['names trial']} | {100 * own['val']:.2f}% | {'/' if name == 'whole' else same} |"
+                f"{own['epochs']} | {own['names trial']} | {100 * own['val']:.2f}% | {same} |"
             )
     return "\n".join(lines) + "\n"
 
