@@ -126,13 +126,13 @@ def test_scores(results: Results) -> list[str]:
 
 
 def entries(trial: Trial, column: str, text: Callable[[float], str]) -> list[tuple[str, float | None]]:
-    """Cells of a list, one for each seed: (text, value or None)."""
+    """Cells of a list, one for each seed: (text, value or None); stopped trials are not ranked and have no values."""
     found: list[tuple[str, float | None]] = []
     for state, value in zip(trial.states, trial.columns[column], strict=True):
         if state != "complete" or value is None:
             found.append((state if state != "complete" else MISSING, None))
         else:
-            found.append((text(float(value)), float(text(float(value)))))
+            found.append((text(float(value)), None if trial.is_stopped else float(text(float(value)))))
     return found
 
 

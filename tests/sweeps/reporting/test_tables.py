@@ -482,3 +482,32 @@ def test_imagenet_lists_the_weights_that_trials_start_from(tmp_path: Path) -> No
     assert "| 18 |" not in got
     with pytest.raises(ConfigError, match="that start from ImageNet weights, but none does"):
         markdown(tmp_path, "0,resnet50,none,0.5", "imagenet", header=header)
+
+
+STOPPED = """
+        0,0,complete,complete,1e-3,9,9,5,0.70,0.80
+        0,1,complete,complete,1e-3,9,9,6,0.72,0.81
+        1,0,complete,pruned,1e-4,9,9,8,0.90,0.95
+        2,0,pruned,pruned,1e-5,9,3,2,0.60,
+        3,0,pruned,pruned,1e-6,9,1,1,0.50,
+        """
+STOPPED_HEADER = "trial,seed,state,trial_state,lr,epochs,max_epoch,best_epoch,val/accuracy,test/accuracy"
+
+
+def test_what_the_pruner_stopped_is_marked_and_not_ranked(tmp_path: Path) -> None:
+    got = markdown(tmp_path, STOPPED, "summary", STOPPED_HEADER)
+    ranked, *others = [line for line in got.splitlines() if line.startswith("| 1e-")]
+    assert ranked.startswith("| 1e-3 ")
+    assert "90.00% (pruned, n=1)" in others[0]
+    assert "60.00% (pruned, epoch 3)" in others[1]
+    assert "50.00% (pruned, epoch 1)" in others[2]
+    assert "after epoch 1 trial 3; after epoch 3 trial 2" in got
+    assert "2 of 4 trials were stopped within their training" in got
+    assert "1 of 4 trials were stopped by the race" in got
+
+
+def test_in_a_list_the_best_is_one_of_those_that_are_ranked(tmp_path: Path) -> None:
+    got = markdown(tmp_path, STOPPED, "lists", STOPPED_HEADER)
+    assert "**81.00**" in got
+    assert "**95.00**" not in got
+    assert "95.00" in got
