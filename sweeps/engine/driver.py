@@ -41,7 +41,7 @@ from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import Proposal, Sampler
-from sweeps.planning.study_state import Outcome, StudyState
+from sweeps.planning.study_state import Outcome
 from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
@@ -102,7 +102,7 @@ class _Driver:
         self._prepared, self._database, self._ledger, self._console = study, database, ledger, console
         self._study = study.study
         self._command = command
-        self._state = StudyState(self._study, trials=study.plan.trials, runs=study.runs, to_ask=study.plan.to_ask)
+        self._state = study.state()
         lacking = [Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo]
         self._todo = deque(self._state.next_round() if self._study.pruner else lacking)
         self._work = WorkFolder(study.out).of_study(self._study.name)
@@ -335,7 +335,7 @@ class _Driver:
     def _known_elsewhere(self, trial: TrialRecord, seed: int) -> SeedRun | None:
         """The same seed run of another study, if it says what this one asks."""
         row = self._ledger.find(trial.fingerprint, seed) if self._others else None
-        if row is None or (row.state == RunState.COMPLETE and self._study.metric not in row.metrics):
+        if row is None or (row.state == RunState.COMPLETE and not set(self._study.scores) <= set(row.metrics)):
             return None
         return row
 
