@@ -33,40 +33,26 @@ def direction_of(aim: str) -> Literal["maximize", "minimize"]:
     return "minimize" if better_of(aim) == "min" else "maximize"
 
 
-def parse_aims(written: Any, where: str) -> tuple[str, ...]:
+def parse_aims(written: Any) -> tuple[str, ...]:
     """Reads a list of aims.
 
-    Args:
-        where: the option in which they stand.
-
     Raises:
-        ValueError: it is no list, or one of them is unknown or stands there twice; a whole sentence.
+        ValueError: it is no list, or one of them is unknown or stands there twice; what must hold, and what was got.
     """
     if not isinstance(written, list | tuple):
-        raise ValueError(f"`{where}` must be a list of aims such as [val/accuracy, seconds], but got {brief(written)}")
+        raise ValueError(f"must be a list of aims such as [val/accuracy, seconds], but got {brief(written)}")
     valid = (*SCORES, *OTHERS)
     for aim in written:
         if not isinstance(aim, str) or aim not in valid:
             name = str(aim)
-            hint = nearest(name, valid)
-            if name.startswith("test/"):
-                hint = "the test split never steers anything"
+            hint = "the test split never steers anything" if name.startswith("test/") else nearest(name, valid)
             raise ValueError(
-                f"`{where}` must list scores on val, {', '.join(OTHERS)}, but got {brief(aim)}; {hint.rstrip('.')}"
+                f"must list scores on val, {', '.join(OTHERS)}, but got {brief(aim)}; {hint.removesuffix('.')}"
             )
-    require_different(written, where)
-    return tuple(written)
-
-
-def require_different(aims: list[str] | tuple[str, ...], where: str) -> None:
-    """Refuses an aim that stands in a list twice.
-
-    Raises:
-        ValueError: one does; a whole sentence.
-    """
-    twice = sorted({aim for aim in aims if aims.count(aim) > 1})
+    twice = sorted({aim for aim in written if written.count(aim) > 1})
     if twice:
-        raise ValueError(f"`{where}` must list each aim once, but has {twice[0]} twice")
+        raise ValueError(f"must list each aim once, but has {twice[0]} twice")
+    return tuple(written)
 
 
 def sizes_of(trial: TrialConfig, *, channels: int, num_classes: int) -> dict[str, int]:

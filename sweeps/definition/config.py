@@ -15,7 +15,7 @@ from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import MACRO, METRICS, metric_of
 from resnet_tl.option_text import brief, validate
-from sweeps.definition.aims import OTHERS, SCORES, direction_of, parse_aims, require_different
+from sweeps.definition.aims import OTHERS, SCORES, direction_of, parse_aims
 from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import MOST_LISTED, Params, Space
@@ -285,11 +285,15 @@ class StudyConfig(Options):
     @field_validator("aims", mode="before")
     @classmethod
     def _aims(cls, value: Any) -> tuple[str, ...]:
-        return parse_aims(value, "study.metric")
+        try:
+            return parse_aims(value)
+        except ValueError as error:  # they are written behind the metric
+            raise ValueError(f"`study.metric` {error}") from None
 
     @model_validator(mode="after")
     def _agree(self) -> "StudyConfig":
-        require_different((self.metric, *self.aims), "study.metric")
+        if self.metric in self.aims:
+            raise ValueError(f"`study.metric` must list each aim once, but has {self.metric} twice")
         expected = direction_of(self.metric)
         if self.direction != expected:
             raise ValueError(f"`study.direction` must be {expected} for {self.metric}, but got {self.direction}")

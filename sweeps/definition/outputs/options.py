@@ -51,7 +51,7 @@ FEWEST_AIMS = 2
 def _aims(value: Any) -> Any:
     if value is None:
         return None
-    aims = parse_aims(value, "aims")
+    aims = parse_aims(value)
     if len(aims) < FEWEST_AIMS:
         raise ValueError(f"must list {FEWEST_AIMS} aims or more, such as [val/accuracy, seconds], but got {value}")
     return aims
