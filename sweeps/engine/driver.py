@@ -151,7 +151,10 @@ class _Driver:
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name)) or self._lacks_stages(place)
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
-        if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
+        stored = self._prepared.stored
+        recorded = stored is None or stored.aims == self._study.aims  # else Optuna's record is to be made anew
+        is_quiet = not to_do and not unsent and recorded
+        if is_quiet and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
             try:
                 place.relocate()  # after a move, also of a study that has nothing else to do
             except OSError as error:
