@@ -42,8 +42,12 @@ def dominators(costs_TA: Array) -> list[int | None]:
     front = front[np.lexsort(costs_TA[front].T[::-1])]
     found: list[int | None] = []
     for place, costs in enumerate(costs_TA):
-        is_over = (costs_TA[front] <= costs).all(axis=-1) & (costs_TA[front] < costs).any(axis=-1)
-        found.append(None if place in front else int(front[is_over][0]))
+        if place in front:
+            found.append(None)
+            continue
+        # equal ones in all aims would be on the front together
+        is_over = (costs_TA[front] <= costs).all(axis=-1)
+        found.append(int(front[is_over][0]))
     return found
 
 

@@ -56,8 +56,7 @@ class OptunaStudy:
     def __init__(self, storage: BaseStorage, config: StudyConfig, space: Space, curve_of: CurveOf) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage, self._config, self._space, self._curve_of = storage, config, space, curve_of
-        aims = [config.aims] if config.aims else []  # left out of records made before there were several
-        self._kind = digest([config.method, [repr(dimension) for dimension in space.dimensions], *aims])
+        self._kind = digest([config.method, [repr(dimension) for dimension in space.dimensions]])
         self._there: set[int] = set()
         self._study: optuna.Study
 

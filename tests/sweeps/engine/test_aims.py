@@ -1,6 +1,8 @@
 """A study with several aims, run as a user runs it."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -68,6 +70,23 @@ def test_a_grid_with_several_aims_shows_their_front_and_may_change_them(tmp_path
     about = json.loads((tmp_path / "reports" / "aimed.about.json").read_text())["about"]
     assert (about["metric"], about["aims"]) == ("val/accuracy", ["seconds", "val/loss"])
     assert len(record(tmp_path).directions) == 3
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "studies.db")) as ledger, ledger:  # of before there was a score
+        ledger.execute("""UPDATE sweeps_seed_runs SET metrics = json_remove(metrics, '$."val/ece"')""")
+    words = ("study=aimed.yaml", "study.space={lr: {values: [1e-3]}}")
+    other = run("sweeps.run", *words, "study.name=other", "study.metric=[val/accuracy, val/ece]")
+    assert other.returncode == 0, other.stdout + other.stderr
+    assert "taken over" not in other.stdout, "they lack one of the aims"
+    assert "2 seed runs are taken over" in run("sweeps.run", *words, "study.name=third").stdout
+
+
+def test_an_aim_that_the_images_cannot_give_is_refused_by_the_dry_run(tmp_path: Path, run: Run) -> None:
+    write_images(tmp_path / "images" / "train")
+    write_images(tmp_path / "images" / "val", classes=("bars",))
+    (tmp_path / "aimed.yaml").write_text(STUDY)
+    told = run("sweeps.run", "study=aimed.yaml", "study.metric=[val/accuracy, val/auroc]", "run.dry_run=true")
+    assert told.returncode == 2
+    assert "`val/auroc` needs images of two classes in val" in told.stderr
 
 
 @pytest.mark.slow

@@ -391,7 +391,10 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
             columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),
         )  # fmt: skip
 
-    both = combine([study("a", 0.5), study("b", 0.8)])
+    one, other = study("a", 0.5), dataclasses.replace(study("b", 0.8), aims=("seconds",))
+    assert combine([one, other]).aims == (), "what only one of them aims at is no aim of both"
+    assert combine([dataclasses.replace(one, aims=("seconds",)), other]).aims == ("seconds",)
+    both = combine([one, study("b", 0.8)])
     frame = frame_of(both)
     assert list(frame.drop_duplicates(["study", "trial"])[["study", "trial"]].itertuples(index=False, name=None)) == [
         ("a", 0), ("b", 1), ("a/confirm", 0), ("b/confirm", 1),

@@ -98,16 +98,11 @@ def test_several_aims_are_several_values_without_a_curve(database: Database) -> 
 
 
 def test_other_aims_make_the_record_anew_and_so_does_another_value_of_one(database: Database) -> None:
-    (before,) = matched(database, definition(SPACE), result(0, 0.5, lr=1e-3, augment="none"))
-    assert before.values == [0.5]
     made = definition(SPACE, metric=AIMS, direction=None)
-    (stored,) = matched(database, made, result(0, 0.5, 2.5, lr=1e-3, augment="none"))
-    assert stored.values == [0.5, 2.5]
+    matched(database, definition(SPACE), TWO[1])
+    stored = matched(database, made, result(0, 0.5, 2.5, lr=1e-3, augment="none"), TWO[1])
+    assert [trial.values for trial in stored] == [[0.5, 2.5], None]
     (stored,) = matched(database, made, result(0, 0.5, 3.5, lr=1e-3, augment="none"))
     assert stored.values == [0.5, 3.5]
-    matched(database, made)
-    matched(database, definition(SPACE, metric=["val/accuracy", "parameters"], direction=None))
-    study = optuna.load_study(study_name="s", storage=database.optuna())
-    assert not study.trials
     (stored,) = matched(database, definition(SPACE), result(0, 0.5, lr=1e-3, augment="none"))
     assert stored.values == [0.5]
