@@ -16,8 +16,8 @@ SCORES = tuple(f"val/{metric}" for metric in METRICS)
 SECONDS = "seconds"
 SIZES = ("parameters", "trained_parameters")
 OTHERS: Mapping[str, str] = {
-    SECONDS: "wall time of a seed run, mean over seeds",
-    "parameters": "all parameters of the network, head included; a whole checkpoint has 4 bytes of each",
+    SECONDS: "wall time of a seed run, mean over seeds, which another machine or another load changes",
+    "parameters": "all parameters of the network with its head (a whole checkpoint has 4 bytes of each)",
     "trained_parameters": "those that train, head included",
 }
 """Aims that are no scores, with what they are; of each less is better."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_bayes_with_several_aims_goes_on_as_if_never_stopped_and_keeps_its_aims(
     states = {trial.user_attrs["trial"]: trial.state.name.lower() for trial in record(tmp_path / "whole").trials}
     assert states == one.groupby("trial")["trial_state"].first().replace("diverged", "pruned").to_dict()
     assert set(states.values()) == {"complete", "pruned"}, "a rate that high leaves no number"
+
+    timed = text.replace("trained_parameters]", "seconds]").replace("trials: 16", "trials: 12")
+    (tmp_path / "timed.yaml").write_text(timed)
+    first = run("sweeps.run", "study=timed.yaml", "run.out=kept")
+    assert first.returncode == 0, first.stdout + first.stderr
+    shutil.copytree(tmp_path / "kept", tmp_path / "anew")
+    optuna.delete_study(study_name="aimed", storage=f"sqlite:///{tmp_path / 'anew' / 'studies.db'}")
+    for out in ("kept", "anew"):
+        more = run("sweeps.run", "study=timed.yaml", "study.trials=16", f"run.out={out}")
+        assert more.returncode == 0, more.stdout + more.stderr
+    kept, anew = (pd.read_csv(tmp_path / out / "reports" / "aimed.csv") for out in ("kept", "anew"))
+    pd.testing.assert_frame_equal(kept.drop(columns="wall_s"), anew.drop(columns="wall_s"), check_exact=True)
 
     refused = run("sweeps.run", "study=aimed.yaml", "run.out=whole", "study.metric=[val/accuracy, seconds]")
     assert refused.returncode == 2
