@@ -65,6 +65,18 @@ def num_frozen(trial: "TrialConfig", channels: int) -> int:
     return freeze_point(trial.backbone, trial.freeze, trainable_blocks=trial.trainable_blocks, channels=channels)
 
 
+def num_parameters(trial: "TrialConfig", *, channels: int, num_classes: int) -> int:
+    """All parameters of the network, head included."""
+    return num_trainable(  # as many as train where nothing is frozen
+        trial.backbone,
+        0,
+        bn=trial.bn,
+        head=spec_of(trial),
+        num_outputs=num_outputs_of(trial, num_classes),
+        channels=channels,
+    )
+
+
 def num_trained(trial: "TrialConfig", *, channels: int, num_classes: int) -> int:
     """Parameters that train, head included."""
     return num_trainable(

@@ -140,6 +140,8 @@ class DataRecord:
     """Sets under other conditions, each a split beside test, with a name of their images."""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Images of each class in each split; empty in studies of versions that did not note it."""
+    channels: int | None = None
+    """C of the images as networks get them; None in studies of versions that did not note it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,6 +245,8 @@ class StudyRecord:
     """Why the search ended before all trials that it was to try; empty where it did not."""
     folds: int = 0
     """Into which each seed cut all images, for a fit with each; 0: the splits were the same for all seeds."""
+    aims: tuple[str, ...] = ()
+    """What it aims at beside its metric."""
 
 
 _STUDY = TypeAdapter(StudyRecord)

@@ -222,7 +222,6 @@ def _dry_run(definition: Definition) -> int:
     from resnet_tl.data.synthetic import describe as describe_generator
     from resnet_tl.data.synthetic import sheet_of
     from sweeps.engine.prepared_study import prepare_study
-    from sweeps.planning.study_state import StudyState
     from sweeps.reporting.cells import count
     from sweeps.storage.database import database_of
 
@@ -291,7 +290,7 @@ def _dry_run(definition: Definition) -> int:
         seeds = study.confirm.seeds
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
-    so_far = StudyState(study, trials=plan.trials, runs=prepared.runs, to_ask=plan.to_ask)
+    so_far = prepared.state()
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
         most = max((trial.config.epochs for trial in plan.trials), default=0)

@@ -14,7 +14,8 @@ from resnet_tl.config import MOST_THREADS, DataConfig, Options, TrialConfig
 from resnet_tl.data.folds import FEWEST
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import MACRO, METRICS, metric_of
-from resnet_tl.option_text import validate
+from resnet_tl.option_text import brief, validate
+from sweeps.definition.aims import OTHERS, SCORES, direction_of, parse_aims
 from sweeps.definition.hypotheses import Hypothesis, parse_hypothesis
 from sweeps.definition.outputs.registry import FIGURES, TABLES, Spec, parse_figures, parse_tables
 from sweeps.definition.space import MOST_LISTED, Params, Space
@@ -122,10 +123,6 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-def _direction_of(metric: str) -> Literal["maximize", "minimize"]:
-    return "minimize" if metric_of(metric).better == "min" else "maximize"
-
-
 class StudyConfig(Options):
     """One question and how it is put."""
 
@@ -154,7 +151,15 @@ class StudyConfig(Options):
         "val/accuracy",
         description="What is optimised, as the mean over seeds at the selected epoch: "
         + "; ".join(f"val/{metric.name}, {metric.means}" for metric in METRICS.values())
-        + f". {MACRO}",
+        + f". {MACRO} A list, [val/accuracy, seconds], has further aims behind it.",
+    )
+    aims: tuple[str, ...] = Field(
+        (),
+        description="The further aims of a `metric` that is a list, which is how they are written: other scores on "
+        "val, or "
+        + "; ".join(f"{name}, {means}" for name, means in OTHERS.items())
+        + ". All else goes by the first: ranking, selection, confirmation. A grid only shows them (table and picture "
+        "`pareto`); bayes proposes by all of them.",
     )
     direction: Literal["maximize", "minimize"] = "maximize"
     """Follows from the metric; one that is given must agree with it."""
@@ -176,10 +181,19 @@ class StudyConfig(Options):
     @model_validator(mode="before")
     @classmethod
     def _follows(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("direction") is None:
+        if not isinstance(values, dict):
+            return values
+        if isinstance(written := values.get("metric"), list | tuple) and written:
+            if values.get("aims"):
+                raise ValueError(
+                    "`study.aims` must be left out where `study.metric` lists all aims, but got "
+                    f"{brief(values['aims'])} beside {brief(written)}"
+                )
+            values = values | {"metric": written[0], "aims": tuple(written[1:])}
+        if values.get("direction") is None:
             metric = str(values.get("metric", cls.model_fields["metric"].default))
             if metric.rpartition("/")[2] in METRICS:  # else the metric is refused
-                return values | {"direction": _direction_of(metric)}
+                return values | {"direction": direction_of(metric)}
             return {name: value for name, value in values.items() if name != "direction"}
         return values
 
@@ -263,14 +277,24 @@ class StudyConfig(Options):
     @field_validator("metric")
     @classmethod
     def _metric(cls, value: str) -> str:
-        allowed = [f"val/{metric}" for metric in METRICS]
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)} (the test split never steers anything)")
+        if value not in SCORES:
+            first = " as the first of its aims, by which trials are ranked" if value in OTHERS else ""
+            raise ValueError(f"must be one of {', '.join(SCORES)}{first} (the test split never steers anything)")
         return value
+
+    @field_validator("aims", mode="before")
+    @classmethod
+    def _aims(cls, value: Any) -> tuple[str, ...]:
+        try:
+            return parse_aims(value)
+        except ValueError as error:  # they are written behind the metric
+            raise ValueError(f"`study.metric` {error}") from None
 
     @model_validator(mode="after")
     def _agree(self) -> "StudyConfig":
-        expected = _direction_of(self.metric)
+        if self.metric in self.aims:
+            raise ValueError(f"`study.metric` must list each aim once, but has {self.metric} twice")
+        expected = direction_of(self.metric)
         if self.direction != expected:
             raise ValueError(f"`study.direction` must be {expected} for {self.metric}, but got {self.direction}")
         if self.is_listed and self.trials is not None:
@@ -291,6 +315,13 @@ class StudyConfig(Options):
                 f"{self.method} runs what its space lists" if self.is_listed else "a pruner compares all trials at once"
             )
             raise ValueError(f"`study.stop` ends a random or bayes search that has no `study.pruner`, but {why}")
+        if self.aims and (self.pruner or self.stop):
+            option = "pruner" if self.pruner else "stop"
+            why = "stop trials that lead in another" if self.pruner else "end a search that gains in another"
+            raise ValueError(
+                f"`study.{option}` must be left out with several aims, but got {', '.join((self.metric, *self.aims))}: "
+                f"it goes by {self.metric} alone and would {why}"
+            )
         kinds = [rule.kind for rule in self.pruner]
         if "race" in kinds and self.method == "bayes":
             raise ValueError(
@@ -329,6 +360,16 @@ class StudyConfig(Options):
                 "trials cannot confirm them"
             )
         return self
+
+    @property
+    def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
+        """Of the metric and then of each further aim."""
+        return (self.direction, *map(direction_of, self.aims))
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The metric and those of the further aims that are scores on val."""
+        return (self.metric, *(aim for aim in self.aims if aim in SCORES))
 
     @property
     def is_listed(self) -> bool:

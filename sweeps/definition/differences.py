@@ -59,8 +59,10 @@ def _shown(value: Any) -> str:
 
 def _fields(study: StudyRecord) -> dict[str, Any]:
     data = study.data
+    # further aims decide no number but of a sampler that hears of them
+    metric = (study.metric, *study.aims) if study.aims and study.method == "bayes" else study.metric
     content = {
-        "study": {"method": study.method, "metric": study.metric, "direction": study.direction, "seeds": study.seeds}
+        "study": {"method": study.method, "metric": metric, "direction": study.direction, "seeds": study.seeds}
         | ({"folds": study.folds} if study.folds else {})
         | {"space": study.space},
         "trial": study.base,

@@ -41,7 +41,7 @@ from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import Proposal, Sampler
-from sweeps.planning.study_state import Outcome, StudyState, waiting_bytes
+from sweeps.planning.study_state import Outcome, waiting_bytes
 from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
@@ -102,7 +102,7 @@ class _Driver:
         self._prepared, self._database, self._ledger, self._console = study, database, ledger, console
         self._study = study.study
         self._command = command
-        self._state = StudyState(self._study, trials=study.plan.trials, runs=study.runs, to_ask=study.plan.to_ask)
+        self._state = study.state()
         lacking = [Todo(trial=trial, seed=seed) for trial, seed in study.plan.todo]
         self._todo = deque(self._state.next_round() if self._study.pruner else lacking)
         self._work = WorkFolder(study.out).of_study(self._study.name)
@@ -155,7 +155,10 @@ class _Driver:
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name)) or self._lacks_stages(place)
         to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
-        if not to_do and not unsent and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
+        stored = self._prepared.stored
+        recorded = stored is None or stored.aims == self._study.aims  # else Optuna's record is to be made anew
+        is_quiet = not to_do and not unsent and recorded
+        if is_quiet and place.is_ours and self._kept.is_settled():  # others are asked by the outbox
             try:
                 place.relocate()  # after a move, also of a study that has nothing else to do
             except OSError as error:
@@ -339,7 +342,7 @@ class _Driver:
     def _known_elsewhere(self, trial: TrialRecord, seed: int) -> SeedRun | None:
         """The same seed run of another study, if it says what this one asks."""
         row = self._ledger.find(trial.fingerprint, seed) if self._others else None
-        if row is None or (row.state == RunState.COMPLETE and self._study.metric not in row.metrics):
+        if row is None or (row.state == RunState.COMPLETE and not set(self._study.scores) <= set(row.metrics)):
             return None
         return row
 

@@ -22,6 +22,7 @@ from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand
 from resnet_tl.training.stage import StageResult, is_made, place, result_of, stage_fingerprint
+from sweeps.definition.aims import sizes_of
 from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import feature_bytes
 from sweeps.execution.executor import Slot
@@ -347,6 +348,16 @@ class PreparedStudy:
         run = self.definition.run
         return allot(run.executor, run.device, self.environment, run.workers, run.address)
 
+    def state(self) -> StudyState:
+        """Where the study stands before anything is run."""
+        return StudyState(
+            self.study,
+            trials=self.plan.trials,
+            runs=self.runs,
+            to_ask=self.plan.to_ask,
+            sizes_of=lambda trial: sizes_of(trial, channels=self.data.channels, num_classes=len(self.data.classes)),
+        )
+
     # -- what is shared ---------------------------------------------------------------------------------------------
 
     def num_frozen(self, trial: TrialConfig) -> int:
@@ -433,6 +444,7 @@ class PreparedStudy:
             hypotheses_changed=changed,
             method=study.method,
             metric=study.metric,
+            aims=study.aims,
             direction=study.direction,
             seeds=study.seeds,
             folds=study.folds or 0,
@@ -455,6 +467,7 @@ class PreparedStudy:
                 cut=data.how_cut,
                 shifted=data.shifted,
                 counts=data.table,
+                channels=data.channels,
             ),
             environment=EnvironmentRecord(**self.environment.identity()),
             tables=tuple(table.written() for table in study.tables),
@@ -502,7 +515,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
     for trial in prepared.probes():
         check_together(trial, data_of(trial, definition.data), len(prepared.data.classes))
         prepared.data_of(trial)
-        for metric in (definition.study.metric, trial.monitor):
+        for metric in (*definition.study.scores, trial.monitor):
             check_scored(metric, num_classes_in_val)
         if trial.weights in definition.pretrain:
             stage = prepared.stage(trial)
@@ -519,8 +532,7 @@ def prepare_study(definition: Definition, ledger: Ledger | None) -> PreparedStud
             raise
         reason = str(error)
         prepared.plan = Plan.nothing(prepared.known)
-    state = StudyState(definition.study, trials=prepared.plan.trials, runs=prepared.runs, to_ask=prepared.plan.to_ask)
-    if state.is_enough():
+    if prepared.state().is_enough():
         prepared.plan = replace(prepared.plan, to_ask=0, ended=why_enough(definition.study, len(prepared.plan.trials)))
     if prepared.stored is not None:
         require_same(prepared.stored, prepared.record(prepared.stored.command), reason)

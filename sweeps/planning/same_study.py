@@ -13,7 +13,8 @@ _OF_SETS = (
 def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> None:
     """Refuses a definition that would alter numbers which the ledger holds under this name.
 
-    Names, prose, tables and the number of trials may change, seeds and values may be added.
+    Names, prose, tables and the number of trials may change, seeds and values may be added; so may the further aims of
+    a study whose sampler hears of no result.
 
     Args:
         stored: the study as it last ran.
@@ -32,6 +33,9 @@ def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> N
     for key in ("method", "metric", "direction"):
         if getattr(stored, key) != getattr(now, key):
             reasons.append(f"`study.{key}` was {getattr(stored, key)}, but is {getattr(now, key)} now.")
+    if now.method == "bayes" and stored.metric == now.metric and stored.aims != now.aims:
+        before, after = (f"[{', '.join((study.metric, *study.aims))}]" for study in (stored, now))
+        reasons.append(f"`study.metric` was {before}, but is {after} now; bayes proposes trials by all of its aims.")
     if stored.folds != now.folds:
         reasons.append(f"`study.folds` was {stored.folds or 'none'}, but is {now.folds or 'none'} now.")
     gone = [seed for seed in stored.seeds if seed not in now.seeds]

@@ -51,7 +51,7 @@ class Sampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._config, self._space = study, space
         self._heard: list[Result] = []
-        self._told = optuna.create_study(direction=study.direction)
+        self._told = self._make()
 
     def propose(
         self, number: int, heard: Sequence[Result], taken: Container[str], name_of: Callable[[Params], str]
@@ -90,10 +90,13 @@ class Sampler:
         """
         known = len(self._heard)
         if heard[:known] != self._heard:
-            self._told, known = optuna.create_study(direction=self._config.direction), 0
+            self._told, known = self._make(), 0
         self._told.add_trials(frozen_trial(result, self._space) for result in heard[known:])
         self._heard = heard
         return optuna.load_study(study_name=self._told.study_name, storage=self._told._storage)
+
+    def _make(self) -> optuna.Study:
+        return optuna.create_study(directions=self._config.directions)
 
     def _left(self, taken: Container[str], name_of: Callable[[Params], str]) -> list[Params]:
         found = []
@@ -115,16 +118,17 @@ def frozen_trial(result: Result, space: Space, *, curve: dict[int, float] | None
     """A trial as Optuna keeps it.
 
     One that diverged is PRUNED, which samplers rank below every complete one. It brings no learning curve: among
-    pruned trials Optuna prefers whatever came furthest.
+    pruned trials Optuna prefers whatever came furthest. Nor does one of a study with several aims, which Optuna has no
+    curves of.
     """
     complete = result.value is not None
     pairs = stored_params(result.trial, space)
     return create_trial(
         state=TrialState.COMPLETE if complete else TrialState.PRUNED,
-        value=result.value,
+        values=None if result.value is None else (result.value, *result.others),
         params={label: chosen for label, (chosen, _) in pairs.items()},
         distributions={label: distribution for label, (_, distribution) in pairs.items()},
-        intermediate_values=curve if complete else None,
+        intermediate_values=curve if complete and not result.others else None,
         user_attrs={"trial": result.trial.number, "fingerprint": result.trial.fingerprint},
     )
 

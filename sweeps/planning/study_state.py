@@ -1,13 +1,14 @@
 """Where a study stands: which seed runs have a result, which trials lead, what is still to be confirmed. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
+from sweeps.definition.aims import SECONDS, SIZES
 from sweeps.definition.config import StudyConfig
 from sweeps.planning.feature_reuse import state_bytes
 from sweeps.planning.grouping import Todo
@@ -69,6 +70,8 @@ class Result:
     trial: TrialRecord
     value: float | None
     """Mean over all seeds of the study's metric, or None where a seed run diverged, or the pruner stopped it."""
+    others: tuple[float, ...] = ()
+    """The same of the study's further aims, in their order; empty where `value` is None."""
 
 
 def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prepared) -> int:
@@ -87,15 +90,25 @@ class StudyState:
         runs: those that have ended or paused, with their learning curves in a study that has rungs. One that failed
             counts as not there until it was tried again.
         to_ask: trials that the sampler has still to propose.
+        sizes_of: the sizes of a trial's network; asked where the study has aims that are sizes.
     """
 
     def __init__(
-        self, study: StudyConfig, *, trials: Iterable[TrialRecord], runs: Iterable[SeedRun], to_ask: int
+        self,
+        study: StudyConfig,
+        *,
+        trials: Iterable[TrialRecord],
+        runs: Iterable[SeedRun],
+        to_ask: int,
+        sizes_of: Callable[[TrialConfig], Mapping[str, int]] | None = None,
     ) -> None:
         self._study = study
+        self._sizes_of = sizes_of
         self.trials = list(trials)
         self.states: dict[Key, RunState] = {}
         self._values: dict[Key, float] = {}
+        self._measured: dict[Key, Mapping[str, float]] = {}
+        """Further aims of seed runs, as far as they have them."""
         self.to_ask = to_ask
         self._rules = rules_of([rule.model_dump() for rule in study.pruner])
         self._courses: dict[Key, Course] = {}
@@ -132,6 +145,8 @@ class StudyState:
         self.states[key] = run.state
         if run.state == RunState.COMPLETE:
             self._values[key] = run.metrics[self._study.metric]
+            measured = {**run.metrics, SECONDS: run.wall_s}
+            self._measured[key] = {aim: measured[aim] for aim in self._study.aims if aim in measured}
 
     # -- trials that are spared ---------------------------------------------------------------------------------------
 
@@ -226,9 +241,25 @@ class StudyState:
         return all(self._is_done(trial, seed) for seed in self.wanted(trial))
 
     def results(self, trials: Iterable[TrialRecord] | None = None) -> list[Result]:
-        """What has come of trials, by default of all; those that failed or are not through are not among them."""
-        asked = self.trials if trials is None else trials
-        return [Result(trial=trial, value=self.mean(trial)) for trial in asked if self.has_results(trial)]
+        """What has come of trials, by default of all; those that failed or are not through are not among them, nor are
+        those whose seed runs were written before there was a score at which the study aims."""
+        found = []
+        for trial in self.trials if trials is None else trials:
+            value = self.mean(trial)
+            others = [] if value is None else [self._mean_of(trial, aim) for aim in self._study.aims]
+            known = [other for other in others if other is not None]
+            if self.has_results(trial) and len(known) == len(others):
+                found.append(Result(trial=trial, value=value, others=tuple(known)))
+        return found
+
+    def _mean_of(self, trial: TrialRecord, aim: str) -> float | None:
+        """A further aim of a trial that has a value, or None where a seed run lacks it."""
+        if aim in SIZES:
+            assert self._sizes_of is not None, "a study that aims at sizes is told them"
+            return float(self._sizes_of(trial.config)[aim])
+        found = [self._measured[trial.fingerprint, seed].get(aim) for seed in self._study.seeds]
+        known = [value for value in found if value is not None]
+        return math.fsum(known) / len(known) if len(known) == len(found) else None
 
     def best_of(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
         """The best of some trials, or None when none of them has a value."""

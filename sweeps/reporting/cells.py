@@ -18,6 +18,8 @@ LONG = 1e6
 """Scores from which on digits tell nothing: the loss of a network that came apart."""
 VALUES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
+LESS_OR_MORE = {"min": "less is better", "max": "more is better"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
@@ -147,6 +149,11 @@ def title(metric: str) -> str:
 def count(number: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def seconds(value: float) -> str:
+    """A time, in two digits or more."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def number(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,14 @@ class Series:
     y: tuple[float, ...]
     edges: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Lower and upper edges of a band or of error bars; along x where y holds categories, else along y."""
+    edges_x: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Lower and upper ends of error bars along x, of points over two axes of numbers."""
     hover: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    """Beside the points."""
     line: bool = False
+    step: Literal["after", "before"] | None = None
+    """For a line of steps: whether y changes at the end of the way to the next point, or at its beginning."""
     dashed: bool = False
 
 

@@ -109,6 +109,7 @@ def combine(several: Sequence[Results]) -> Results:
         trials=tuple(trials),
         columns=tuple(dict.fromkeys(column for results in several for column in results.columns)),
         seeds=None,
+        aims=several[0].aims if len({results.aims for results in several}) == 1 else (),
         tables=(),
         figures=(),
         hypotheses=(),

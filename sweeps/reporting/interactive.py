@@ -76,13 +76,9 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
     error: dict[str, Any] = {}
     if edges and (not series.line or chart.square):
         centre = series.x if chart.categories else series.y
-        sides = {
-            "type": "data",
-            "symmetric": False,
-            "array": [high - c for high, c in zip(edges[1], centre, strict=True)],
-            "arrayminus": [c - low for low, c in zip(edges[0], centre, strict=True)],
-        }
-        error = {"error_x" if chart.categories else "error_y": sides}
+        error = {"error_x" if chart.categories else "error_y": _sides(edges, centre)}
+    if series.edges_x:
+        error["error_x"] = _sides(series.edges_x, series.x)
     beside = any(not other.edges and not other.line for other in chart.series)  # points, which bars stand beside
     shift = 0.0 if not (chart.categories and beside) else (0.18 if edges else -0.1)
     made.add_scatter(
@@ -90,12 +86,29 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
         y=[y + shift for y in series.y],
         name=name,
         legendgroup=name,
-        mode="lines" if series.dashed else ("lines+markers" if series.line else "markers"),
-        line={"color": colour, "dash": "dash" if series.dashed else "solid"},
+        mode=("lines" if series.dashed else ("lines+markers" if series.line else "markers"))
+        + "+text" * bool(series.labels),
+        line={
+            "color": colour,
+            "dash": "dash" if series.dashed else "solid",
+            "shape": {"after": "hv", "before": "vh", None: "linear"}[series.step],
+        },
         marker={"color": colour, "symbol": "line-ns-open" if chart.categories and edges else "circle"},
-        text=_words(series.hover) if series.hover else None,
+        text=_words(series.labels or series.hover or ()) or None,
+        textposition="top right" if series.labels else None,
+        hovertext=_words(series.hover) if series.hover and series.labels else None,
         **error,
     )
+
+
+def _sides(edges: tuple[tuple[float, ...], tuple[float, ...]], centre: tuple[float, ...]) -> dict[str, Any]:
+    """Error bars, as plotly takes them."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - c for high, c in zip(edges[1], centre, strict=True)],
+        "arrayminus": [c - low for low, c in zip(edges[0], centre, strict=True)],
+    }
 
 
 def _pale(colour: str) -> str:

@@ -15,6 +15,7 @@ from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.head_spec import options_of, spec_of
 from resnet_tl.metrics import metric_of
 from resnet_tl.option_text import CONTROL, LARGEST, brief, nearest, scalar
+from sweeps.definition.aims import sizes_of
 from sweeps.definition.hypotheses import canonical, parse_hypothesis
 from sweeps.definition.outputs.registry import parse_figures, parse_tables
 from sweeps.records import (
@@ -75,7 +76,8 @@ def from_ledger(ledger: Ledger, name: str, out: Path) -> Results:
         own = by_name.get(row.fingerprint, [])
         own = sorted(own, key=lambda run: run.seed)
         planned, fresh = ([run for run in own if (run.seed in seeds) == side] for side in (True, False))
-        trials.append(_trial(row, planned, scores, _trial(row, fresh, scores) if fresh else None))
+        trial = _trial(row, planned, scores, _trial(row, fresh, scores) if fresh else None)
+        trials.append(replace(trial, sizes=_sizes(row.config, about)))
     known = {name for trial in trials for name in trial.values}
     number = {trial.fingerprint: trial.number for trial in trials}
     origin = Origin(
@@ -127,6 +129,12 @@ def _trial(row: TrialRecord, runs: Sequence[SeedRun], scores: Sequence[str], fre
     )
 
 
+def _sizes(config: TrialConfig, about: StudyRecord) -> dict[str, int]:
+    """Sizes of a trial's network; empty where the version that ran did not note what images it gets."""
+    channels = about.data.channels or about.data.options.get("channels")
+    return sizes_of(config, channels=channels, num_classes=len(about.data.classes)) if channels else {}
+
+
 def _values(config: TrialConfig) -> dict[str, Any]:
     """Every parameter as it works: a dropout that the head decides is that of the head."""
     values = {name: canonical(value) for name, value in config.model_dump(mode="json").items()}
@@ -170,6 +178,7 @@ def _described(results: Results, about: StudyRecord, origin: Origin) -> Results:
         results,
         trials=_completed(results.trials, about),
         seeds=about.seeds,
+        aims=about.aims,
         tables=parse_tables(about.tables),
         figures=parse_figures(about.figures),
         hypotheses=tuple(parse_hypothesis(item) for item in about.hypotheses),

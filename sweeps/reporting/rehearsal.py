@@ -8,6 +8,7 @@ import random
 from itertools import islice
 
 from resnet_tl.errors import ConfigError
+from sweeps.definition.aims import SIZES
 from sweeps.definition.config import Definition
 from sweeps.definition.hypotheses import canonical
 from sweeps.definition.outputs.registry import FIGURES, Spec
@@ -62,10 +63,13 @@ def undrawable(definition: Definition) -> list[str]:
                 name: tuple(draws.random() for _ in study.seeds)
                 for name in (*SCORES, *beside, "best_epoch", "max_epoch", "wall_s")
             },
+            sizes=dict.fromkeys(SIZES, 1),
         )
         for number, params in enumerate(points)
     )
-    results = Results(study=study.name, trials=trials, metric=study.metric, columns=beside, seeds=study.seeds)
+    results = Results(
+        study=study.name, trials=trials, metric=study.metric, aims=study.aims, columns=beside, seeds=study.seeds
+    )
     found = []
     for noun, spec in asked:
         try:

@@ -9,12 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from resnet_tl.errors import ConfigError
+from sweeps.definition.aims import better_of
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.definition.space import describe
 from sweeps.records import StudyRecord, progress_told
 from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
-from sweeps.reporting.cells import count
+from sweeps.reporting.cells import LESS_OR_MORE, count
 from sweeps.reporting.cross_validation import cut_told
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined
@@ -142,6 +143,9 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
         f"{describe(left_out)} means the same network as {describe(kept)}, and was run as that."
         for left_out, kept in about.coinciding
     ]
+    if about.aims:
+        told = ", ".join(f"{aim} ({LESS_OR_MORE[better_of(aim)]})" for aim in (about.metric, *about.aims))
+        facts.append(f"Aims: {told}. Trials are ranked by the first.")
     if about.ended:
         facts.append(about.ended)
     if about.invalid:

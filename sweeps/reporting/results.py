@@ -58,6 +58,8 @@ class Trial:
     states: tuple[str, ...] = ()
     columns: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     """`max_epoch`, `best_epoch`, scores and `wall_s`; None where there is none."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Of its network, see `sweeps.definition.aims.SIZES`; empty where they are not known."""
     fingerprint: str | None = None
     is_stopped: bool = False
     """Whether the pruner ended it before it had all seeds or epochs."""
@@ -124,6 +126,8 @@ class Results:
     """Of the CSV file, those that there are."""
     seeds: tuple[int, ...] | None
     """The seeds planned, where known."""
+    aims: tuple[str, ...] = ()
+    """What the study aims at beside its metric."""
     tables: tuple[Spec, ...] = ()
     figures: tuple[Spec, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()

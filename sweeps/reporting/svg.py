@@ -109,14 +109,21 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
         axes.plot(series.x, series.y, "--", color=colour, label=_short(series.name))
     elif series.line:
         few = marker if len(series.x) <= 30 else ""
-        axes.plot(series.x, series.y, marker=few, markersize=4, color=colour, label=_short(series.name))
+        style = {"after": "steps-post", "before": "steps-pre", None: "default"}[series.step]
+        axes.plot(
+            series.x, series.y, marker=few, markersize=4, color=colour, label=_short(series.name), drawstyle=style
+        )
         if edges:
             axes.fill_between(series.x, *edges, color=colour, alpha=0.14, linewidth=0)
     else:
         if edges:
             errors = [np.subtract(series.y, edges[0]), np.subtract(edges[1], series.y)]
-            axes.errorbar(series.x, series.y, yerr=errors, fmt="none", color="#bbbbbb", zorder=1)
+            ends = series.edges_x
+            across = None if ends is None else [np.subtract(series.x, ends[0]), np.subtract(ends[1], series.x)]
+            axes.errorbar(series.x, series.y, yerr=errors, xerr=across, fmt="none", color="#bbbbbb", zorder=1)
         axes.plot(series.x, series.y, marker, markersize=5, color=colour, label=_short(series.name))
+    for x, y, text in zip(series.x, series.y, series.labels or (), strict=bool(series.labels)):
+        axes.annotate(text, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9, color=colour)
 
 
 def _bars(axes: Any, chart: Bars) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_tl.errors import UserError
 from resnet_tl.files import write_text
-from sweeps.definition.outputs.registry import Spec
+from sweeps.definition.outputs.registry import FIGURES, Spec
 from sweeps.records import folder_of_study, study_to_json
 from sweeps.reporting.answers import answers
 from sweeps.reporting.blocks import Paragraph
@@ -63,7 +63,7 @@ def write_report(
         write_text(target, text)
         return Written(text=text, pictures=())
     own = results.figures if specs is None and form != "latex" else ()
-    asked = tuple(own if figures is None else figures)
+    asked = _possible(results, tuple(own if figures is None else figures))
     if any(spec.kind == "importances" for spec in asked):
         with contextlib.suppress(UserError):  # said where it is drawn
             attribution(results)  # another process begins with it
@@ -97,6 +97,12 @@ def write_report(
     if results.about and form == "markdown" and specs is None and results.details:
         write_csv(results, target.with_suffix(".csv"))
     return Written(text=text, pictures=pictures)
+
+
+def _possible(results: Results, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
+    """Of `all` pictures those that there can be: a study with one aim has no front."""
+    is_all = {spec.kind for spec in specs} == set(FIGURES.kinds)
+    return specs if results.aims or not is_all else tuple(spec for spec in specs if spec.kind != "pareto")
 
 
 def _charts(results: Results, specs: Sequence[Spec], *, lenient: bool) -> tuple[dict[Spec, "Chart"], list[Inline]]:

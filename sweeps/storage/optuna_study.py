@@ -1,6 +1,7 @@
 """Optuna's record of a study, for its dashboard and its tools. It is derived from the ledger and steers nothing.
 
-A trial stands in it once all its seed runs have a result, with its learning curve. What disagrees with the ledger,
+A trial stands in it once all its seed runs have a result, with its learning curve; that of a study with several aims
+has several values and, since Optuna allows none then, no curve. What disagrees with the ledger,
 after a kill or since the study has gained seeds, is made anew. A trial that failed is left out: it will be tried again.
 """
 
@@ -110,15 +111,16 @@ class OptunaStudy:
         if name not in optuna.get_all_study_names(self._storage):
             return None
         study = optuna.load_study(study_name=name, storage=self._storage)
-        # Optuna keeps a stored direction silently, and refuses to change the choices of a parameter
-        same = study.user_attrs.get("space") == self._kind and study.direction.name.lower() == self._config.direction
+        # Optuna keeps stored directions silently, and refuses to change the choices of a parameter
+        directions = tuple(direction.name.lower() for direction in study.directions)
+        same = study.user_attrs.get("space") == self._kind and directions == self._config.directions
         return study if same else None
 
     def _make(self) -> optuna.Study:
         name = self._config.name
         if name in optuna.get_all_study_names(self._storage):
             optuna.delete_study(study_name=name, storage=self._storage)
-        study = optuna.create_study(study_name=name, direction=self._config.direction, storage=self._storage)
+        study = optuna.create_study(study_name=name, directions=self._config.directions, storage=self._storage)
         study.set_user_attr("space", self._kind)
         study.set_user_attr("question", self._config.question)
         return study
@@ -137,5 +139,5 @@ def _agrees(stored: FrozenTrial, wanted: Mapping[int, FrozenTrial]) -> bool:
         and stored.state == other.state
         and stored.user_attrs == other.user_attrs
         and stored.params == other.params
-        and (stored.state != TrialState.COMPLETE or stored.value == other.value)
+        and (stored.state != TrialState.COMPLETE or stored.values == other.values)
     )

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_tl.architecture import pieces
 from resnet_tl.config import TrialConfig
-from resnet_tl.freezing import num_trained
+from resnet_tl.freezing import num_parameters, num_trained
 from resnet_tl.head_spec import HEADS, num_outputs_of, spec_of
 from resnet_tl.model.head_module import Head
 from resnet_tl.network_summary import NetworkSummary, summarise
@@ -71,6 +71,7 @@ def test_every_head_is_shown_with_its_layers(head: str) -> None:
 def test_what_trains_is_what_planning_counts(options: dict[str, object]) -> None:
     config = trial(**options)
     assert summary(config).num_trained == num_trained(config, channels=3, num_classes=2)
+    assert summary(config).num_parameters == num_parameters(config, channels=3, num_classes=2)
 
 
 def test_the_cut_divides_the_stage_that_it_goes_through() -> None:

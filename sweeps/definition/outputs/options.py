@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from resnet_tl.option_text import nearest
+from sweeps.definition.aims import parse_aims
 from sweeps.study_trial import PARAMETERS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class OutputOptions(BaseModel):
 
     def written(self) -> dict[str, Any]:
         """Those that were given, as they stand in a study file."""
-        return self.model_dump(exclude_defaults=True)
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def _parameter(value: str) -> str:
@@ -41,6 +42,23 @@ def _parameter(value: str) -> str:
 
 Parameter = Annotated[str, AfterValidator(_parameter)]
 """A name of `trial.*`, or `study` where several are compared."""
+
+
+FEWEST_AIMS = 2
+"""Of a front: by one alone there is a best trial."""
+
+
+def _aims(value: Any) -> Any:
+    if value is None:
+        return None
+    aims = parse_aims(value)
+    if len(aims) < FEWEST_AIMS:
+        raise ValueError(f"must list {FEWEST_AIMS} aims or more, such as [val/accuracy, seconds], but got {value}")
+    return aims
+
+
+Aims = Annotated[tuple[str, ...] | None, BeforeValidator(_aims)]
+"""Of a table or picture that shows a front; None for those of the study."""
 
 
 class PerValueOptions(OutputOptions):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sweeps.definition.outputs.tables.summary import Options
-from sweeps.reporting.cells import MISSING, count, gap_interval, label, p_value, roughly, unit
+from sweeps.reporting.cells import MISSING, count, gap_interval, label, p_value, roughly, seconds, unit
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import chance, knows_images
 from sweeps.reporting.standings import standings
@@ -37,12 +37,8 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
         )
     if results.expects("wall_s"):
         means = [trial.mean("wall_s") for trial in trials]
-        columns.append(Column(header="Seconds", cells=[MISSING if m is None else _seconds(m) for m in means]))
+        columns.append(Column(header="Seconds", cells=[MISSING if m is None else seconds(m) for m in means]))
     return [assemble(columns, None, told)]
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def _behind(results: Results, trials: Sequence[Trial], metric: str) -> tuple[list[Column], list[str]]:

@@ -184,6 +184,14 @@ def test_off_is_a_word(study: str) -> None:
         ("trial.augment=5", "must be `none` or any of"),
         ("study.hypotheses=5", "must be a list"),
         ("trial.batch_size=1", "at least 2 for BatchNorm layers that train"),
+        ("study.metric=[]", "`study.metric` must be a word"),
+        ("study.metric=[seconds, val/loss]", "`study.metric` must be one of val/loss, .* as the first of its aims"),
+        ("study.metric=[val/loss, second]", "`study.metric` must list .* but got 'second'; did you mean `seconds`"),
+        ("study.metric=[val/loss, test/loss]", "but got 'test/loss'; the test split never steers anything"),
+        ("study.metric=[val/loss, seconds, val/loss]", "must list each aim once, but has val/loss twice"),
+        ("study.metric=[val/loss, seconds, seconds]", "must list each aim once, but has seconds twice"),
+        ("study.tables=pareto", r"pareto needs two aims or more, study.metric: \[val/accuracy, seconds\] or"),
+        ("study.tables=[{pareto: {aims: [seconds]}}]", "pareto.aims must list 2 aims or more"),
         ("study.stop=3", r"`study.stop` must be a mapping such as \{regret: 0.005\}"),
         ("study.stop={regret: 0.005}", "ends a random or bayes search .* but grid runs what its space lists"),
         ("study.stop={regrets: 0.005}", "`study.stop.regrets` is not an option; did you mean `regret`"),
@@ -229,6 +237,33 @@ def test_a_wrong_request_is_refused(study: str, word: str, message: str) -> None
     words = [word] if word.startswith("study=") else [study, word]
     with pytest.raises(ConfigError, match=message):
         compose(words)
+
+
+def test_further_aims_stand_behind_the_metric_and_change_nothing_else(study: str) -> None:
+    one, several = compose([study, "study.metric=val/f1"]), compose([study, "study.metric=[val/f1, val/loss, seconds]"])
+    assert (several.study.metric, several.study.aims) == ("val/f1", ("val/loss", "seconds"))
+    assert several.study.directions == ("maximize", "minimize", "minimize")
+    assert several.study.model_copy(update={"aims": ()}) == one.study
+    written = compose([study, "study.metric=val/f1", "study.aims=[val/loss, seconds]"])
+    assert written.study == several.study, "both ways of writing them are one"
+    with pytest.raises(ConfigError, match="`study.aims` must be left out where `study.metric` lists all aims"):
+        compose([study, "study.metric=[val/f1, val/loss]", "study.aims=[seconds]"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study.pruner={kind: race}", "study.seeds=[0, 1, 2]"], "`study.pruner` must be left out .* lead in another"),
+        (
+            ["study.stop={regret: 0.01}", "study.method=random", "study.trials=20"],
+            "`study.stop` must be left out .* gains in another",
+        ),
+    ],
+)
+def test_what_ends_trials_by_one_aim_goes_with_no_others(study: str, words: list[str], message: str) -> None:
+    compose([study, *words])
+    with pytest.raises(ConfigError, match=message):
+        compose([study, *words, "study.metric=[val/accuracy, parameters]"])
 
 
 def test_none_leaves_an_option_open(study: str) -> None:

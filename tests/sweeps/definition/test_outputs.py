@@ -36,7 +36,13 @@ def test_help_names_every_kind_and_option() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["summary", {"pivot": {"rows": "lr", "columns": "batch_size"}}, {"flat": {"by": "study"}}]
+    "written",
+    [
+        "summary",
+        {"pivot": {"rows": "lr", "columns": "batch_size"}},
+        {"flat": {"by": "study"}},
+        {"pareto": {"aims": ["val/f1", "seconds"]}},
+    ],
 )
 def test_what_was_read_is_written_back(written: Any) -> None:
     assert [spec.written() for spec in parse_tables(written)] == [written]
@@ -51,6 +57,11 @@ def test_what_was_read_is_written_back(written: Any) -> None:
         ({"pivot": {"rows": "lrr"}}, "pivot.rows must be a parameter, but got 'lrr'; did you mean `lr`"),
         ({"pivot": {"rows": ["lr"]}}, r"pivot.rows must be a valid string, but got \['lr'\]"),
         ({"pivot": ["lr"]}, "the options of pivot must be a mapping"),
+        (
+            {"pareto": {"aims": ["val/f1", "secnds"]}},
+            "pareto.aims must list .* but got 'secnds'; did you mean `seconds`",
+        ),
+        ({"pareto": {"aims": "seconds"}}, "must be a list of aims"),
         ({"pivot": {}, "flat": {}}, "must name kinds of table"),
         (7, "must name kinds of table"),
     ],

@@ -34,6 +34,20 @@ def test_removed_seeds_other_metrics_and_methods_are_refused(now: StudyRecord, m
     assert "in the ledger" in str(caught.value)
 
 
+def test_further_aims_may_change_unless_a_sampler_proposed_by_them() -> None:
+    aimed = changed(aims=("seconds",))
+    for now, before in ((aimed, STUDY), (STUDY, aimed), (aimed, changed(aims=("parameters",)))):
+        require_same(before, now, None)
+        assert differences(before, now, called=CALLED) == []
+        with pytest.raises(
+            ConfigError, match=r"`study.metric` was \[val/accuracy.*\], but is \[.*\] now; bayes"
+        ) as told:
+            require_same(*(dataclasses.replace(study, method="bayes") for study in (before, now)), None)
+        assert "study.name=s_2" in str(told.value)
+    with pytest.raises(ConfigError, match=r"study.metric: val/accuracy in the ledger, \[val/accuracy, seconds\] now"):
+        require_same(changed(method="bayes"), dataclasses.replace(aimed, method="bayes"), None)
+
+
 def test_prose_tables_and_more_seeds_are_no_change() -> None:
     require_same(STUDY, changed(seeds=(0, 1, 2), question="Other?", tables=("flat",), command="other"), None)
 

@@ -128,3 +128,57 @@ def test_a_space_without_a_valid_point_proposes_nothing_and_says_why() -> None:
         made = definition(space)
         proposal = Sampler(made.study, made.space).propose(0, [], {}, name_of)
         assert (proposal.params, proposal.broken) == (None, "nothing is right")
+
+
+def of_aims(number: int, params: Params, values: tuple[float, ...] | None) -> Result:
+    record = TrialRecord(number=number, params=params, config=trial(), fingerprint=repr(params))
+    return Result(trial=record, value=values[0] if values else None, others=values[1:] if values else ())
+
+
+def search_by_aims(made: Definition, length: int, score: Callable[[Params], tuple[float, ...] | None]) -> list[Result]:
+    sampler, results, taken = Sampler(made.study, made.space), list[Result](), dict[str, int]()
+    for number in range(length):
+        params = sampler.propose(number, results, taken, repr).params
+        assert params is not None
+        taken[repr(params)] = number
+        results.append(of_aims(number, params, score(params)))
+    return results
+
+
+AIMS = {"metric": ["val/accuracy", "seconds"], "direction": None}
+
+
+def test_with_several_aims_it_proposes_the_same_after_a_restart() -> None:
+    made = definition(LR_AND_MOMENTUM, "bayes", **AIMS)
+    found = search_by_aims(made, 24, lambda params: (params["momentum"], 1 + params["momentum"] + params["lr"]))
+    for number in (3, 12, 18, 23):
+        anew = Sampler(made.study, made.space).propose(number, found[:number], {}, repr)
+        assert anew.params == found[number].trial.params
+
+
+def test_with_several_aims_the_front_is_proposed_more_than_what_it_dominates() -> None:
+    last, alone = [], []
+    for seed in range(3):
+        made = definition(LR_AND_MOMENTUM, "bayes", **AIMS | {"seeds": [seed]})
+        # momentum trades one aim for the other, and all with a low rate is dominated
+        found = search_by_aims(
+            made, 40, lambda params: (params["momentum"] + params["lr"], params["momentum"] - params["lr"])
+        )
+        last += [item.trial.params for item in found[-20:]]
+        one = definition(LR_AND_MOMENTUM, "bayes", seeds=[seed])
+        alone += [item.trial.params for item in search(one, 40, lambda params: params["momentum"])[-20:]]
+    assert sum(params["lr"] > 1e-2 for params in last) >= 40, "of 60; by chance 15"
+    assert sum(params["momentum"] < 0.5 for params in last) >= 15
+    assert sum(params["momentum"] < 0.5 for params in alone) <= 15, "who hears of one aim leaves that side"
+
+
+def test_with_several_aims_a_trial_that_diverged_ranks_below_every_complete_one() -> None:
+    made = definition(LR_AND_MOMENTUM, "bayes", **AIMS)
+    state = frozen_trial(of_aims(0, {"lr": 1e-3, "momentum": 0.5}, None), made.space, curve={1: 0.1})
+    assert (state.state, state.values, state.intermediate_values) == (optuna.trial.TrialState.PRUNED, None, {})
+    kept = frozen_trial(of_aims(0, {"lr": 1e-3, "momentum": 0.5}, (0.5, 2.0)), made.space, curve={1: 0.1})
+    assert (kept.values, kept.intermediate_values) == ([0.5, 2.0], {})
+    found = search_by_aims(
+        made, 40, lambda params: None if params["lr"] > 1e-3 else (0.5 + params["momentum"] / 10, params["momentum"])
+    )
+    assert sum(item.value is None for item in found[-20:]) <= 8, "at random it would be ten"

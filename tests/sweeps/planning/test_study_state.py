@@ -50,3 +50,23 @@ def test_a_study_that_confirms_nothing_has_no_fresh_seeds() -> None:
     state = StudyState(STUDY.model_copy(update={"confirm": None}), trials=TRIALS, runs=SEARCH, to_ask=0)
     counts = state.outcome(ran=0, best=None)
     assert (counts.told(), counts.done, counts.total) == ("8 of 8 seed runs", 8, 8)
+
+
+def aimed(*aims: str) -> StudyState:
+    study = STUDY.model_copy(update={"aims": aims, "confirm": None})
+    runs = [replace(run, wall_s=1.0 + run.seed, metrics=run.metrics | {"val/loss": 0.25}) for run in SEARCH[2:]]
+    old = [replace(run, metrics={"val/accuracy": 0.5}) for run in SEARCH[:2]]
+    runs[-1] = ended(3, 1, RunState.DIVERGED)
+    return StudyState(study, trials=TRIALS, runs=[*old, *runs], to_ask=0, sizes_of=lambda config: {"parameters": 7})
+
+
+def test_further_aims_are_means_over_seeds_and_sizes_of_the_network() -> None:
+    found = aimed("seconds", "parameters", "val/loss").results(TRIALS[1:2])
+    assert [result.others for result in found] == [(1.5, 7.0, 0.25)]
+
+
+def test_what_lacks_a_further_aim_is_told_to_no_sampler_and_what_diverged_is() -> None:
+    results = aimed("val/loss").results()
+    assert [result.trial.number for result in results] == [1, 2, 3], "trial 0 was run before there was this score"
+    assert (results[-1].value, results[-1].others) == (None, ())
+    assert [result.trial.number for result in aimed("seconds").results()] == [0, 1, 2, 3]

@@ -1,5 +1,6 @@
 """What pictures show."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.registry import FIGURES
 from sweeps.reporting.chart import Grid, Plot
 from sweeps.reporting.figures import caption, draw
+from sweeps.reporting.interactive import figure
 from sweeps.reporting.reading import from_csv
 from sweeps.reporting.results import Results
+from sweeps.reporting.svg import svg
+from sweeps.reporting.write import write_report
+from tests.sweeps.reporting.studies import STUDY
 
 
 def of(tmp_path: Path, text: str) -> Results:
@@ -54,3 +59,57 @@ def test_the_picture_of_cost_says_that_seconds_are_lacking(tmp_path: Path) -> No
     results = of(tmp_path, "trial,seed,lr,val/accuracy\n0,0,1,0.5\n")
     with pytest.raises(ConfigError, match="needs `wall_s`, the seconds of each seed run"):
         draw(results, FIGURES.spec("cost", "figures"))
+
+
+AIMED = """trial,seed,lr,val/accuracy,val/loss,wall_s
+0,0,1,0.5,0.9,1
+0,1,1,0.7,0.9,3
+1,0,2,0.8,0.5,4
+1,1,2,0.8,0.5,4
+2,0,3,0.7,0.5,30
+2,1,3,0.7,0.5,30
+"""
+
+
+def test_the_front_is_a_line_of_steps_with_the_numbers_of_its_trials(tmp_path: Path) -> None:
+    spec = FIGURES.spec({"pareto": {"aims": ["val/accuracy", "seconds"]}}, "figures")
+    chart = draw(of(tmp_path, AIMED), spec)
+    assert isinstance(chart, Plot)
+    every, front = chart.series
+    assert (chart.x_label, chart.y_label, chart.log_x) == ("Seconds for one seed run", "Val acc (%)", True)
+    assert sorted(zip(every.x, every.y, strict=True)) == [(2, pytest.approx(60)), (4, 80), (30, 70)]
+    assert every.edges_x is not None
+    assert every.edges_x[0][-2:] == (pytest.approx(2 - 2**0.5), 30), "a standard deviation to each side"
+    assert (front.labels, front.step, front.line) == (("0", "1"), "after", True)
+    assert "trial 1: lr 2e0" in (front.hover or ())
+    assert "steps" not in (caption(of(tmp_path, AIMED), spec))
+    more = FIGURES.spec({"pareto": {"aims": ["val/loss", "val/accuracy", "seconds"]}}, "figures")
+    other = draw(of(tmp_path, AIMED), more)
+    assert isinstance(other, Plot)
+    assert other.series[1].step == "before", "along, more is better: a step ends where the next trial stands"
+    assert other.log_x is False
+    assert "val loss and val acc, the first two of 3 aims" in caption(of(tmp_path, AIMED), more)
+
+
+def test_labels_and_steps_are_drawn_on_paper_and_in_a_browser(tmp_path: Path) -> None:
+    chart = draw(
+        of(tmp_path, AIMED.replace("\n1,", "\n17,")),
+        FIGURES.spec({"pareto": {"aims": ["val/accuracy", "seconds"]}}, "figures"),
+    )
+    assert ">17</text>" in svg(chart)
+    every, front = figure(chart).data
+    assert (front.line.shape, list(front.text), front.mode) == ("hv", ["0", "17"], "lines+markers+text")
+    assert front.hovertext[1] == "trial 17: lr 2e0"
+    assert every.error_x.array is not None
+    assert every.error_y.array is not None
+
+
+def test_the_front_is_one_of_all_pictures_where_there_are_several_aims(tmp_path: Path) -> None:
+    every = tuple(FIGURES.spec(kind, "figures") for kind in FIGURES.kinds)
+    one = dataclasses.replace(of(tmp_path, AIMED), about=STUDY)
+    said = write_report(one, tmp_path / "s.md", figures=every, every=True)
+    assert "pareto" not in said.text, "nobody needs to be told of what is none of the study's"
+    several = dataclasses.replace(one, aims=("seconds",))
+    assert "r.pareto.svg" in write_report(several, tmp_path / "s.md", figures=every, every=True).text
+    with pytest.raises(ConfigError, match="The picture pareto needs two aims or more, but the study has val/accuracy"):
+        draw(one, FIGURES.spec("pareto", "figures"))

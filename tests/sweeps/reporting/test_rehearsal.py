@@ -36,6 +36,7 @@ TWO = LR | {"batch_size": {"values": [8, 16]}}
     [
         (LR, {"tables": ["pivot"]}, "no table pivot, .* needs two parameters with several values"),
         (TWO | {"epochs": {"values": [1, 2]}}, {"tables": ["pivot"]}, "must have one trial in each cell"),
+        (LR, {"figures": ["pareto"]}, "no picture pareto, .* needs two aims or more, but the study has val/accuracy"),
         (LR, {"figures": ["heatmap"]}, "no picture heatmap, .* two parameters"),
         (LR, {"figures": ["importances"]}, "no picture importances, .* at least 4 complete trials"),
         (LR, {"tables": ["importances"]}, "no table importances, .* at least 4 complete trials"),
@@ -54,6 +55,8 @@ def test_what_can_be_made_is_not_named(tmp_path: Path) -> None:
     figures = ["heatmap", "importances", "cost", "seeds", "curves", "confusion"]
     assert said(tmp_path, TWO, tables=tables, figures=figures) == []
     assert said(tmp_path, LR, figures="all") == []
+    aims = ["val/accuracy", "trained_parameters", "seconds"]
+    assert said(tmp_path, LR, metric=aims, tables=["pareto"], figures=["pareto"]) == []
     assert said(tmp_path, LR, tables=["pivot"], method="random", trials=3) == []
 
 

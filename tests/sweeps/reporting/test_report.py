@@ -42,6 +42,13 @@ def test_what_is_said_of_all_trials_is_true_of_each() -> None:
     assert "All trials" not in said({"epochs": 1}, {"epochs": 2}, base={"epochs": 3})
 
 
+def test_several_aims_are_said_and_a_single_one_is_not() -> None:
+    text = said({}, base={}, aims=("seconds", "val/f1"))
+    aims = "val/accuracy (more is better), seconds (less is better), val/f1 (more is better)"
+    assert f"Aims: {aims}. Trials are ranked by the first." in text
+    assert "Aims:" not in said({}, base={})
+
+
 def test_what_has_no_effect_is_not_said() -> None:
     base = {"dropout": 0.5, "head_width": 256}
     assert "All trials" not in said({"head": "linear"}, {"head": "mlp_relu"}, base=base)

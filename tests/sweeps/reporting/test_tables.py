@@ -391,7 +391,10 @@ def test_combined_studies_keep_what_belongs_to_each() -> None:
             columns=("study", "trial", "seed", "state", "lr", "val/accuracy", "test/accuracy"),
         )  # fmt: skip
 
-    both = combine([study("a", 0.5), study("b", 0.8)])
+    one, other = study("a", 0.5), dataclasses.replace(study("b", 0.8), aims=("seconds",))
+    assert combine([one, other]).aims == (), "what only one of them aims at is no aim of both"
+    assert combine([dataclasses.replace(one, aims=("seconds",)), other]).aims == ("seconds",)
+    both = combine([one, study("b", 0.8)])
     frame = frame_of(both)
     assert list(frame.drop_duplicates(["study", "trial"])[["study", "trial"]].itertuples(index=False, name=None)) == [
         ("a", 0), ("b", 1), ("a/confirm", 0), ("b/confirm", 1),
@@ -511,3 +514,74 @@ def test_in_a_list_the_best_is_one_of_those_that_are_ranked(tmp_path: Path) -> N
     assert "**81.00**" in got
     assert "**95.00**" not in got
     assert "95.00" in got
+
+
+AIMED = "trial,seed,state,lr,val/accuracy,val/loss,wall_s"
+ROWS = """
+    0,0,complete,1e-3,0.80,0.5,4.0
+    0,1,complete,1e-3,0.84,0.5,4.4
+    1,0,complete,1e-2,0.90,0.4,9.0
+    1,1,complete,1e-2,0.91,0.4,9.5
+    2,0,complete,1e-1,0.70,0.4,10.0
+    2,1,complete,1e-1,0.92,0.3,9.2
+    3,0,diverged,1,,,1.0
+    4,0,complete,2,0.9,0.3,1.0
+"""
+
+
+def test_pareto_shows_the_front_first_and_by_what_the_others_are_dominated(tmp_path: Path) -> None:
+    got = markdown(tmp_path, ROWS, {"pareto": {"aims": ["val/accuracy", "seconds"]}}, AIMED)
+    assert got == (
+        "| Trial | Learning rate | n | Val acc | Seconds | On the front | Front in resamples |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+        "| 1 | 1e-2 | 2 | **90.50 ± 0.71%** | 9.2 ± 0.4 | yes | 74% |\n"
+        "| 0 | 1e-3 | 2 | 82.00 ± 2.83% | **4.2 ± 0.3** | yes | 100% |\n"
+        "| 2 | 1e-1 | 2 | 81.00 ± 15.56% | 9.6 ± 0.6 | no (trial 1) | 26% |\n"
+        "\n"
+        "A trial is on the front when no other is at least as good in all aims and better in one: val acc (more is "
+        "better), seconds (less is better). Of those that dominate another one, the best in the first aim is named. "
+        "Compared are the 3 trials that have the same 2 seeds, not 1 other. Front in resamples: the share of 1,000 "
+        "draws of the 2 seeds, the same ones of all trials, in which a trial is on the front; it tells of other seeds "
+        "only, not of other images.  \n"
+        "1 of 5 trials diverged: trial 3 (seeds 0)."
+    )
+
+
+def test_the_share_in_resamples_is_that_of_the_draws_in_which_a_trial_is_ahead(tmp_path: Path) -> None:
+    # trial 2 dominates trial 1 where its second seed is drawn twice, a quarter of all draws, and is dominated else
+    got = markdown(tmp_path, ROWS, {"pareto": {"aims": ["val/accuracy", "seconds"]}}, AIMED)
+    ahead, behind = (int(row.split(" | ")[-1].split("%")[0]) for row in got.splitlines() if row[:3] in ("| 1", "| 2"))
+    assert ahead + behind == 100
+    assert abs(behind - 25) <= 3
+
+
+def test_with_one_seed_no_share_in_resamples_is_claimed(tmp_path: Path) -> None:
+    rows = "0,0,complete,1e-3,0.80,0.5,4.0\n1,0,complete,1e-2,0.70,0.5,5.0"
+    got = markdown(tmp_path, rows, {"pareto": {"aims": ["val/accuracy", "seconds"]}}, AIMED)
+    assert "| 0 | 1e-3 | 1 | **80.00%** | **4.0** | yes | / |" in got
+    assert "| 1 | 1e-2 | 1 | 70.00% | 5.0 | no (trial 0) | / |" in got
+    assert "With one seed nothing tells how far the front hangs on it." in got
+
+
+@pytest.mark.parametrize(
+    ("aims", "message"),
+    [
+        (None, "The table pareto needs two aims or more, but the study has val/accuracy alone; name them"),
+        (["val/accuracy", "val/ece"], "The table pareto needs a value of each aim, but no trial has val/ece"),
+        (["val/accuracy", "parameters"], "no trial has parameters, which a CSV file lacks and the ledger has"),
+    ],
+)
+def test_pareto_says_what_it_lacks(tmp_path: Path, aims: list[str] | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        markdown(tmp_path, ROWS, {"pareto": {"aims": aims}} if aims else "pareto", AIMED)
+
+
+def test_pareto_shows_the_sizes_of_networks_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(AIMED + ROWS.replace(" ", ""))
+    read = from_csv(path)
+    trials = [dataclasses.replace(t, sizes={"parameters": 11_178_051 + t.number}) for t in read.trials]
+    results = dataclasses.replace(read, trials=tuple(trials), aims=("parameters",))
+    (table,) = make(results, TABLES.spec("pareto", "table"))
+    assert [row[4] for row in table.rows] == ["11,178,052", bold("11,178,051"), "11,178,053"]
+    assert [row[5] for row in table.rows] == ["yes", "yes", "no (trial 1)"]

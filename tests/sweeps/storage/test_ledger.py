@@ -18,6 +18,8 @@ from sweeps.records import (
     StudyRecord,
     TrialRecord,
     TrialState,
+    study_from_json,
+    study_to_json,
 )
 from sweeps.storage.database import Database
 from sweeps.storage.ledger import Ledger
@@ -78,6 +80,13 @@ def test_numbers_that_are_not_finite_never_get_in(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="JSON"):
         ledger.put([dataclasses.replace(RUN, metrics={"val/loss": float("nan")})])
     assert ledger.seed_runs("s") == []
+
+
+def test_a_study_that_was_stored_before_there_were_several_aims_has_one() -> None:
+    content = study_to_json(dataclasses.replace(STUDY, aims=("seconds",)))
+    assert study_from_json(content).aims == ("seconds",)
+    del content["aims"], content["data"]["channels"]
+    assert study_from_json(content) == STUDY
 
 
 def test_studies_and_trials_come_back_as_they_were(ledger: Ledger) -> None:

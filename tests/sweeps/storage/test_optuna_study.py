@@ -19,19 +19,20 @@ def _made(database: Database) -> None:
     database.open().close()
 
 
-def definition(space: dict[str, Any], method: str = "random") -> Definition:
+def definition(space: dict[str, Any], method: str = "random", **changes: Any) -> Definition:
     base = {"backbone": "resnet18", "weights": "none", "optimizer": "sgd", "epochs": 2, "batch_size": 4, "lr": 0.1}
     base |= {"head": "mlp_leaky_dropout"} if "dropout" in space else {}
     study = {"name": "s", "question": "?", "method": method, "direction": "maximize", "seeds": [0], "trials": 9}
     base = {name: value for name, value in base.items() if name not in space}
-    return build({"study": study | {"space": space}, "trial": base, "data": {"source": "digits"}})
+    return build({"study": study | {"space": space} | changes, "trial": base, "data": {"source": "digits"}})
 
 
 SPACE = {"lr": {"min": 1e-5, "max": 1e-1}, "augment": {"values": ["none", ["hflip", "vflip"]]}}
 
 
-def result(number: int, value: float | None, **params: Any) -> Result:
-    return Result(trial=TrialRecord(number=number, params=params, config=trial(), fingerprint=str(number)), value=value)
+def result(number: int, value: float | None, *others: float, **params: Any) -> Result:
+    record = TrialRecord(number=number, params=params, config=trial(), fingerprint=str(number))
+    return Result(trial=record, value=value, others=others)
 
 
 TWO = [result(0, 0.5, lr=1e-3, augment="none"), result(1, None, lr=1e-2, augment=["hflip", "vflip"])]
@@ -79,3 +80,29 @@ def test_a_changed_space_or_direction_makes_the_record_anew(database: Database) 
     matched(database, definition({"lr": {"values": [1e-3, 1e-2]}}), result(0, 0.5, lr=1e-3))
     (stored,) = matched(database, definition({"lr": {"values": [1e-3, 1e-2, 1e-1]}}), result(0, 0.5, lr=1e-3))
     assert stored.distributions["lr"].choices == (1e-3, 1e-2, 1e-1)
+
+
+AIMS = ["val/accuracy", "seconds"]
+
+
+def test_several_aims_are_several_values_without_a_curve(database: Database) -> None:
+    results = (result(0, 0.5, 2.5, lr=1e-3, augment="none"), TWO[1])
+    for _ in range(2):
+        stored = matched(database, definition(SPACE, metric=AIMS, direction=None), *results)
+    assert [trial.values for trial in stored] == [[0.5, 2.5], None]
+    assert [trial.state.name for trial in stored] == ["COMPLETE", "PRUNED"], "nothing is there twice"
+    assert not any(trial.intermediate_values for trial in stored)
+    study = optuna.load_study(study_name="s", storage=database.optuna())
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [trial.user_attrs["trial"] for trial in study.best_trials] == [0]
+
+
+def test_other_aims_make_the_record_anew_and_so_does_another_value_of_one(database: Database) -> None:
+    made = definition(SPACE, metric=AIMS, direction=None)
+    matched(database, definition(SPACE), TWO[1])
+    stored = matched(database, made, result(0, 0.5, 2.5, lr=1e-3, augment="none"), TWO[1])
+    assert [trial.values for trial in stored] == [[0.5, 2.5], None]
+    (stored,) = matched(database, made, result(0, 0.5, 3.5, lr=1e-3, augment="none"))
+    assert stored.values == [0.5, 3.5]
+    (stored,) = matched(database, definition(SPACE), result(0, 0.5, lr=1e-3, augment="none"))
+    assert stored.values == [0.5]
