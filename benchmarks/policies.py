@@ -144,7 +144,7 @@ def of_optuna(pruner: Callable[[int], optuna.pruners.BasePruner], *, over: str, 
                 value = study.train(number, step) if over == "seeds" else study.train(number, 0, step + 1)
                 told.append(value)
                 shown = float(np.mean(told)) if over == "seeds" and running_mean else value
-                trial.report(shown, step if over == "seeds" else step + 1)
+                trial.report(shown, step + 1)
                 if step + 1 < steps and trial.should_prune():
                     record.tell(trial, state=optuna.trial.TrialState.PRUNED)
                     break

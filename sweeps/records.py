@@ -327,6 +327,17 @@ def of_first_version(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """When, and by which rule of the pruner, a trial was stopped."""
+
+    by: Literal["rungs", "race"]
+    seeds: int
+    """How many of the planned seeds it has had."""
+    epoch: int | None = None
+    """The rung after which it was stopped; None where a race did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
     """One point of a study's space, with its stable number."""
 
@@ -337,6 +348,8 @@ class TrialRecord:
     fingerprint: str
     state: TrialState = field(default=TrialState.PLANNED, compare=False)
     """What the ledger's seed runs amounted to when this was read."""
+    stop: Stop | None = field(default=None, compare=False)
+    """Of one that was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -293,9 +293,10 @@ def _dry_run(definition: Definition) -> int:
     so_far = prepared.state()
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
-        most = max((trial.config.epochs for trial in plan.trials), default=0)
+        configs = [trial.config for trial in plan.trials] + (prepared.probes() if plan.to_ask else [])
+        most = max((config.epochs for config in configs), default=0)
         for pruner in study.pruner:
-            print(_pruning_told(pruner, len(plan.trials) + plan.to_ask, most))
+            print(_pruning_told(pruner, study, len(plan.trials) + plan.to_ask, most))
         print("these are the most seed runs there can be" + (f"; stopped so far: {stopped}" if stopped else ""))
     for line in _shared(prepared, so_far):
         print(line)
@@ -307,7 +308,7 @@ def _dry_run(definition: Definition) -> int:
     return 0
 
 
-def _pruning_told(rule: "RungsConfig | RaceConfig", num_trials: int, most_epochs: int) -> str:
+def _pruning_told(rule: "RungsConfig | RaceConfig", study: StudyConfig, num_trials: int, most_epochs: int) -> str:
     """What a rule of the pruner is going to do."""
     from sweeps.statistics.pruning import rules_of
 
@@ -317,12 +318,17 @@ def _pruning_told(rule: "RungsConfig | RaceConfig", num_trials: int, most_epochs
         return "race: trials that can hardly win any more get no more seeds"
     told, left = [], num_trials
     rungs = rules.rungs.below(most_epochs)
+    seeds = "1 seed" if rules.rungs.seeds == 1 else f"{rules.rungs.seeds} seeds"
+    if not rungs:
+        return f"rungs: none, since no trial has more than {most_epochs} epochs"
+    if study.method == "bayes":
+        at = ", ".join(map(str, rungs))
+        return (
+            f"rungs, on {seeds}: after epochs {at} a trial goes on if it is among the best 1/{rules.rungs.eta:g} so far"
+        )
     for epoch in rungs:
         left = rules.rungs.num_left(left, is_last=epoch == rungs[-1])
         told.append(f"after epoch {epoch} the best {left} go on")
-    if not told:
-        return f"rungs: none, since no trial has more than {most_epochs} epochs"
-    seeds = "1 seed" if rules.rungs.seeds == 1 else f"{rules.rungs.seeds} seeds"
     return f"rungs, on {seeds}: {num_trials} trials; {', '.join(told)}; those left get all seeds"
 
 
@@ -335,7 +341,14 @@ def _seed_runs(searched: int, fresh: int) -> str:
 
 def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     """What seed runs share, what a worker may take of the memory, and what is kept on the disk."""
-    from sweeps.planning.feature_reuse import kept_bytes, predictions_bytes, size_text, why_nothing, worker_bytes
+    from sweeps.planning.feature_reuse import (
+        kept_bytes,
+        predictions_bytes,
+        size_text,
+        state_bytes,
+        why_nothing,
+        worker_bytes,
+    )
     from sweeps.planning.study_state import waiting_bytes
 
     plan, study, data = prepared.plan, prepared.study, prepared.data
@@ -373,7 +386,8 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     }
     predictions = sum(count for _, count in runs) * predictions_bytes(data)
     lines.append(f"disk: {kept[keep]}; predictions are kept always, about {size_text(predictions)} in all")
-    if waiting := waiting_bytes(study, [trial.config for trial in plan.trials], data):
+    largest = max(configs, key=lambda config: state_bytes(config, data))
+    if waiting := waiting_bytes(study, [trial.config for trial in plan.trials] + plan.to_ask * [largest], data):
         lines[-1] += f"; training states that wait at rungs take up to {size_text(waiting)}"
     return lines
 

@@ -358,31 +358,29 @@ class Loop:
                 "best_epoch": history.best_epoch,
                 "wall_s": self._wall_s[n],
             }
-            try:
-                checkpoint.write_torch(member.folder / "state.pt", content)
-            except OSError as error:
-                if not is_full(error):
-                    raise
-                # it serves a restart alone, and the scores need no room
-                warnings.warn(f"the training state is not saved, since the disk is full: {error}", stacklevel=2)
+            _write_state(member.folder, content)
 
     def _restore(self, n: int) -> None:
         member, history = self._members[n], self._histories[n]
         if member.folder is None:
             return
         stored = read_state(member.folder / "state.pt", self._identity(member))
-        if stored is None and self._after is not None and self._after.folder is not None:
-            stored = read_state(self._after.folder / "state.pt", self._identity(self._after))
-            if stored is not None and not self._passes(member.trial, stored):
-                stored = None
+        if self._after is not None and self._after.folder is not None:
+            other = read_state(self._after.folder / "state.pt", self._identity(self._after))
+            is_further = other is not None and len(other["epochs"]) > (len(stored["epochs"]) if stored else 0)
+            if other is not None and is_further and self._passes(member, other):
+                _write_state(member.folder, other | {"identity": self._identity(member)})
+                stored = other
         if stored is not None:
             self._learner.load(n, stored["learner"])
             history.epochs = [Epoch(**epoch) for epoch in stored["epochs"]]
             history.best_epoch, self._wall_s[n] = stored["best_epoch"], stored["wall_s"]
 
-    def _passes(self, trial: TrialConfig, stored: State) -> bool:
-        """Whether a run comes by the state that another one was left in, and does not end before."""
-        history = History(trial=trial)
+    def _passes(self, member: Member, stored: State) -> bool:
+        """Whether a run comes by the state that another one was left in, and neither ends nor pauses before."""
+        history = History(trial=member.trial)
+        if member.until is not None and len(stored["epochs"]) > member.until:
+            return False
         for epoch in stored["epochs"]:
             if history.finished():
                 return False
@@ -411,6 +409,16 @@ def scores_of(split: str, logits_MNK: NDArray[np.float64], labels_N: NDArray[np.
         {f"{split}/{name}": float(v_M[place]) for name, v_M in values.items() if not np.isnan(v_M[place])}
         for place in range(len(logits_MNK))
     ]
+
+
+def _write_state(folder: Path, content: State) -> None:
+    try:
+        checkpoint.write_torch(folder / "state.pt", content)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # it serves a restart alone, and the scores need no room
+        warnings.warn(f"the training state is not saved, since the disk is full: {error}", stacklevel=2)
 
 
 def read_state(path: Path, identity: str) -> State | None:

@@ -71,6 +71,13 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
             _check_points(space, base, data, sampled=method in ("random", "bayes"))
     except ConfigError as error:
         problems += error.problems
+    study = parts.get("study")
+    for rule in study.pruner if study is not None and study.method == "bayes" else ():
+        if rule.kind == "rungs" and "epochs" in space.names and rule.min_epochs is None and rule.epochs is None:
+            problems.append(
+                "`study.pruner.min_epochs` must be given where bayes searches `epochs`, since it is not known from the "
+                "start which training is the longest."
+            )
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     definition = Definition(

@@ -79,6 +79,8 @@ def compose(words: Sequence[str]) -> Definition:
         _require_mappings(raw)
         if "study.space" in keys:
             raw["study"] = (raw.get("study") or {}) | {"space": {}}  # replaced, where Hydra would merge
+        if "study.pruner" in keys:
+            raw["study"] = {name: value for name, value in (raw.get("study") or {}).items() if name != "pruner"}
         raw = _merge(raw, data_word, [text for _, text in parsed])
         _refuse_interpolation(raw, "")
         _require_mappings(raw)

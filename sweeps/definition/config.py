@@ -240,7 +240,7 @@ class StudyConfig(Options):
         kinds = []
         for rule in rules:
             kind = rule.get("kind") if isinstance(rule, dict) else getattr(rule, "kind", None)
-            if kind not in PRUNERS:
+            if not isinstance(kind, str) or kind not in PRUNERS:
                 got = "no kind" if isinstance(rule, dict) and kind is None else repr(rule if kind is None else kind)
                 raise ValueError(
                     "must be a mapping such as {kind: race, risk: 0.05, regret: 0.003} or {kind: rungs, eta: 3}, or a "
@@ -333,16 +333,10 @@ class StudyConfig(Options):
                 raise ValueError(
                     "`study.pruner` of kind rungs does not go with study.folds, whose fits save nothing between"
                 )
-            if isinstance(rule, RungsConfig) and self.method == "bayes":
-                if rule.keep is not None:
-                    raise ValueError(
-                        "`study.pruner.keep` counts trials that are all at a rung, but bayes proposes them one by one"
-                    )
-                if "epochs" in self.space and rule.min_epochs is None and rule.epochs is None:
-                    raise ValueError(
-                        "`study.pruner.min_epochs` must be given where bayes searches `epochs`, since it is not known "
-                        "from the start which training is the longest"
-                    )
+            if isinstance(rule, RungsConfig) and self.method == "bayes" and rule.keep is not None:
+                raise ValueError(
+                    "`study.pruner.keep` counts trials that are all at a rung, but bayes proposes them one by one"
+                )
             if isinstance(rule, RungsConfig) and rule.seeds > len(self.seeds):
                 raise ValueError(
                     f"`study.pruner.seeds` must be at most the number of `study.seeds`, {len(self.seeds)}, but got "

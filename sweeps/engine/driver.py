@@ -43,6 +43,7 @@ from sweeps.planning.grouping import Todo
 from sweeps.planning.sampler import Proposal, Sampler
 from sweeps.planning.study_state import Outcome, waiting_bytes
 from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
+from sweeps.statistics.pruning import cut_at
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
 from sweeps.storage.ledger import Ledger
@@ -147,14 +148,14 @@ class _Driver:
             self._study.name,
             work=self._work,
             networks=self._networks,
-            runs=self._prepared.runs,
+            runs=[run for run in self._prepared.runs if not self._state.is_wanted(run)],
             since=before.created if before else None,
         )
         self._room.release()
         remove_note(self._note)  # of a driver that was killed
         self._look_at(place)
         unsent = bool(self._ledger.untracked(self._study.name)) or self._lacks_stages(place)
-        to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm())
+        to_do = bool(self._todo or self._state.to_ask or self._state.to_confirm() or self._state.to_end())
         stored = self._prepared.stored
         recorded = stored is None or stored.aims == self._study.aims  # else Optuna's record is to be made anew
         is_quiet = not to_do and not unsent and recorded
@@ -174,6 +175,7 @@ class _Driver:
                 self._outbox.stages(self._prepared.trained_stages())
                 if to_do:
                     self._drop_early()
+                self._end_paused()  # of a start that ended before it had written down who is stopped
                 self._take_over_known()
                 self._hold_back()
                 if to_do:
@@ -294,7 +296,8 @@ class _Driver:
         if self._executor:
             self._executor.close()
         if self._outbox:
-            self._outbox.close(self._untracked(), interrupted=interrupted)
+            # those that wait at a rung are not through, and the next start looks for such as were killed
+            self._outbox.close(self._untracked(), interrupted=interrupted or bool(self._state.paused))
         if self._optuna:
             self._optuna.close()
         self._room.release()
@@ -326,29 +329,32 @@ class _Driver:
         """Takes over seed runs that another study of this ledger has done: same fingerprint, same seed."""
         if not self._others:
             return
-        rest: deque[Todo] = deque()
-        for item in self._todo:
-            row = self._known_elsewhere(item.trial, item.seed)
+        items, taken = list(self._todo), 0
+        self._todo.clear()  # what is taken over may ask for more
+        for item in items:
+            row = self._known_elsewhere(item)
             if row is None:
-                rest.append(item)
+                self._todo.append(item)
             else:
+                taken += 1
                 self._take_over(item.trial, row)
-        taken = len(self._todo) - len(rest)
-        self._todo.clear()
-        self._todo.extend(rest)
         if taken:
             self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
 
-    def _known_elsewhere(self, trial: TrialRecord, seed: int) -> SeedRun | None:
-        """The same seed run of another study, if it says what this one asks."""
-        row = self._ledger.find(trial.fingerprint, seed) if self._others else None
+    def _known_elsewhere(self, item: Todo) -> SeedRun | None:
+        """The same seed run of another study, if it says what this one asks; up to the epoch that is asked for.
+
+        What it came to later is not looked at, so that a trial is stopped at a rung whether others know it or not.
+        """
+        row = self._ledger.find(item.trial.fingerprint, item.seed) if self._others else None
         if row is None or (row.state == RunState.COMPLETE and not set(self._study.scores) <= set(row.metrics)):
             return None
-        return row
+        is_longer = item.until is not None and len(row.history or ()) > item.until
+        return cut_at(row, item.trial.config, item.until) if item.until is not None and is_longer else row
 
     def _take_over(self, trial: TrialRecord, row: SeedRun) -> None:
         origin = row.reused_from or row.study
-        network = self._networks.take_over(row)
+        network = None if row.state == RunState.PAUSED else self._networks.take_over(row)
         own = replace(row, study=self._study.name, reused_from=origin, tracked=False, network=network)
         self._write([(trial, own)])
 
@@ -536,13 +542,18 @@ class _Driver:
         """Where trials are judged one by one: gives them their next epochs or seeds."""
         for item in self._state.next_round():
             key = item.trial.fingerprint, item.seed, item.until
-            if key not in self._handed and item.trial.number in self._begun:
-                self._handed.add(key)
-                self._add(item)
+            if key in self._handed:
+                continue
+            if not self._budget.admits(item.trial.number, self._begun):
+                self._held_back = True
+                continue
+            self._begun.add(item.trial.number)
+            self._handed.add(key)
+            self._add(item)
 
     def _add(self, item: Todo) -> None:
         """Puts a seed run on the list, or takes it over from another study."""
-        row = self._known_elsewhere(item.trial, item.seed)
+        row = self._known_elsewhere(item)
         if row is not None:
             self._take_over(item.trial, row)
         else:
@@ -553,7 +564,8 @@ class _Driver:
         ended = []
         for trial, row in self._state.to_end():
             reason, had = self._state.why_stopped(trial), len(row.history or ())
-            ended.append((trial, replace(row, state=RunState.PRUNED, reason=reason, max_epoch=had)))
+            # the ledger adds what it has counted as repeated
+            ended.append((trial, replace(row, state=RunState.PRUNED, reason=reason, max_epoch=had, repeated_s=0.0)))
         if ended:
             self._write(ended)
 

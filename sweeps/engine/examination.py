@@ -12,8 +12,9 @@ import numpy as np
 
 from resnet_tl.data import cache
 from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.files import remove
 from resnet_tl.predictions import pack, unpack
-from sweeps.engine.leftovers import clear_leftovers, leftovers
+from sweeps.engine.leftovers import leftovers
 from sweeps.records import RunState, SeedRun, StudyRecord
 from sweeps.storage import sqlite
 from sweeps.storage.database import Database
@@ -110,13 +111,15 @@ def _examine(study: StudyRecord, out: Path, ledger: Ledger, place: Place) -> Ite
             remedy="if they belong to no other ledger that you will put in its place, remove them",
         )
     work = WorkFolder(out).of_study(name)
-    left = list(leftovers(out, name, work=work, networks=networks, runs=runs))
+    # one that was pruned may be trained again, by a study with another pruner
+    through = [run for run in runs if run.state != RunState.PRUNED]
+    left = list(leftovers(out, name, work=work, networks=networks, runs=through))
     if left:
         yield Finding(
             where=name,
             what=f"{len(left)} files or folders are left of starts that were killed ({left[0].relative_to(out)})",
             remedy="removes them",
-            mend=lambda: clear_leftovers(out, name, work=work, networks=networks, runs=runs, since=None),
+            mend=lambda: remove(leftovers(out, name, work=work, networks=networks, runs=through)),
         )
     note = place_of(out, name)
     if note.exists():

@@ -223,6 +223,8 @@ class OwnMembers:
                 "seeds": tuple(draws),
                 "trials": None,
                 "confirm": None,
+                "pruner": (),
+                "stop": None,
                 "tables": (),
                 "figures": (),
             }

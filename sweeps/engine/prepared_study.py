@@ -87,8 +87,7 @@ class PreparedStudy:
         self.out = expand(definition.run.out, "run.out").resolve()
         cache = expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
         self.cache = cache.absolute()
-        has_rungs = any(rule.kind == "rungs" for rule in self.study.pruner)
-        self.runs = ledger.seed_runs(self.study.name, curves=has_rungs) if ledger else []
+        self.runs = ledger.seed_runs(self.study.name, curves=bool(self.study.pruner)) if ledger else []
         self.known = _known(ledger, self.study, self.runs)
         # a definition that has no result yet binds nobody
         self.stored = ledger.study(self.study.name) if ledger and self.known.trials else None

@@ -45,6 +45,8 @@ class Workplace:
     """Files and folders that the driver needs, in the order in which they are put in place; some may be missing."""
     state: str | None = None
     """A file from which a task goes on that was begun elsewhere; it comes back as often as it is written."""
+    pauses: bool = False
+    """Whether the task may end before its work does, so that the state is needed behind its end too."""
     parts: tuple[Part, ...] = ()
     is_shared: bool = False
     """Whether other drivers may fill it too: then what was there first stays, the last of `leaves` telling that all is

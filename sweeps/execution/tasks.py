@@ -41,7 +41,12 @@ class Train:
         """See `HasFiles`."""
         given = self.given()
         own = (
-            Workplace(root=run.folder, leaves=(PREDICTIONS, "checkpoint"), state="state.pt")
+            Workplace(
+                root=run.folder,
+                leaves=(PREDICTIONS, "checkpoint"),
+                state="state.pt",
+                pauses=run.until is not None,
+            )
             for run in self.runs
             if run.folder is not None
         )

@@ -212,15 +212,16 @@ class _Saver:
             while self._thread.is_alive():
                 self._thread.join(LOOK_S)
                 beat()  # a state is on its way
-            if kind is not None:  # it has stopped, or failed, and is to go on from there
-                self._look()
+            self._look(only_paused=kind is None)  # of what has stopped, failed or paused, and is to go on from there
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
             self._look()
 
-    def _look(self) -> None:
+    def _look(self, *, only_paused: bool = False) -> None:
         for place, path in self._states:
+            if only_paused and not place.pauses:
+                continue
             stamp = _stamp(path)
             if stamp in (None, self._sent[path]):
                 continue

@@ -139,6 +139,7 @@ class StudyState:
             self._courses[key] = told if told.best or known is None else replace(known, has_ended=told.has_ended)
         if run.state == RunState.PAUSED:
             self.paused[key] = run
+            self.states.pop(key, None)
             return
         if run.state == RunState.PRUNED and not self._rules:  # the study wants it whole by now
             return
@@ -186,12 +187,18 @@ class StudyState:
         by_name = {trial.fingerprint: trial for trial in self.trials if trial.fingerprint in self._has_had}
         return [(by_name[run.fingerprint], run) for run in self.paused.values() if run.fingerprint in by_name]
 
+    def is_wanted(self, run: SeedRun) -> bool:
+        """Whether a seed run that was stopped once is to be trained again, since the study has another pruner now."""
+        return run.state == RunState.PRUNED and run.fingerprint not in self._has_had
+
     def why_stopped(self, trial: TrialRecord) -> str:
         """A sentence, for a trial that was stopped or left at a rung."""
         assert self._pruning is not None
         stop = self._pruning.stopped.get(self.trials.index(trial))
         if stop is None:
             return "another seed run of this trial has no number"
+        if stop.by == "race":
+            return "over all seeds its trial can hardly win any more"
         return f"others had a better {self._study.metric} after epoch {stop.epoch}"
 
     def _courses_of(self, trial: TrialRecord) -> dict[int, Course]:
@@ -234,7 +241,9 @@ class StudyState:
         asked = [
             seed for place, seed, _ in self._pruning.lacking if self.trials[place].fingerprint == trial.fingerprint
         ]
-        return all((trial.fingerprint, seed) in self.states for seed in asked)
+        waits = any(self.trials[place].fingerprint == trial.fingerprint for place in self._pruning.waiting)
+        ended = (self.states.get((trial.fingerprint, seed)) for seed in asked)
+        return not waits and all(state not in (None, RunState.PRUNED) for state in ended)
 
     def has_results(self, trial: TrialRecord) -> bool:
         """Whether every seed run of the search has a result: none failed, or is still to come."""

@@ -22,6 +22,7 @@ from sweeps.records import (
     OWN_MEMBERS,
     RunState,
     SeedRun,
+    Stop,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -117,14 +118,15 @@ def _trial(row: TrialRecord, runs: Sequence[SeedRun], scores: Sequence[str], fre
         "wall_s": tuple(run.wall_s for run in runs),
     }
     columns |= {score: tuple(run.metrics.get(score) for run in runs) for score in scores}
+    states = tuple(run.state for run in runs)
     return Trial(
         number=row.number,
         values=_values(row.config),
         seeds=tuple(run.seed for run in runs),
-        states=tuple(run.state for run in runs),
+        states=states,
         columns=columns,
         fingerprint=row.fingerprint,
-        is_stopped=row.state == TrialState.PRUNED,
+        stop=(row.stop or _stop_of(states, columns["max_epoch"])) if row.state == TrialState.PRUNED else None,
         fresh=fresh,
     )
 
@@ -133,6 +135,14 @@ def _sizes(config: TrialConfig, about: StudyRecord) -> dict[str, int]:
     """Sizes of a trial's network; empty where the version that ran did not note what images it gets."""
     channels = about.data.channels or about.data.options.get("channels")
     return sizes_of(config, channels=channels, num_classes=len(about.data.classes)) if channels else {}
+
+
+def _stop_of(states: Sequence[str], max_epochs: Sequence[float | None]) -> Stop:
+    """When a trial was stopped, as far as its seed runs tell: at a rung where one of them is not whole."""
+    reached = [e for state, e in zip(states, max_epochs, strict=False) if state == "pruned" and e is not None]
+    if "pruned" in states:
+        return Stop(by="rungs", seeds=len(states), epoch=int(max(reached)) if reached else None)
+    return Stop(by="race", seeds=len(states))
 
 
 def _values(config: TrialConfig) -> dict[str, Any]:
@@ -430,14 +440,17 @@ def _trials(frame: "pd.DataFrame", parameters: Sequence[str], path: Path, known:
         mixed = [name for name in parameters if any(repr(cells[name][row]) != repr(values[name]) for row in rows)]
         if mixed:
             raise DataError(f"{path}: all rows of trial {number} must have the same {', '.join(mixed)}.")
+        states = tuple(cells["state"][row] for row in rows)
+        epochs = [cells["max_epoch"][row] for row in rows] if "max_epoch" in cells else []
+        is_stopped = "trial_state" in cells and cells["trial_state"][rows[0]] == "pruned"
         trial = Trial(
             number=number,
             values=values,
             seeds=tuple(int(cells["seed"][row]) for row in rows) if "seed" in cells else (0,),
-            states=tuple(cells["state"][row] for row in rows),
+            states=states,
             columns={name: tuple(cells[name][row] for row in rows) for name in measured},
             fingerprint=str(cells["fingerprint"][rows[0]]) if "fingerprint" in cells else None,
-            is_stopped="trial_state" in cells and cells["trial_state"][rows[0]] == "pruned",
+            stop=_stop_of(states, epochs) if is_stopped else None,
         )
         if known is not None:
             own = next((other for other in known if other.number == trial.number), None)

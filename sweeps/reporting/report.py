@@ -179,7 +179,7 @@ def _about(results: Results, *, asked: bool) -> list[Block]:
 
 def _stopped(results: Results) -> str:
     told = []
-    at_rungs = sum(trial.rung is not None for trial in results.stopped)
+    at_rungs = sum(trial.stop is not None and trial.stop.by == "rungs" for trial in results.stopped)
     if rule := results.rule("rungs"):
         on = count(rule["seeds"], "seed")
         told.append(f"rungs within a run, judged on {on}, stopped {count(at_rungs, 'trial')}")

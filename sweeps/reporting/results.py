@@ -12,7 +12,7 @@ from resnet_tl.config import NO_SHIFT, has_effect
 from resnet_tl.metrics import METRICS, metric_of
 from sweeps.definition.hypotheses import Hypothesis, canonical, same
 from sweeps.definition.outputs.registry import Spec
-from sweeps.records import StudyRecord
+from sweeps.records import Stop, StudyRecord
 from sweeps.statistics.ranking import rank_key
 from sweeps.study_trial import PARAMETERS
 
@@ -61,17 +61,15 @@ class Trial:
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Of its network, see `sweeps.definition.aims.SIZES`; empty where they are not known."""
     fingerprint: str | None = None
-    is_stopped: bool = False
-    """Whether the pruner ended it before it had all seeds or epochs."""
+    stop: Stop | None = None
+    """Of one that the pruner ended before it had all seeds or epochs."""
     fresh: "Trial | None" = None
     """The same on the fresh seeds of a confirmation."""
 
     @property
-    def rung(self) -> int | None:
-        """The epoch after which it was stopped; None where its seed runs are whole."""
-        epochs = zip(self.states, self.columns.get("max_epoch", ()), strict=False)
-        reached = [epoch for state, epoch in epochs if state == "pruned" and epoch is not None]
-        return int(max(reached)) if reached else None
+    def is_stopped(self) -> bool:
+        """Whether the pruner ended it before it had all seeds or epochs."""
+        return self.stop is not None
 
     def value(self, name: str) -> Any:
         """A parameter as tables show it: `NONE_HERE` where it says nothing, such as the width of a linear head."""

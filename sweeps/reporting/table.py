@@ -101,9 +101,9 @@ def _stopped(trial: Trial, metric: str) -> str | None:
     """The mean of a trial that the pruner stopped, marked with its epochs or seeds; None for others, or without one."""
     is_alike = trial.state == "pruned" and len(set(trial.states)) == 1
     mean = trial.mean(metric) if is_alike and trial.is_stopped else None
-    if mean is None:
+    if mean is None or trial.stop is None:
         return None
-    had = f"n={len(trial.states)}" if trial.rung is None else f"epoch {trial.rung}"
+    had = f"epoch {trial.stop.epoch}" if "pruned" in trial.states else f"n={len(trial.states)}"
     return f"{score(metric, mean)} (pruned, {had})"
 
 
@@ -167,9 +167,9 @@ def notes(results: Results, trials: Sequence[Trial]) -> list[Inline]:
                 told.append(f"trial {trial.number} (seeds {named}{_reason(results, trial, seeds)})")
             told_of.append(f"{len(those)} of {len(trials)} trials {state}: {'; '.join(told)}.")
     stopped = [trial for trial in trials if trial.state == "pruned"]
-    if at_rungs := [trial for trial in stopped if trial.rung is not None]:
+    if at_rungs := [trial for trial in stopped if trial.stop and trial.stop.by == "rungs"]:
         told_of.append(_rungs(results, trials, at_rungs))
-    if raced := [trial for trial in stopped if trial.is_stopped and trial.rung is None]:
+    if raced := [trial for trial in stopped if trial.stop and trial.stop.by == "race"]:
         told_of.append(_race(results, trials, raced))
     if results.seeds is not None:
         planned = len(results.seeds)
@@ -187,14 +187,14 @@ def _rungs(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) 
     """What was ended within its runs, and that nothing is claimed of it."""
     by_epoch: dict[int, list[str]] = {}
     for trial in stopped:
-        by_epoch.setdefault(trial.rung or 0, []).append(str(trial.number))
+        by_epoch.setdefault((trial.stop and trial.stop.epoch) or 0, []).append(str(trial.number))
     told = "; ".join(
         f"after epoch {epoch} trial{'s' * (len(own) > 1)} {', '.join(own)}" for epoch, own in sorted(by_epoch.items())
     )
     return (
-        f"{len(stopped)} of {len(trials)} trials were stopped within their training, since others had a better "
-        f"{results.metric} by then: {told}. What is shown of them is of that epoch; they are not ranked, test is not "
-        "looked at, and nothing is claimed of what they would have come to."
+        f"{len(stopped)} of {len(trials)} trials were stopped at a rung, since others had a better {results.metric} by "
+        f"then: {told}. What is shown of them is of that epoch, or of the seeds that they have had; they are not "
+        "ranked, and nothing is claimed of what they would have come to."
     )
 
 
@@ -202,7 +202,7 @@ def _race(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) -
     """What a race ended, and all that is claimed of it."""
     by_n: dict[int, list[str]] = {}
     for trial in stopped:
-        by_n.setdefault(len(trial.states), []).append(str(trial.number))
+        by_n.setdefault(trial.stop.seeds if trial.stop else 0, []).append(str(trial.number))
     told = "; ".join(f"after {n} seeds trial{'s' * (len(own) > 1)} {', '.join(own)}" for n, own in sorted(by_n.items()))
     many = f"{len(stopped)} of {len(trials)} trials"
     text = f"{many} were stopped by the race, since they could hardly win any more: {told}."

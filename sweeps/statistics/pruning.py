@@ -3,15 +3,16 @@
 Pure, and told from the ledger alone: which seed runs are to be trained next, and how far; which trials are stopped.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from resnet_tl.config import TrialConfig
-from sweeps.records import RunState, SeedRun
+from sweeps.records import RunState, SeedRun, Stop
 from sweeps.statistics.race import Rule, race
 from sweeps.statistics.ranking import rank_key
-from sweeps.statistics.rungs import NOTHING, Course, Rungs, on_rungs, on_rungs_in_order
+from sweeps.statistics.rungs import Course, Rungs, on_rungs, on_rungs_in_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,16 +35,6 @@ def rules_of(written: Sequence[Mapping[str, Any]]) -> Rules | None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
-    """When a trial was stopped."""
-
-    seeds: int
-    """How many of the planned seeds it has had."""
-    epoch: int | None = None
-    """After which it was stopped; None where its seed runs are whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Pruning:
     """Where trials stand. They are known by their place in the order that was given."""
 
@@ -52,6 +43,8 @@ class Pruning:
     more is decided; empty at the end."""
     stopped: Mapping[int, Stop]
     """Trials that can hardly win."""
+    waiting: tuple[int, ...] = ()
+    """Trials at a rung where it is not known yet what earlier ones have there."""
     left: Mapping[int, int]
     """Those that left for want of a number, since a seed run of theirs diverged or failed, with the seeds that they
     have had."""
@@ -76,6 +69,7 @@ def prune(
     left: dict[int, int] = {}
     going: Sequence[int] = range(len(courses))
     at_rungs: tuple[tuple[int, int, int | None], ...] = ()
+    waiting: tuple[int, ...] = ()
     if rules.rungs is not None:
         if behind is None:
             found = on_rungs(
@@ -86,22 +80,20 @@ def prune(
                 rules.rungs, seeds=seeds, better=better, most_epochs=most_epochs, courses=courses, behind=behind
             )
         judged = seeds[: rules.rungs.seeds]
-        for trial, epoch in found.stopped.items():
-            is_whole = all(courses[trial].get(seed, NOTHING).value is not None for seed in judged)
-            stopped[trial] = Stop(seeds=len(judged), epoch=None if is_whole else epoch)
+        stopped = {trial: Stop(by="rungs", seeds=len(judged), epoch=epoch) for trial, epoch in found.stopped.items()}
         left = dict.fromkeys(found.left, len(judged))
-        if behind is None and (found.lacking or not are_all):
+        if behind is None and (found.lacking or (found.is_open and not are_all)):
             return Pruning(lacking=found.lacking, stopped=stopped, left=left)
-        at_rungs, going = found.lacking, found.through
+        at_rungs, going, waiting = found.lacking, found.through, found.waiting
 
     def ended(trial: int) -> dict[int, float | None]:
         return {seed: course.value for seed, course in courses[trial].items() if course.has_ended}
 
     if rules.race is None:
         whole = tuple((trial, seed, None) for trial in going for seed in seeds if seed not in ended(trial))
-        return Pruning(lacking=at_rungs + whole, stopped=stopped, left=left)
+        return Pruning(lacking=at_rungs + whole, stopped=stopped, left=left, waiting=waiting)
     raced = race(rules.race, seeds=seeds, better=better, scores=[ended(trial) for trial in going], are_all=are_all)
-    stopped |= {going[place]: Stop(seeds=many) for place, many in raced.stopped.items()}
+    stopped |= {going[place]: Stop(by="race", seeds=many) for place, many in raced.stopped.items()}
     left |= {going[place]: many for place, many in raced.left.items()}
     lacking = tuple((going[place], seed, None) for place, seed in raced.lacking)
     return Pruning(lacking=lacking, stopped=stopped, left=left)
@@ -129,4 +121,27 @@ def course_of(run: SeedRun, config: TrialConfig, metric: str) -> Course:
         best=tuple(best),
         has_ended=run.state not in (RunState.PAUSED, RunState.PRUNED),
         value=run.metrics[metric] if is_complete else None,
+    )
+
+
+def cut_at(run: SeedRun, config: TrialConfig, epoch: int) -> SeedRun:
+    """A seed run as it was when it came to a rung.
+
+    Args:
+        run: with its learning curve, which is longer.
+    """
+    history = (run.history or ())[:epoch]
+    best = min(history, key=lambda e: rank_key(e.metrics[config.monitor], e.epoch, better=config.monitor_mode))
+    return replace(
+        run,
+        state=RunState.PAUSED,
+        best_epoch=best.epoch,
+        metrics={name: value for name, value in best.metrics.items() if name.startswith("val/")},
+        wall_s=math.fsum(e.wall_s for e in history),
+        reason=None,
+        network=None,
+        history=history,
+        compact=None,
+        confusion=None,
+        reliability=None,
     )

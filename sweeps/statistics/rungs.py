@@ -91,6 +91,10 @@ class OnRungs:
     """Trials that are stopped, with the epoch after which they were."""
     left: tuple[int, ...]
     """Trials that left for want of a number: a seed run of theirs diverged or failed."""
+    waiting: tuple[int, ...] = ()
+    """Trials at a rung where it is not known yet what earlier ones have there."""
+    is_open: bool = False
+    """Whether something is to be decided once all trials are known."""
 
 
 def on_rungs(
@@ -121,7 +125,7 @@ def on_rungs(
             if not courses[trial].get(seed, NOTHING).has_reached(epoch)
         )
         if lacking or not are_all:
-            return OnRungs(lacking=lacking, through=(), stopped=stopped, left=tuple(left))
+            return OnRungs(lacking=lacking, through=(), stopped=stopped, left=tuple(left), is_open=True)
         order = []
         for trial in list(going):
             values = [courses[trial].get(seed, NOTHING).at(epoch) for seed in judged]
@@ -157,7 +161,7 @@ def on_rungs_in_order(
     """
     judged, rungs = seeds[: rule.seeds], rule.below(most_epochs)
     lacking, stopped = list[tuple[int, int, int]](), dict[int, int]()
-    through, left = list[int](), list[int]()
+    through, left, waits = list[int](), list[int](), list[int]()
     means: dict[tuple[int, int], float] = {}
     """Of those that came to a rung, by trial and epoch."""
     for trial, own in enumerate(courses):
@@ -171,11 +175,17 @@ def on_rungs_in_order(
                 left.append(trial)
                 break
             means[trial, epoch] = math.fsum(known) / len(known)
-            those = [t for t in range(trial - behind + 1) if (t, epoch) in means] + [trial]
+            before = range(trial - behind + 1)
+            if any((t, epoch) not in means and t not in stopped and t not in left for t in before):
+                waits.append(trial)  # one of them failed, say, and is tried again
+                break
+            those = [t for t in before if (t, epoch) in means] + [trial]
             ranked = sorted(those, key=lambda t, at=epoch: rank_key(means[t, at], t, better=better))  # type: ignore[misc]
             if ranked.index(trial) >= rule.num_left(len(ranked), is_last=False):
                 stopped[trial] = epoch
                 break
         else:
             through.append(trial)
-    return OnRungs(lacking=tuple(lacking), through=tuple(through), stopped=stopped, left=tuple(left))
+    return OnRungs(
+        lacking=tuple(lacking), through=tuple(through), stopped=stopped, left=tuple(left), waiting=tuple(waits)
+    )

@@ -44,8 +44,6 @@ _SCORES = {"val": "scores_val", "test": "scores_test"}
 _ROWS = TypeAdapter(list[SeedRun], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
 _AGAIN = [state for state in RunState if not state.is_result or state == RunState.PRUNED]
 """States of rows that others may replace: a seed run is tried again, or goes on."""
-_UNFINISHED = [RunState.PAUSED.value, RunState.PRUNED.value]
-"""States from which a seed run goes on, with the seconds that it has taken."""
 
 
 def now() -> str:
@@ -172,8 +170,8 @@ class Ledger:
             behind=ASK_AHEAD if record.method == "bayes" else None,
         )
         return [
-            replace(trial, state=TrialState.PRUNED)
-            if place in found.stopped and trial.state == TrialState.INCOMPLETE
+            replace(trial, state=TrialState.PRUNED, stop=found.stopped[place])
+            if place in found.stopped and trial.state in (TrialState.INCOMPLETE, TrialState.PRUNED)
             else trial
             for place, trial in enumerate(trials)
         ]
@@ -311,7 +309,8 @@ class Ledger:
         (study,) = {row.study for row in rows}  # of one driver
         keys = [{"b_" + name: value[name] for name in ("study", "fingerprint", "seed")} for value in values]
         replaced = _key(), sa.or_(*(_seed_runs.c.state == state.value for state in _AGAIN))
-        tried = sa.case((_seed_runs.c.state.in_(_UNFINISHED), 0.0), else_=_seed_runs.c.wall_s)
+        # one that has paused goes on, and counts its seconds itself
+        tried = sa.case((_seed_runs.c.state == RunState.PAUSED.value, 0.0), else_=_seed_runs.c.wall_s)
         spent = sa.select(tried + _seed_runs.c.repeated_s).where(*replaced)
 
         def write(connection: sa.Connection) -> None:

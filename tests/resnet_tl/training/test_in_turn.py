@@ -76,3 +76,25 @@ def test_after_a_kill_none_of_it_is_trained_again(
     monkeypatch.setattr(NetworkLearner, "train_epoch", counted)
     assert [numbers(result) for result in fit_in_turn(members, prepared, environment=CPU)] == alone
     assert trained == [3, 4]
+
+
+def test_at_a_rung_each_has_a_state_of_its_own_and_goes_on_from_there(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [trial(epochs=epochs) for epochs in (4, 5, 6)]
+    alone = [numbers(fit(config, prepared, seed=0, environment=CPU)) for config in configs]
+    members = [Member(trial=c, seed=0, folder=tmp_path / str(n), until=2) for n, c in enumerate(configs)]
+    paused = fit_in_turn(members, prepared, environment=CPU)
+    assert {result.state for result in paused} == {"paused"}
+    assert all((tmp_path / str(n) / "state.pt").exists() for n in range(3))
+    trained: list[int] = []
+    train_epoch = NetworkLearner.train_epoch
+
+    def counted(learner: NetworkLearner, epochs: dict[int, int]) -> object:
+        trained.extend(epochs.values())
+        return train_epoch(learner, epochs)
+
+    monkeypatch.setattr(NetworkLearner, "train_epoch", counted)
+    whole = [Member(trial=c, seed=0, folder=tmp_path / str(n)) for n, c in enumerate(configs)]
+    assert [numbers(result) for result in fit_in_turn(whole, prepared, environment=CPU)] == alone
+    assert trained == [3, 4, 5, 6]

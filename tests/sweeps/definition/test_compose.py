@@ -156,6 +156,7 @@ def test_off_is_a_word(study: str) -> None:
         ("study.pruner={kind: hyperband}", "`study.pruner` must be a mapping such as .* but got 'hyperband'"),
         ("study.pruner=[{kind: race}, {kind: race}]", "must have each kind once"),
         ("study.pruner={kind: rungs, epochs: [3, 1]}", "each later than the one before"),
+        ("study.pruner={kind: [rungs]}", "`study.pruner` must be a mapping such as"),
         ("study.pruner={kind: rungs, eta: 1}", "`study.pruner.eta` should be greater than 1"),
         ("study.pruner={kind: rungs, seeds: 40}", "must be at most the number of `study.seeds`"),
         ("study.pruner={kind: rungs, kep: 4}", "`study.pruner.kep` is not an option; did you mean `keep`"),
@@ -277,7 +278,11 @@ def test_none_leaves_an_option_open(study: str) -> None:
         (["study.pruner={kind: rungs, keep: 2}"], "`study.pruner.keep` counts trials that are all at a rung"),
         (["study.pruner={kind: race}", "study.seeds=[0,1,2]"], "not with bayes"),
         (
-            ["study.pruner={kind: rungs}", "study.space={epochs: {values: [2, 9]}}"],
+            ["study.pruner={kind: rungs}", "study.space={epochs: {values: [2, 9]}}", "~trial.epochs"],
+            "`study.pruner.min_epochs` must be given where bayes searches `epochs`",
+        ),
+        (
+            ["study.pruner={kind: rungs}", "study.space={lr: {values: [1e-3, 1e-2], set: {1e-2: {epochs: 9}}}}"],
             "`study.pruner.min_epochs` must be given where bayes searches `epochs`",
         ),
     ],

@@ -70,7 +70,7 @@ def test_what_passes_is_what_trains_without_rungs(
     assert pruned["val/accuracy"].notna().all()
     assert not list((home / "out" / "mlruns" / ".work").rglob("state.pt")), "training states of stopped runs are gone"
     report = (home / "out" / "reports" / "laddered.md").read_text()
-    assert "were stopped within their training" in report
+    assert "were stopped at a rung" in report
     assert f"(pruned, epoch {left[0]})" in report or "| pruned |" in report
     assert f"{len(found)} of {len(found)} seed runs done" in report
 
@@ -136,6 +136,9 @@ def test_a_bayesian_search_judges_its_trials_one_by_one(home: Path, run: Run, ex
         "study.seeds=[0,1]",
         "study.space={lr: {distribution: log_uniform_values, min: 1e-6, max: 0.1}}",
     ]
+    told = run("sweeps.run", *words, "run.dry_run=true").stdout
+    assert "after epochs 1, 3 a trial goes on if it is among the best 1/3 so far" in told
+    assert "training states that wait at rungs take up to" in told
     done = run("sweeps.run", *words, "run.out=out", f"run.executor={executor}")
     assert done.returncode == 0, done.stdout + done.stderr
     found = frame(home / "out")
@@ -149,3 +152,25 @@ def test_a_bayesian_search_judges_its_trials_one_by_one(home: Path, run: Run, ex
     assert run("sweeps.run", *words, "run.out=held", "run.max_trials=5", "run.workers=1").returncode == 3
     assert run("sweeps.run", *words, "run.out=held", "run.workers=1").returncode == 0
     same(found, frame(home / "held"))
+
+
+def test_what_another_study_has_done_stops_and_names_the_same_trials(home: Path, run: Run) -> None:
+    one = ["study=laddered.yaml", "study.seeds=[0]"]
+    assert run("sweeps.run", *one, "study.name=other", "study.pruner=none", "run.out=out").returncode == 0
+    taken = run("sweeps.run", *one, "run.out=out")
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+    assert "seed runs are taken over from other studies" in taken.stdout
+    assert run("sweeps.run", *one, "run.out=fresh").returncode == 0
+    same(frame(home / "out"), frame(home / "fresh"))
+    assert set(frame(home / "out")["trial_state"]) == {"pruned", "complete"}
+
+
+def test_who_is_stopped_is_written_down_by_the_next_start_where_a_kill_came_between(home: Path, run: Run) -> None:
+    assert run("sweeps.run", "study=laddered.yaml", "study.seeds=[0]").returncode == 0
+    whole = frame(home)
+    with sqlite3.connect(home / "studies.db") as connection:
+        connection.execute("UPDATE sweeps_seed_runs SET state = 'paused' WHERE state = 'pruned' AND max_epoch = 1")
+    connection.close()
+    again = run("sweeps.run", "study=laddered.yaml", "study.seeds=[0]")
+    assert again.returncode == 0, again.stdout + again.stderr
+    same(whole, frame(home))

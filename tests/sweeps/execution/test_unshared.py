@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,17 @@ def test_states_come_back_while_a_task_runs(
         assert (driver / "room" / "state").read_text() == "7" * 3000
 
     there(Direct()).run(task, task.files(), "s1-1", call)
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_the_state_of_a_task_that_pauses_comes_back_at_its_end(
+    driver: Path, there: Callable[..., Unshared], pauses: bool
+) -> None:
+    task = counts(driver)
+    files = task.files()
+    files = replace(files, workplaces=tuple(replace(place, pauses=pauses) for place in files.workplaces))
+    there(Direct()).run(task, files, "s1-1", lambda own: write_text(Path(own.room) / "state", "at a rung"))
+    assert (driver / "room" / "state").exists() == pauses
 
 
 def test_nothing_of_a_lost_try_is_put_in_place(driver: Path, there: Callable[..., Unshared]) -> None:

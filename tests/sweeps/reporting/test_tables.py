@@ -505,7 +505,7 @@ def test_what_the_pruner_stopped_is_marked_and_not_ranked(tmp_path: Path) -> Non
     assert "60.00% (pruned, epoch 3)" in others[1]
     assert "50.00% (pruned, epoch 1)" in others[2]
     assert "after epoch 1 trial 3; after epoch 3 trial 2" in got
-    assert "2 of 4 trials were stopped within their training" in got
+    assert "2 of 4 trials were stopped at a rung" in got
     assert "1 of 4 trials were stopped by the race" in got
 
 

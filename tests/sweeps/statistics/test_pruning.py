@@ -3,8 +3,8 @@ from typing import Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.result import Epoch
-from sweeps.records import RunState, SeedRun
-from sweeps.statistics.pruning import Rules, Stop, course_of, prune, rules_of
+from sweeps.records import RunState, SeedRun, Stop
+from sweeps.statistics.pruning import Rules, course_of, cut_at, prune, rules_of
 from sweeps.statistics.race import Rule
 from sweeps.statistics.rungs import Course, Rungs
 
@@ -20,11 +20,15 @@ def whole(value: float) -> Course:
     return Course(best=(value, value, value), has_ended=True, value=value)
 
 
+def at_rung(epoch: int) -> Stop:
+    return Stop(by="rungs", seeds=1, epoch=epoch)
+
+
 class TestPrune:
     def test_behind_the_rungs_those_left_get_all_seeds_whole(self) -> None:
         courses = [{0: Course(best=(0.1,))}, {0: whole(0.5)}, {0: whole(0.4)}, {0: Course(best=(0.2,))}]
         found = look(Rules(rungs=RUNGS), courses)
-        assert found.stopped == {0: Stop(seeds=1, epoch=1), 3: Stop(seeds=1, epoch=1), 2: Stop(seeds=1)}
+        assert found.stopped == {0: at_rung(1), 3: at_rung(1), 2: at_rung(2)}
         assert found.lacking == ((1, 1, None), (1, 2, None), (1, 3, None))
 
     def test_the_last_stretch_of_the_judged_seed_is_asked_for_too(self) -> None:
@@ -39,8 +43,13 @@ class TestPrune:
             {seed: whole(0.20 + 0.01 * (seed % 2)) for seed in range(2)},
         ]
         found = look(Rules(rungs=rungs, race=RACE), courses)
-        assert found.stopped == {1: Stop(seeds=1, epoch=1), 2: Stop(seeds=2)}
+        assert found.stopped == {1: at_rung(1), 2: Stop(by="race", seeds=2)}
         assert found.lacking == ((0, 2, None),)
+
+    def test_where_no_training_reaches_a_rung_a_race_does_not_wait_for_all_trials(self) -> None:
+        late = Rules(rungs=Rungs(eta=2, min_epochs=9), race=RACE)
+        found = prune(late, seeds=(0, 1, 2), better="max", most_epochs=3, courses=[{}, {}], are_all=False)
+        assert found.lacking == ((0, 0, None), (1, 0, None))
 
     def test_a_race_alone_begins_with_whole_runs(self) -> None:
         assert look(Rules(race=RACE), [{}, {}]).lacking == ((0, 0, None), (1, 0, None))
@@ -93,3 +102,9 @@ class TestCourseOf:
         assert lost.has_ended
         assert lost.value is None
         assert not course_of(replace(self.RUN, state=RunState.PRUNED), self.CONFIG, "val/accuracy").has_ended
+
+    def test_cut_at_a_rung_it_is_what_paused_there(self) -> None:
+        done = replace(self.RUN, state=RunState.COMPLETE, metrics={"val/accuracy": 0.7, "test/accuracy": 0.9})
+        cut = cut_at(done, self.CONFIG, 1)
+        assert (cut.state, cut.best_epoch, cut.metrics) == ("paused", 1, {"val/accuracy": 0.5, "val/loss": 0.9})
+        assert course_of(cut, self.CONFIG, "val/accuracy") == Course(best=(0.5,))

@@ -120,3 +120,11 @@ class TestInOrder:
 
     def test_one_without_a_number_leaves(self) -> None:
         assert self.look([{0: Course(has_ended=True)}]).left == (0,)
+
+    def test_nothing_is_decided_before_earlier_ones_are_known(self) -> None:
+        live = self.look(curves([0.5] * 9, [0.6] * 9, [0.7] * 9, [0.1]))
+        assert live.stopped == {3: 1}
+        again = self.look(curves([0.5] * 9, [], [0.7] * 9, [0.1]))  # one of them failed, and is tried again
+        assert again.waiting == (3,)
+        assert 3 not in again.stopped
+        assert 3 not in {trial for trial, _, _ in again.lacking}
