@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.definition.config import StudyConfig
 from sweeps.engine.kept_networks import KeptNetworks
 from sweeps.planning.study_state import StudyState
 from sweeps.records import TrialRecord
@@ -15,9 +16,7 @@ from sweeps.storage.network_store import NetworkStore
 from tests.conftest import trial
 from tests.sweeps.storage.test_ledger import RUN
 
-STUDY: Any = SimpleNamespace(
-    name="s", seeds=(0, 1), metric="val/accuracy", direction="maximize", confirm=None, pruner=()
-)
+STUDY = StudyConfig(name="s", question="Which?", method="grid", seeds=(0, 1))
 SCORES = {"a": (0.5, 0.6), "b": (0.7, 0.8), "c": (0.9,)}
 """Of the seeds of each trial that have ended; the last trial may still win."""
 
