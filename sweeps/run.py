@@ -40,12 +40,14 @@ from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.device import is_gpu
 from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.freezing import num_trained
+from resnet_tl.freezing import is_head_only, num_trained
 from resnet_tl.option_text import expand
+from resnet_tl.training.member import common_beginning
 from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
 from sweeps.definition.space import describe
+from sweeps.records import ASK_AHEAD
 from sweeps.tracking.credentials import hand_over
 
 if TYPE_CHECKING:
@@ -265,13 +267,16 @@ def _dry_run(definition: Definition) -> int:
     for shown in prepared.generated(prepared.probes()):
         made = f"trained already: {sheet_of(shown)}" if shown.is_made else "to be trained first"
         print(f"{describe_generator(shown)}; {made}")
+    so_far = prepared.state()
+    is_stopped = {trial.number for trial in so_far.stopped()}
     for trial in plan.trials:
         done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]
         lacking = prepared.known.lacks(trial, study.seeds)
+        to_do = "stopped" if trial.number in is_stopped else f"to do {lacking or 'none'}"
         print(
             f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
             f"{num_trained(trial.config, channels=data.channels, num_classes=len(data.classes)):,} parameters train  "
-            f"seeds done {done or 'none'}, to do {lacking or 'none'}"
+            f"seeds done {done or 'none'}, {to_do}"
         )
         if trial.config.weights == "none" and prepared.num_frozen(trial.config):
             print("  warning: the frozen part has random weights")
@@ -290,7 +295,11 @@ def _dry_run(definition: Definition) -> int:
         seeds = study.confirm.seeds
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
         print(f"then the best {study.confirm.top} run again on {count(len(seeds), 'fresh seed')} ({named})")
-    so_far = prepared.state()
+    if study.stop and plan.to_ask:
+        print(
+            "the search ends earlier when more trials would hardly find one that is better by "
+            f"{study.stop.regret:g} in {study.metric} (risk {study.stop.risk:g})"
+        )
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
         configs = [trial.config for trial in plan.trials] + (prepared.probes() if plan.to_ask else [])
@@ -324,7 +333,8 @@ def _pruning_told(rule: "RungsConfig | RaceConfig", study: StudyConfig, num_tria
     if study.method == "bayes":
         at = ", ".join(map(str, rungs))
         return (
-            f"rungs, on {seeds}: after epochs {at} a trial goes on if it is among the best 1/{rules.rungs.eta:g} so far"
+            f"rungs, on {seeds}: after epochs {at} a trial goes on if it is among the best 1/{rules.rungs.eta:g} of "
+            f"itself and those that were through when it was proposed; the first {ASK_AHEAD} always do"
         )
     for epoch in rungs:
         left = rules.rungs.num_left(left, is_last=epoch == rungs[-1])
@@ -363,6 +373,10 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
         return []
     reuse = prepared.decide_reuse(todo, plan.to_ask)
     lines = [f"shared: {decision.describe()}" for decision in reuse.decisions]
+    whole = [config for config, _ in todo if not is_head_only(config, data.channels)]
+    ends = Counter(name for config in whole if (name := common_beginning(config)) is not None)
+    if several := sum(many for many in ends.values() if many > 1):
+        lines.append(f"shared: what {several} trials have in common that differ in epochs or patience alone")
     if not lines:
         lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device

@@ -96,7 +96,7 @@ class Standing:
     @property
     def is_running(self) -> bool:
         """Whether its driver gave a sign of life lately."""
-        return self.driver is not None and self.driver.age_s() < SILENT_S
+        return self.driver is not None and self.driver.age_s() < SILENT_S and not self.driver.is_gone()
 
 
 def standing_of(ledger: Ledger, study: StudyRecord, out: Path) -> Standing:

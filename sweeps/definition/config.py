@@ -241,10 +241,9 @@ class StudyConfig(Options):
         for rule in rules:
             kind = rule.get("kind") if isinstance(rule, dict) else getattr(rule, "kind", None)
             if not isinstance(kind, str) or kind not in PRUNERS:
-                got = "no kind" if isinstance(rule, dict) and kind is None else repr(rule if kind is None else kind)
                 raise ValueError(
                     "must be a mapping such as {kind: race, risk: 0.05, regret: 0.003} or {kind: rungs, eta: 3}, or a "
-                    f"list of both, but got {got}"
+                    "list of both"
                 )
             kinds.append(kind)
         if len(set(kinds)) < len(kinds):
@@ -310,6 +309,11 @@ class StudyConfig(Options):
             unit = metric_of(item.metric or self.metric).unit
             if item.margin is not None and item.margin >= 1 and unit == "fraction":
                 raise ValueError(f"`margin` is a fraction, 0.01 for one percentage point, but got {item.margin}")
+        regrets = [("study.stop.regret", self.stop.regret)] if self.stop else []
+        regrets += [("study.pruner.regret", rule.regret) for rule in self.pruner if isinstance(rule, RaceConfig)]
+        for name, regret in regrets:
+            if regret >= 1 and metric_of(self.metric).unit == "fraction":
+                raise ValueError(f"`{name}` is a fraction, 0.01 for one percentage point, but got {regret:g}")
         if self.stop and (self.is_listed or self.pruner):
             why = (
                 f"{self.method} runs what its space lists" if self.is_listed else "a pruner compares all trials at once"

@@ -119,14 +119,14 @@ def translate(raw: Mapping[str, Any], path: Path) -> Translated:
     for key in (key for key in LEFT_OUT if key in raw):
         found.dropped.append(f"`{key}`{_arguments(raw[key]) if key == 'command' else ''}")
     if raw.get("early_terminate") is not None:
-        _early(raw["early_terminate"], study, found)
+        _early(raw["early_terminate"], study, found, problems)
     found.raw["study"] = study | found.raw["study"] | {"space": study["space"] | (space or {})}
     if problems:
         raise ConfigError(*problems)
     return found
 
 
-def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
+def _early(given: Any, study: dict[str, Any], found: Translated, problems: list[str]) -> None:
     """Hyperband's brackets are rungs: a run that is not among the best 1/eta at one goes no further."""
     given = given if isinstance(given, dict) else {}
     numbers = {name: given.get(name) for name in ("min_iter", "max_iter", "s", "eta")}
@@ -134,9 +134,9 @@ def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
     eta = known.get("eta", 3)
     why = ""
     if given.get("type") != "hyperband" or set(given) - {*numbers, "type", "strict"}:
-        why = "only `type: hyperband` with min_iter, or max_iter and s, and eta means something here"
+        why = "it knows `type: hyperband` with min_iter, or max_iter and s, and eta"
     elif eta < 2 or any(value is not None and name not in known for name, value in numbers.items()):
-        why = "its numbers must be whole, and eta 2 or more"
+        why = "its numbers must be whole and 1 or more, eta 2 or more"
     elif "min_iter" in known:
         study["pruner"] = {"kind": "rungs", "min_epochs": known["min_iter"], "eta": eta}
     elif "max_iter" in known and "s" in known:
@@ -145,7 +145,9 @@ def _early(given: Any, study: dict[str, Any], found: Translated) -> None:
     else:
         why = "it needs min_iter, or max_iter and s"
     if why:
-        found.dropped.append(f"`early_terminate` ({why})")
+        problems.append(
+            f"`early_terminate` cannot be read, since {why}, but got {brief(given)}; mend it or take it out."
+        )
     else:
         found.renamed.append("early_terminate is study.pruner, in epochs")
 

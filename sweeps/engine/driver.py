@@ -121,6 +121,7 @@ class _Driver:
         """Whether trials are judged one by one, as soon as they are at a rung."""
         self._handed = {(item.trial.fingerprint, item.seed, item.until) for item in self._todo}
         """Seed runs that were asked for at this start, and up to which epoch; where trials are judged one by one."""
+        self._said_stopped = {trial.number for trial in self._state.stopped()}
         self._begun: set[int] = set()
         """Trials that are worked on at this start."""
         self._ending: KeyboardInterrupt | BudgetSpent | None = None
@@ -496,7 +497,10 @@ class _Driver:
         assert self._optuna
         self._optuna.add(self._state.results(whole.values()))
         if self._in_order:
+            self._say_stopped(self._state.stopped())
             self._end_paused()
+            if self._display:
+                self._recount()
             self._hand_out()
 
     def _workers(self, slots: int | None = None) -> Executor:
@@ -520,12 +524,9 @@ class _Driver:
         assert self._display
         assert self._optuna
         while True:
-            before = {trial.number for trial in self._state.stopped()}
             waiting = self._state.next_round()
             stopped = self._state.stopped()
-            if new := [trial.number for trial in stopped if trial.number not in before]:
-                many = f"{len(new)} of {len(self._state.trials)} trials"
-                self._say(f"{many} can hardly win any more and are stopped: {', '.join(map(str, new))}.")
+            self._say_stopped(stopped)
             self._end_paused()
             self._optuna.add(self._state.results())  # stopped ones too, and those that left for want of a number
             self._kept.drop_losers(stopped)
@@ -537,6 +538,17 @@ class _Driver:
                 return True
             if not waiting or self._held_back:
                 return False
+
+    def _say_stopped(self, stopped: Sequence[TrialRecord]) -> None:
+        """Names the trials that were stopped since this was last called."""
+        by_reason: dict[str, list[int]] = {}
+        for trial in stopped:
+            if trial.number not in self._said_stopped:
+                by_reason.setdefault(self._state.why_stopped(trial), []).append(trial.number)
+        for reason, numbers in by_reason.items():
+            self._said_stopped.update(numbers)
+            many = f"{len(numbers)} of {len(self._state.trials)} trials {'is' if len(numbers) == 1 else 'are'} stopped"
+            self._say(f"{many}, since {reason}: {', '.join(map(str, sorted(numbers)))}.")
 
     def _hand_out(self) -> None:
         """Where trials are judged one by one: gives them their next epochs or seeds."""

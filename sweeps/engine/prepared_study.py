@@ -543,7 +543,7 @@ def why_enough(study: StudyConfig, tried: int) -> str:
     assert study.stop is not None
     return (
         f"The search ended after {tried} of {study.trials} trials (study.stop): all of them would hardly name a trial "
-        f"that is better by more than {study.stop.regret:g} {study.metric}, with a risk of {study.stop.risk:.0%}."
+        f"that is better by more than {study.stop.regret:g} in {study.metric}, with a risk of {study.stop.risk:.0%}."
     )
 
 

@@ -77,7 +77,8 @@ class Result:
 def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prepared) -> int:
     """The most that training states may take on the disk that wait at rungs; 0 in a study without any."""
     rules = rules_of([rule.model_dump() for rule in study.pruner])
-    if rules is None or rules.rungs is None:
+    most = max((config.epochs for config in configs), default=0)
+    if rules is None or rules.rungs is None or not rules.rungs.below(most):
         return 0
     return rules.rungs.seeds * sum(state_bytes(config, data) for config in configs)
 
@@ -198,8 +199,8 @@ class StudyState:
         if stop is None:
             return "another seed run of this trial has no number"
         if stop.by == "race":
-            return "over all seeds its trial can hardly win any more"
-        return f"others had a better {self._study.metric} after epoch {stop.epoch}"
+            return "over all seeds they can hardly win any more"
+        return f"enough others had at least as good a {self._study.metric} after epoch {stop.epoch}"
 
     def _courses_of(self, trial: TrialRecord) -> dict[int, Course]:
         keys = {seed: (trial.fingerprint, seed) for seed in self._study.seeds}

@@ -192,9 +192,9 @@ def _rungs(results: Results, trials: Sequence[Trial], stopped: Sequence[Trial]) 
         f"after epoch {epoch} trial{'s' * (len(own) > 1)} {', '.join(own)}" for epoch, own in sorted(by_epoch.items())
     )
     return (
-        f"{len(stopped)} of {len(trials)} trials were stopped at a rung, since others had a better {results.metric} by "
-        f"then: {told}. What is shown of them is of that epoch, or of the seeds that they have had; they are not "
-        "ranked, and nothing is claimed of what they would have come to."
+        f"{len(stopped)} of {len(trials)} trials were stopped at a rung, where enough others had at least as good a "
+        f"{results.metric}: {told}. What is shown of them is of that epoch, or of the seeds that they have had; they "
+        "are not ranked, and nothing is claimed of what they would have come to."
     )
 
 

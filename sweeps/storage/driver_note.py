@@ -6,6 +6,8 @@ A hint and no truth: it may be of a driver that was killed. What is done stands 
 import contextlib
 import datetime
 import json
+import os
+import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,6 +48,18 @@ class DriverNote:
     def age_s(self) -> float:
         """Seconds since it was written, by the clock of this machine."""
         return (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(self.told)).total_seconds()
+
+    def is_gone(self) -> bool:
+        """Whether its process has ended, as far as this machine can tell."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # it is somebody else's
+            pass
+        return False
 
 
 _NOTE = TypeAdapter(DriverNote)

@@ -169,10 +169,9 @@ def test_brackets_of_hyperband_are_rungs(tmp_path: Path, given: str, expected: d
 
 
 @pytest.mark.parametrize("given", ["{type: hyperband}", "{type: envelope}", "{type: hyperband, min_iter: 1.5}", "[1]"])
-def test_what_ends_trials_in_another_way_is_left_out_and_said(tmp_path: Path, given: str) -> None:
-    got = compose([write(tmp_path, f"{GRID}early_terminate: {given}\n"), *IMAGES, *SEEDS])
-    assert not got.study.pruner
-    assert "`early_terminate` (" in got.notes[0]
+def test_what_ends_trials_in_another_way_is_refused(tmp_path: Path, given: str) -> None:
+    with pytest.raises(ConfigError, match="`early_terminate` cannot be read, since .* mend it or take it out"):
+        compose([write(tmp_path, f"{GRID}early_terminate: {given}\n"), *IMAGES, *SEEDS])
 
 
 def test_a_grid_is_run_whole_and_equal_values_once(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_what_survives_is_what_runs_without_a_race_and_is_done_once(home: Path, 
     done = run("sweeps.run", "study=raced.yaml", "run.out=raced")
     assert done.returncode == 0, done.stdout + done.stderr
     raced = frame(home / "raced")
-    assert "trials can hardly win any more" in done.stdout
+    assert "over all seeds they can hardly win any more" in done.stdout
     stopped = raced[raced["trial_state"] == "pruned"]["trial"].unique()
     assert len(stopped)
     assert set(raced["state"]) == {"complete"}, "a seed run's state is its own"

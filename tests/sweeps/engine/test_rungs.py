@@ -137,7 +137,7 @@ def test_a_bayesian_search_judges_its_trials_one_by_one(home: Path, run: Run, ex
         "study.space={lr: {distribution: log_uniform_values, min: 1e-6, max: 0.1}}",
     ]
     told = run("sweeps.run", *words, "run.dry_run=true").stdout
-    assert "after epochs 1, 3 a trial goes on if it is among the best 1/3 so far" in told
+    assert "after epochs 1, 3 a trial goes on if it is among the best 1/3 of itself and those" in told
     assert "training states that wait at rungs take up to" in told
     done = run("sweeps.run", *words, "run.out=out", f"run.executor={executor}")
     assert done.returncode == 0, done.stdout + done.stderr
