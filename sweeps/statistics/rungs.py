@@ -13,8 +13,9 @@ ledger.
 """
 
 import math
+from bisect import bisect, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sweeps.statistics.ranking import rank_key
@@ -97,6 +98,25 @@ class OnRungs:
     """Whether something is to be decided once all trials are known."""
 
 
+@dataclass
+class _Before:
+    """At one rung, the trials that were through before another one was proposed."""
+
+    num: int = 0
+    """Of all trials, how many of the first were looked at."""
+    keys: list[tuple[bool, float, int]] = field(default_factory=list)
+    """In order, of those that came to the rung."""
+    is_open: bool = False
+    """Whether one of them may still come to it."""
+
+
+def _mean_at(own: Mapping[int, Course], seeds: Sequence[int], epoch: int) -> float | None:
+    """The mean of a trial's seed runs after an epoch that all have reached; None where one ended without a value."""
+    values = [own.get(seed, NOTHING).at(epoch) for seed in seeds]
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
+
+
 def on_rungs(
     rule: Rungs,
     *,
@@ -128,13 +148,12 @@ def on_rungs(
             return OnRungs(lacking=lacking, through=(), stopped=stopped, left=tuple(left), is_open=True)
         order = []
         for trial in list(going):
-            values = [courses[trial].get(seed, NOTHING).at(epoch) for seed in judged]
-            known = [value for value in values if value is not None]
-            if len(known) < len(values):
+            mean = _mean_at(courses[trial], judged, epoch)
+            if mean is None:
                 going.remove(trial)
                 left.append(trial)
             else:
-                order.append((rank_key(math.fsum(known) / len(known), trial, better=better), trial))
+                order.append((rank_key(mean, trial, better=better), trial))
         ranked = [trial for _, trial in sorted(order)]
         out = ranked[rule.num_left(len(ranked), is_last=epoch == rungs[-1]) :]
         stopped |= dict.fromkeys(out, epoch)
@@ -162,26 +181,30 @@ def on_rungs_in_order(
     judged, rungs = seeds[: rule.seeds], rule.below(most_epochs)
     lacking, stopped = list[tuple[int, int, int]](), dict[int, int]()
     through, left, waits = list[int](), list[int](), list[int]()
-    means: dict[tuple[int, int], float] = {}
-    """Of those that came to a rung, by trial and epoch."""
+    keys: dict[tuple[int, int], tuple[bool, float, int]] = {}
+    """To sort by, of those that came to a rung, by trial and epoch."""
+    before = {epoch: _Before() for epoch in rungs}
     for trial, own in enumerate(courses):
         for epoch in rungs:
             if waiting := [(trial, s, epoch) for s in judged if not own.get(s, NOTHING).has_reached(epoch)]:
                 lacking += waiting
                 break
-            values = [own.get(seed, NOTHING).at(epoch) for seed in judged]
-            known = [value for value in values if value is not None]
-            if len(known) < len(values):
+            mean = _mean_at(own, judged, epoch)
+            if mean is None:
                 left.append(trial)
                 break
-            means[trial, epoch] = math.fsum(known) / len(known)
-            before = range(trial - behind + 1)
-            if any((t, epoch) not in means and t not in stopped and t not in left for t in before):
+            keys[trial, epoch] = rank_key(mean, trial, better=better)
+            those = before[epoch]
+            for t in range(those.num, trial - behind + 1):
+                those.num = t + 1
+                if (t, epoch) in keys:
+                    insort(those.keys, keys[t, epoch])
+                elif t not in stopped and t not in left:
+                    those.is_open = True
+            if those.is_open:
                 waits.append(trial)  # one of them failed, say, and is tried again
                 break
-            those = [t for t in before if (t, epoch) in means] + [trial]
-            ranked = sorted(those, key=lambda t, at=epoch: rank_key(means[t, at], t, better=better))  # type: ignore[misc]
-            if ranked.index(trial) >= rule.num_left(len(ranked), is_last=False):
+            if bisect(those.keys, keys[trial, epoch]) >= rule.num_left(len(those.keys) + 1, is_last=False):
                 stopped[trial] = epoch
                 break
         else:
