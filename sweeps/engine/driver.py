@@ -330,16 +330,9 @@ class _Driver:
         """Takes over seed runs that another study of this ledger has done: same fingerprint, same seed."""
         if not self._others:
             return
-        items, taken = list(self._todo), 0
+        items = list(self._todo)
         self._todo.clear()  # what is taken over may ask for more
-        for item in items:
-            row = self._known_elsewhere(item)
-            if row is None:
-                self._todo.append(item)
-            else:
-                taken += 1
-                self._take_over(item.trial, row)
-        if taken:
+        if taken := sum(self._add(item) for item in items):
             self._say(f"{taken} seed runs are taken over from other studies with the same fingerprint.")
 
     def _known_elsewhere(self, item: Todo) -> SeedRun | None:
@@ -563,13 +556,14 @@ class _Driver:
             self._handed.add(key)
             self._add(item)
 
-    def _add(self, item: Todo) -> None:
-        """Puts a seed run on the list, or takes it over from another study."""
+    def _add(self, item: Todo) -> bool:
+        """Takes a seed run over from another study, or puts it on the list; returns whether it was taken over."""
         row = self._known_elsewhere(item)
-        if row is not None:
-            self._take_over(item.trial, row)
-        else:
+        if row is None:
             self._todo.append(item)
+            return False
+        self._take_over(item.trial, row)
+        return True
 
     def _end_paused(self) -> None:
         """Writes down of seed runs at a rung that they will never go on; their training states go."""

@@ -162,12 +162,10 @@ class Scheduler:
 
     def _company_of(self, config: TrialConfig) -> Company | None:
         """Heads on the same stored features are trained side by side, networks with a common beginning in turn."""
-        is_head = is_head_only(config, self._study.data.channels)
-        if self._study.data.folds and not is_head:  # their fits save nothing between
-            return None
-        if not is_head:
-            beginning = common_beginning(config)
-            return Company(name=beginning, in_turn=True) if beginning is not None else None
+        if not is_head_only(config, self._study.data.channels):
+            # folds save nothing between
+            beginning = None if self._study.data.folds else common_beginning(config)
+            return None if beginning is None else Company(name=beginning, in_turn=True)
         if self._features(config) is None:
             return None
         # they share batches too, which the balance of the classes decides

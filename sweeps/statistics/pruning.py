@@ -6,9 +6,11 @@ Pure, and told from the ledger alone: which seed runs are to be trained next, an
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.result import Epoch
 from sweeps.records import RunState, SeedRun, Stop
 from sweeps.statistics.race import Rule, race
 from sweeps.statistics.ranking import rank_key
@@ -99,6 +101,18 @@ def prune(
     return Pruning(lacking=lacking, stopped=stopped, left=left)
 
 
+def _selected(history: Sequence[Epoch], config: TrialConfig) -> list[Epoch]:
+    """After each epoch, the one that would be selected if training ended there; ties go to the earlier."""
+
+    def key(epoch: Epoch) -> tuple[bool, float, int]:
+        return rank_key(epoch.metrics[config.monitor], epoch.epoch, better=config.monitor_mode)
+
+    def better(best: Epoch, epoch: Epoch) -> Epoch:
+        return min(best, epoch, key=key)
+
+    return list(accumulate(history, better))
+
+
 def course_of(run: SeedRun, config: TrialConfig, metric: str) -> Course:
     """What a seed run brings to these decisions.
 
@@ -106,19 +120,9 @@ def course_of(run: SeedRun, config: TrialConfig, metric: str) -> Course:
         run: with its learning curve.
         metric: of the study.
     """
-    best: list[float] = []
-    selected: tuple[bool, float, int] | None = None
-    for epoch in run.history or ():
-        # ties go to the earlier epoch, as in training
-        key = rank_key(epoch.metrics[config.monitor], epoch.epoch, better=config.monitor_mode)
-        if selected is None or key < selected:
-            selected = key
-            best.append(epoch.metrics[metric])
-        else:
-            best.append(best[-1])
     is_complete = run.state == RunState.COMPLETE
     return Course(
-        best=tuple(best),
+        best=tuple(epoch.metrics[metric] for epoch in _selected(run.history or (), config)),
         has_ended=run.state not in (RunState.PAUSED, RunState.PRUNED),
         value=run.metrics[metric] if is_complete else None,
     )
@@ -131,7 +135,7 @@ def cut_at(run: SeedRun, config: TrialConfig, epoch: int) -> SeedRun:
         run: with its learning curve, which is longer.
     """
     history = (run.history or ())[:epoch]
-    best = min(history, key=lambda e: rank_key(e.metrics[config.monitor], e.epoch, better=config.monitor_mode))
+    best = _selected(history, config)[-1]
     return replace(
         run,
         state=RunState.PAUSED,
