@@ -118,6 +118,9 @@ class Inline:
         """Nobody looks before it has ended."""
         return []
 
+    def share(self, future: "Future[Any]") -> float:
+        return 0.0
+
     def sign(self, future: "Future[Any]") -> Hashable:
         """It is never asked."""
         return None

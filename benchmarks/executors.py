@@ -55,7 +55,7 @@ class Count:
         """See `Callbacks`."""
         raise error
 
-    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         """See `Callbacks`."""
 
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-_listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
+_listener: ContextVar[Callable[[float | None], None] | None] = ContextVar("listener", default=None)
 _asked: ContextVar[Callable[[], bool] | None] = ContextVar("asked", default=None)
 
 
@@ -16,11 +16,15 @@ class Stopped(Exception):
     """A computation has ended where it was asked to, and can go on from there."""
 
 
-def beat() -> None:
-    """Says that the computation goes on."""
+def beat(share: float | None = None) -> None:
+    """Says that the computation goes on.
+
+    Args:
+        share: how much of the epoch of training that is under way is done, from 0 to 1; None outside of one.
+    """
     listener = _listener.get()
     if listener is not None:
-        listener()
+        listener(share)
 
 
 def stop_asked() -> bool:
@@ -30,7 +34,7 @@ def stop_asked() -> bool:
 
 
 @contextlib.contextmanager
-def heard(listener: Callable[[], None], asked: Callable[[], bool] | None = None) -> Iterator[None]:
+def heard(listener: Callable[[float | None], None], asked: Callable[[], bool] | None = None) -> Iterator[None]:
     """Has what is computed meanwhile, in this thread, tell a listener of each step.
 
     Args:

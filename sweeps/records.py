@@ -67,6 +67,27 @@ class Cause(StrEnum):
     """Any other, with its traceback."""
 
 
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def seed_runs_told(searched: int, fresh: int) -> str:
+    """`18 seed runs and 6 on fresh seeds`."""
+    return f"{count(searched, 'seed run')}{f' and {fresh} on fresh seeds' if fresh else ''}"
+
+
 def progress_told(done: int, total: int, *, fresh_done: int, fresh: int) -> str:
     """How many seed runs are done, those on fresh seeds apart: `18 of 18 seed runs and 2 of 6 on fresh seeds`.
 

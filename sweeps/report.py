@@ -134,7 +134,7 @@ def _may_write(target: Path) -> bool:
 
 def _documents(values: dict[str, Any], out: Path, storage: Address | None) -> int:
     """Fills marked places, or compares them with their sources."""
-    from sweeps.reporting.cells import count
+    from sweeps.records import count
     from sweeps.reporting.documents import difference, fill_all
     from sweeps.reporting.reading import from_csv
 

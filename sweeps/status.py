@@ -1,31 +1,38 @@
 """python -m sweeps.status: what each study of the ledger has, lacks and failed, and what runs now.
 
-    python -m sweeps.status [study=NAME] [format=json] [run.out=FOLDER] [run.storage=URI]
+    python -m sweeps.status [study=NAME] [watch=true] [format=json] [run.out=FOLDER] [run.storage=URI]
 
 study=NAME     one study alone, with all of its trials
+watch=true     looks again every few seconds, until nothing runs any more or Ctrl-C
 format=json    the same for programs: a list of studies
 run.out        the folder that studies were run in (default: the current one)
 run.storage    where their ledger is, if it is not the file studies.db
 """
 
+import contextlib
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_tl.cli import entry, require
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from resnet_tl.cli import entry, flags, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.config import parse_storage
 from sweeps.definition.space import describe
-from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told
-from sweeps.storage.database import database_of
+from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told, duration
+from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, DriverNote, place_of, read_note
 from sweeps.storage.ledger import Ledger
 
-WORDS = ("study", "format", "run.out", "run.storage")
+WORDS = ("study", "watch", "format", "run.out", "run.storage")
 SILENT_S = 12 * TOLD_EVERY_S
 """Age of a note from which on its driver is taken for gone."""
 
@@ -36,11 +43,15 @@ def main(words: Sequence[str] | None = None) -> int:
     if "--help" in words or "-h" in words:
         print((__doc__ or "").strip())
         return 0
-    values = parse_words(words, literal=WORDS)
+    values = parse_words(words, literal=[word for word in WORDS if word != "watch"])
     require(values, WORDS, ())
     form = values.get("format", "text")
     if form not in ("text", "json"):
         raise ConfigError(f"`format` must be text or json, but got {form!r}.")
+    flags(values, ["watch"])
+    is_watched = bool(values.get("watch"))
+    if is_watched and form == "json":
+        raise ConfigError("`watch=true` is for people; programs ask with `format=json` as often as they like.")
     out = expand(values.get("run.out", "."), "run.out")
     database = database_of(out, parse_storage(values.get("run.storage")))
     if not database.exists():
@@ -51,23 +62,51 @@ def main(words: Sequence[str] | None = None) -> int:
         else:
             print(f"No study has run in {out.absolute()}: it holds no studies.db. Give run.out=FOLDER of the study.")
         return 0
-    ledger = database.read()
-    try:
-        studies = ledger.studies()
-        if "study" in values:
-            names = [study.name for study in studies]
-            if values["study"] not in names:
-                raise ConfigError(f"`study=` must name a study of the ledger; {nearest(values['study'], names)}")
-            studies = [study for study in studies if study.name == values["study"]]
-        found = [standing_of(ledger, study, out) for study in studies]
-    finally:
-        ledger.close()
+    if is_watched:
+        return _watch(database, out, values.get("study"))
+    found = _standings(database, out, values.get("study"))
     if form == "json":
         print(json.dumps([_as_json(standing) for standing in found], indent=1))
     else:
-        for standing in found:
-            print("\n".join(_lines(standing, details="study" in values)))
+        print("\n".join(line for standing in found for line in _lines(standing, details="study" in values)))
     return 0
+
+
+def _standings(database: Database, out: Path, name: str | None) -> "list[Standing]":
+    ledger = database.read()
+    try:
+        studies = ledger.studies()
+        if name is not None:
+            names = [study.name for study in studies]
+            if name not in names:
+                raise ConfigError(f"`study=` must name a study of the ledger; {nearest(name, names)}")
+            studies = [study for study in studies if study.name == name]
+        return [standing_of(ledger, study, out) for study in studies]
+    finally:
+        ledger.close()
+
+
+def _watch(database: Database, out: Path, name: str | None) -> int:
+    """Shows the studies that run, again and again: on a terminal in place, else as lines where something is new."""
+    console = Console(soft_wrap=True)
+    last = ""
+    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
+        while True:
+            found = _standings(database, out, name)
+            running = [standing for standing in found if standing.is_running]
+            shown = running or found
+            text = "\n".join(line for standing in shown for line in _lines(standing, details=False))
+            if live is not None:
+                live.update(Text(text), refresh=True)
+            elif text != last:
+                print(text, flush=True)
+            last = text
+            if not running:
+                return 0
+            try:
+                time.sleep(TOLD_EVERY_S / 2)
+            except KeyboardInterrupt:
+                return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,16 +222,13 @@ def _of_driver(driver: DriverNote, *, is_running: bool) -> list[str]:
     where = f"on {driver.host} (process {driver.pid})"
     if not is_running:
         return [f"  it ran {where} until {driver.told}, which was not its end; the same command goes on from there"]
-    left = "" if driver.left_s is None else f", about {_duration(driver.left_s)} left"
+    left = "" if driver.left_s is None else f", about {duration(driver.left_s)} left"
     lines = [f"  running {where}: {driver.done} of {driver.total} seed runs done{left}"]
+    if driver.best:
+        lines.append(f"    {driver.best}")
     for job in driver.jobs:
         lines.append(f"    {job.name}: epoch {job.epoch} of {job.epochs}" + (f", {job.note}" if job.note else ""))
     return lines
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
 
 
 if __name__ == "__main__":

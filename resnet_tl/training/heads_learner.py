@@ -40,6 +40,7 @@ class HeadsLearner:
         members: alike in `member.head_group`.
         features: stored outputs of the backbone; None computes them for each batch.
         network: whose backbone computes features that are not stored; None builds one.
+        inputs: what they are fed in place of either.
     """
 
     def __init__(
@@ -51,12 +52,15 @@ class HeadsLearner:
         device: torch.device,
         features: Stored | None,
         network: Network | None = None,
+        inputs: HeadInputs | None = None,
     ) -> None:
         assert len({head_group(member.trial) for member in members}) == 1
         self._members, self._start, self._device = list(members), start, device
         self._trial = members[0].trial
         self._inputs: HeadInputs
-        if features is None:
+        if inputs is not None:
+            self._inputs = inputs
+        elif features is None:
             fits = [(member.trial, member.seed) for member in members]
             self._inputs = Computed(start, fits, device, threads=environment.threads, network=network)
         else:

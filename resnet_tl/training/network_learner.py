@@ -14,6 +14,7 @@ from resnet_tl.data.batches import Batch, DeviceImages, cut_batches, epoch_order
 from resnet_tl.device import autocast
 from resnet_tl.features.inputs import Features, FromStore, Inputs, ThroughPrefix
 from resnet_tl.features.store import Stored
+from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.starting_point import StartingPoint
@@ -74,6 +75,7 @@ class NetworkLearner:
             factor = lr_factor(trial, epoch=epoch, step=step, steps_per_epoch=num_steps)
             set_lr(self.optimizer, trial, factor)
             loss, outputs = self.step(batch, epoch)
+            beat((step + 1) / num_steps)
             losses.append(loss)
             sizes.append(len(batch.samples_B))
             hits += (class_logits(outputs).argmax(1) == batch.targets_BK.argmax(1)).sum()

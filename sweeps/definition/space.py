@@ -35,8 +35,12 @@ LONG_RANGE = 50
 
 def describe(params: Mapping[str, Any]) -> str:
     """A point in one line: `lr=0.001 head=linear`."""
-    values = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in params.items()}
-    return " ".join(f"{name}={value}" for name, value in values.items()) or "(base)"
+    return " ".join(f"{name}={describe_value(value)}" for name, value in params.items()) or "(base)"
+
+
+def describe_value(value: Any) -> str:
+    """One value of a point."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

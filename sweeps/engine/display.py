@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a bar and a line per running seed run, or plain lines without a terminal."""
+"""What a person sees while a study runs: on a terminal one live screen, in a log the same as calm lines."""
 
 import os
 import socket
@@ -6,7 +6,8 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.text import Text
 
@@ -14,19 +15,24 @@ from sweeps.storage.driver_note import DriverNote, RunningJob
 from sweeps.storage.ledger import now
 
 QUIET_S = 60.0
-"""Without a terminal, how long nothing is printed while jobs run: long enough for a log, short enough for a person."""
+"""Without a terminal, how long nothing is printed while jobs run, and the least time between two lines on how the study
+stands: long enough for a log, short enough for a person."""
 
 
-class _TimeLeft(ProgressColumn):
-    """Time left, from the mean duration of the seed runs so far."""
+class _Clock(ProgressColumn):
+    """How long something has run, or will run still."""
 
     def render(self, task: Any) -> Text:
-        left = task.fields.get("left")
-        if left is None:
-            return Text("")
-        minutes, seconds = divmod(round(left), 60)
-        hours, minutes = divmod(minutes, 60)
-        return Text(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
+        if left := task.fields.get("left"):
+            return Text(left)
+        return Text(clock(task.elapsed) if task.fields.get("is_job") and task.elapsed is not None else "")
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Display:
@@ -35,68 +41,91 @@ class Display:
     Args:
         total: seed runs of the study, done ones included.
         done: seed runs that were done before.
-        workers: seed runs at a time.
+        may_stop: whether trials may be stopped early, so that what is left is the most there can be.
     """
 
-    def __init__(self, study: str, *, total: int, done: int, workers: int, console: Console) -> None:
-        self._study, self._total, self._done, self._workers = study, total, done, workers
+    def __init__(self, study: str, *, total: int, done: int, console: Console, may_stop: bool = False) -> None:
+        self._total, self._done = total, done
+        self._most = "at most " if may_stop else ""
         self._console = console
-        self._before = done
-        self._spent_s = 0.0
         self._lines: dict[Hashable, TaskID] = {}
         self._jobs: dict[Hashable, RunningJob] = {}
+        self._best = ""
+        self._left_s: float | None = None
         self._progress: Progress | None = None
-        self._began_s = self._said_s = time.monotonic()
+        self._live: Live | None = None
+        self._began_s = self._said_s = self._stood_s = time.monotonic()
         if console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                _TimeLeft(),
-                TextColumn("{task.fields[note]}"),
+                _Clock(),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=console,
-                transient=True,
             )
-            self._progress.start()
-            self._bar = self._progress.add_task(f"[bold]{study}", total=total, completed=done, left=None, note="")
+            self._bar = self._progress.add_task(study, total=total, completed=done, note="")
+            self._live = Live(get_renderable=self._screen, console=console, transient=True, refresh_per_second=4)
+            self._live.start()
+
+    def _screen(self) -> RenderableType:
+        assert self._progress
+        return Group(self._progress, Text(self._best)) if self._best else self._progress
 
     def recount(self, *, total: int, done: int) -> None:
         """The study turned out to have another number of seed runs, or to have more of them done already."""
-        self._before += done - self._done  # which took no time now
         self._total, self._done = total, done
         if self._progress:
             self._progress.update(self._bar, total=total, completed=done)
 
-    def running(self, key: Hashable, name: str, epoch: int, epochs: int, note: str, *, counted: str = "epoch") -> None:
-        """A job is in progress; `counted` says what `epoch` and `epochs` count."""
-        self._jobs[key] = RunningJob(name=name, epoch=epoch, epochs=epochs, note=note)
+    def running(
+        self, key: Hashable, name: str, epoch: float, epochs: int, note: str, *, counted: str = "epoch"
+    ) -> None:
+        """A job is in progress.
+
+        Args:
+            epoch: done, with the part of the one that is under way.
+            counted: what `epoch` and `epochs` count.
+        """
+        self._jobs[key] = RunningJob(name=name, epoch=int(epoch), epochs=epochs, note=note)
         if not self._progress:
             if time.monotonic() - self._said_s > QUIET_S:
                 minutes = (time.monotonic() - self._began_s) / 60
-                self.say(
-                    f"[{self._done}/{self._total}] running for {minutes:.0f} min: {name}, {counted} {epoch} of {epochs}"
-                    + (f", {note}" if note else "")
-                )
+                told = [f"[{self._done}/{self._total}] running for {minutes:.0f} min: {name}"]
+                told += [f"{counted} {int(epoch)} of {epochs}", note]
+                self.say("; ".join(filter(None, [", ".join(filter(None, told)), self._left()])))
             return
         if key not in self._lines:
-            self._lines[key] = self._progress.add_task(f"  {name}", total=epochs, left=None, note="")
+            self._lines[key] = self._progress.add_task(f"  {name}", total=epochs, note="", is_job=True)
         self._progress.update(self._lines[key], completed=epoch, note=note)
 
-    def finished(self, key: Hashable, line: str, wall_s: float, *, counts: bool = True) -> None:
+    def finished(self, key: Hashable, line: str, *, counts: bool = True) -> None:
         """A job has ended."""
         self._jobs.pop(key, None)
-        if counts:
-            self._done += 1
-            self._spent_s += wall_s
+        self._done += counts
         if self._progress:
             if key in self._lines:
                 self._progress.remove_task(self._lines.pop(key))
-            self._progress.update(self._bar, completed=self._done, left=self._left_s())
+            self._progress.update(self._bar, completed=self._done)
         self.say(f"[{self._done}/{self._total}] {line}")
 
-    def _left_s(self) -> float | None:
-        new = self._done - self._before
-        return self._spent_s / new * (self._total - self._done) / self._workers if new else None
+    def stands(self, *, best: str, num_failed: int, left_s: float | None) -> None:
+        """How the study stands; a log is told once a minute at most, and nothing twice.
+
+        Args:
+            best: a sentence about the best trial so far; empty before there is one.
+            left_s: seconds until all is done, as far as that can be known.
+        """
+        is_new, self._best, self._left_s = best != self._best, best, left_s
+        failed = f"{num_failed} failed" if num_failed else ""
+        if self._progress:
+            self._progress.update(self._bar, left=self._left(), note=failed)
+        elif is_new and time.monotonic() - self._stood_s > QUIET_S:
+            self._stood_s = time.monotonic()
+            self.say("; ".join(filter(None, [f"[{self._done}/{self._total}] {best}", self._left(), failed])))
+
+    def _left(self) -> str:
+        return "" if self._left_s is None else f"{self._most}{clock(self._left_s)} left"
 
     def note(self) -> DriverNote:
         """The same for whoever looks from elsewhere."""
@@ -106,17 +135,18 @@ class Display:
             told=now(),
             done=self._done,
             total=self._total,
-            left_s=self._left_s(),
+            left_s=self._left_s,
+            best=self._best,
             jobs=tuple(self._jobs.values()),
         )
 
     def say(self, line: str) -> None:
-        """Prints a line above the bars."""
+        """Prints a line above the screen."""
         self._said_s = time.monotonic()
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """Takes the bars away."""
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        """Takes the screen away."""
+        if self._live:
+            self._live.stop()
+            self._live = self._progress = None

@@ -40,9 +40,10 @@ from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
+from sweeps.planning.pace import Pace, shape_of
 from sweeps.planning.sampler import Proposal, Sampler
-from sweeps.planning.study_state import Outcome, waiting_bytes
-from sweeps.records import RunState, SeedRun, TrialRecord, mean_curve
+from sweeps.planning.study_state import Outcome, leader_told, waiting_bytes
+from sweeps.records import RunState, SeedRun, TrialRecord, count, mean_curve
 from sweeps.statistics.pruning import cut_at
 from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, place_of, remove_note, write_note
@@ -115,6 +116,9 @@ class _Driver:
         self._reuse = Reuse(decisions=())
         self._unforeseen: set[FrozenPrefix] = set()
         self._interrupt = Interrupt()
+        self._pace = Pace()
+        self._shapes: dict[str, str] = {}
+        """By the fingerprint of a trial."""
         self._budget = Budget(study.definition.run, study.out, self._study.name, self._interrupt.check)
         self._note, self._noted_s = place_of(study.out, self._study.name), float("-inf")
         self._in_order = bool(self._study.pruner) and self._study.method == "bayes"
@@ -272,8 +276,27 @@ class _Driver:
         """Between two steps: says how far it is; raises where it is to end."""
         if self._display and time.monotonic() - self._noted_s >= TOLD_EVERY_S / 2:
             self._noted_s = time.monotonic()
+            self._show_standing(self._display)
             write_note(self._note, self._display.note())
         self._budget.check()
+
+    def _show_standing(self, display: Display) -> None:
+        """Says which trial leads, and how long it will take."""
+        waiting: Counter[str | None] = Counter()
+        epochs = [trial.config.epochs for trial in self._state.trials] or [p.epochs for p in self._prepared.probes()]
+        for trial, many in self._state.lacking():
+            if trial is None:
+                waiting[None] += many * round(sum(epochs) / len(epochs))
+                continue
+            if trial.fingerprint not in self._shapes:
+                self._shapes[trial.fingerprint] = shape_of(trial.config)
+            waiting[self._shapes[trial.fingerprint]] += many * trial.config.epochs
+        leader = self._state.leader()
+        display.stands(
+            best="" if leader is None else leader_told(*leader, metric=self._study.metric),
+            num_failed=sum(state == RunState.FAILED for state in self._state.states.values()),
+            left_s=self._pace.left_s(waiting, len(self._workers().slots)),
+        )
 
     def _check_training(self, executor: Executor) -> None:
         """The same while workers train: what ends the study lets them finish their epochs, so that none is lost."""
@@ -368,13 +391,16 @@ class _Driver:
             if data.is_made:
                 verify(data)
         self._say(describe_data(prepared.data))
+        first, threads = executor.slots[0], prepared.environment.threads
+        where = f"on {first.device}" if len({slot.device for slot in executor.slots}) == 1 else "on several devices"
+        self._say(f"{count(len(executor.slots), 'worker')} {where}, {count(threads, 'thread')} each")
         so_far = self._state.outcome(ran=0, best=None)
         self._display = Display(
             self._study.name,
             total=so_far.total,
             done=so_far.done,
-            workers=len(executor.slots),
             console=self._console,
+            may_stop=bool(self._study.pruner or self._study.stop),
         )
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:
@@ -430,6 +456,7 @@ class _Driver:
                 write=self._write,
                 outbox=self._outbox,
                 display=self._display,
+                pace=self._pace,
                 is_ending=lambda: self._ending is not None,
             )
             try:

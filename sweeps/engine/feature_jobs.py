@@ -151,7 +151,7 @@ class _Shares:
             raise error
         raise UserError(f"The features could not be computed: {type(error).__name__}: {error}") from error
 
-    def follow(self, running: Running[int], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[int], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         pass
 
 

@@ -53,9 +53,9 @@ class _Generators(MadeOnce[Prepared]):
     def done(self, running: Running[Prepared], result: None) -> None:
         data = running.job.item
         line = f"{self.name_of(data)}; generated images beside real ones: {sheet_of(data)}"
-        self._display.finished(data.folder, line, running.spent_s, counts=False)
+        self._display.finished(data.folder, line, counts=False)
 
-    def follow(self, running: Running[Prepared], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[Prepared], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         data = running.job.item
         made = data.generated
         if news and made:

@@ -56,5 +56,5 @@ class MadeOnce(Generic[Item]):
         raise self._error(f"The {name} could not be made: {type(error).__name__}: {error}") from error
 
     @abstractmethod
-    def follow(self, running: Running[Item], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[Item], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         """See `Callbacks`."""

@@ -82,12 +82,12 @@ class _Sources(MadeOnce[_Source]):
         source = running.job.item
         if source.epochs:
             score = f"{source.monitor} {result_of(result, source.monitor).score:.4f}"
-            self._display.finished(source.name, f"{source.name}: {score}", running.spent_s, counts=False)
+            self._display.finished(source.name, f"{source.name}: {score}", counts=False)
             return
         for sentence in result:  # of weights that were loaded
             self._display.say(sentence)
 
-    def follow(self, running: Running[_Source], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[_Source], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         source = running.job.item
         if source.epochs and news:
             _, last = news[-1]

@@ -1,5 +1,6 @@
 """Seed runs on their way through the workers: in groups, followed, proven, collected."""
 
+import math
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from sweeps.execution.executor import Job, Running, WorkerDied
 from sweeps.execution.tasks import Check, Train
 from sweeps.planning.feature_reuse import Reuse
 from sweeps.planning.grouping import ALONE, Company, Todo, take
+from sweeps.planning.pace import Pace, shape_of
 from sweeps.records import Cause, RunState, SeedRun, TrialRecord, cause_told
 from sweeps.storage.ledger import now
 from sweeps.storage.network_store import NetworkStore
@@ -63,6 +65,7 @@ class Scheduler:
         todo: seed runs that wait; more may be added while it runs.
         ask: adds seed runs of a newly proposed trial, if there is one; False when there is none, or none yet.
         write: keeps seed runs that have ended.
+        pace: told how long everything takes.
         is_ending: whether nothing more is to begin.
     """
 
@@ -81,13 +84,14 @@ class Scheduler:
         write: Callable[[Sequence[tuple[TrialRecord, SeedRun]]], None],
         outbox: Outbox,
         display: Display,
+        pace: Pace,
         is_ending: Callable[[], bool],
     ) -> None:
         self._study, self._reuse, self._num_slots = study, reuse, num_slots
         self._metric = study.study.metric
         self._work, self._networks, self._room, self._commit = work, networks, room, commit
         self._todo, self._ask, self._write = todo, ask, write
-        self._outbox, self._display, self._is_ending = outbox, display, is_ending
+        self._outbox, self._display, self._pace, self._is_ending = outbox, display, pace, is_ending
         self._groups: deque[list[Todo]] = deque()
         self._proven: set[Stored] = set()
         self._checking: set[Stored] = set()
@@ -152,28 +156,19 @@ class Scheduler:
         )
 
     def _features(self, config: TrialConfig) -> Stored | None:
-        decision = self._reuse.of(self._study.prefix(config))
-        if decision is None or not decision.reuse:
+        if not is_stored(self._study, self._reuse, config):
             return None
-        views = finite_views(config.augment)
-        if views is None or not set(views) <= set(decision.views):
-            return None
-        return stored(decision.prefix, views, self._study.cache)
+        prefix, views = self._study.prefix(config), finite_views(config.augment)
+        assert prefix is not None
+        assert views is not None
+        return stored(prefix, views, self._study.cache)
 
     def _company_of(self, config: TrialConfig) -> Company | None:
-        """Heads on the same stored features are trained side by side, networks with a common beginning in turn."""
-        if not is_head_only(config, self._study.data.channels):
-            # folds save nothing between
-            beginning = None if self._study.data.folds else common_beginning(config)
-            return None if beginning is None else Company(name=beginning, in_turn=True)
-        if self._features(config) is None:
-            return None
-        # they share batches too, which the balance of the classes decides
-        return Company(name=f"{self._study.data_of(config).fingerprint}/{head_group(config)}")
+        return company_of(self._study, self._reuse, config)
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 
-    def follow(self, running: Running[Work], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[Work], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         """Shows how far a job is; on the tracker too, if it takes long enough for somebody to look."""
         work = running.job.item
         if work.is_check:
@@ -186,7 +181,10 @@ class Scheduler:
             for number in range(1) if len(work.runs) == 1 else sorted({number for number, _ in news}):
                 item = work.runs[number]
                 self._outbox.epochs(item.trial, item.seed, tuple(met.get(number, ())))
-        done = max((len(epochs) for epochs in met.values()), default=0)
+        every = [epoch for epochs in met.values() for epoch in epochs]
+        shape = shape_of(work.runs[0].trial.config)
+        self._pace.follow(work.key, shape, epochs=len(every), seconds=math.fsum(epoch.wall_s for epoch in every))
+        done = max((len(epochs) for epochs in met.values()), default=0) + share
         note = (
             f"{self._study.data.folds} fits" if self._study.data.folds else "starting"
         )  # whose epochs come at the end
@@ -273,6 +271,7 @@ class Scheduler:
         self._end(running, [self._failed(running, item, reason, cause)])
 
     def _forget(self, work: Work) -> None:
+        self._pace.forget(work.key)
         self._met.pop(work.key, None)
         self._shown.discard(work.key)
 
@@ -281,7 +280,6 @@ class Scheduler:
         self._forget(work)
         self.ran += len(rows)
         self._write([(item.trial, row) for item, row in zip(work.runs, rows, strict=True)])
-        spent = running.spent_s / len(rows)
         for item, row in zip(work.runs, rows, strict=True):
             name = f"trial {item.trial.number} seed {item.seed} ({describe(item.trial.params)})"
             if row.state == RunState.COMPLETE:
@@ -292,7 +290,9 @@ class Scheduler:
                 said = f"{self._metric} {value:.4f} after epoch {done} of {row.max_epoch}"
             else:
                 said = f"{row.state}{cause_told(row)}: {(row.reason or '').splitlines()[-1]}"
-            self._display.finished(work.key, f"{name}: {said}", spent, counts=row.state.is_result)
+            self._display.finished(work.key, f"{name}: {said}", counts=row.state.is_result)
+            if row.state.is_result:
+                self._pace.learn(shape_of(item.trial.config), epochs=len(row.history or ()), seconds=row.wall_s)
 
     def _row(self, work: Work, item: Todo, result: FitResult, network: str | None) -> SeedRun:
         return SeedRun(
@@ -361,6 +361,24 @@ class Scheduler:
         self._reuse = self._reuse.without(features.prefix)
         self._todo.extendleft(item for group in reversed(self._groups) for item in reversed(group))
         self._groups.clear()
+
+
+def is_stored(study: PreparedStudy, reuse: Reuse, config: TrialConfig) -> bool:
+    """Whether a trial is trained on stored outputs of its frozen prefix."""
+    decision, views = reuse.of(study.prefix(config)), finite_views(config.augment)
+    return decision is not None and decision.reuse and views is not None and set(views) <= set(decision.views)
+
+
+def company_of(study: PreparedStudy, reuse: Reuse, config: TrialConfig) -> Company | None:
+    """Heads on the same stored features are trained side by side, networks with a common beginning in turn."""
+    if not is_head_only(config, study.data.channels):
+        # folds save nothing between
+        beginning = None if study.data.folds else common_beginning(config)
+        return None if beginning is None else Company(name=beginning, in_turn=True)
+    if not is_stored(study, reuse, config):
+        return None
+    # they share batches too, which the balance of the classes decides
+    return Company(name=f"{study.data_of(config).fingerprint}/{head_group(config)}")
 
 
 def folder_of(work: Path, fingerprint: str, seed: int) -> Path:

@@ -69,6 +69,8 @@ class News:
     sign: int
     """Changes with each sign of life."""
     epochs: list[tuple[int, Epoch]]
+    share: float
+    """How much of the epoch that is under way is done."""
     notes: list[Note]
     """What is sent to its machine."""
 
@@ -91,6 +93,7 @@ class Actor:
         self._epochs: deque[tuple[int, Epoch]] = deque()
         self._notes: deque[Note] = deque()
         self._signs = 0
+        self._share = 0.0
         self._is_to_stop = False
         self._unshared: Unshared | None = None
 
@@ -126,7 +129,7 @@ class Actor:
             Whether it came to its end, and its result or else the error, pickled: Ray would hand out arrays that
             cannot be written to, and wrap errors.
         """
-        self._epochs, self._signs, self._number = deque(), 1, number
+        self._epochs, self._signs, self._share, self._number = deque(), 1, 0.0, number
         try:
             with heard(self._beat, lambda: self._is_to_stop), gives_back(device):
                 if sending is None:
@@ -155,18 +158,20 @@ class Actor:
         """Returns what there is since the last call."""
         notes = list(_taken(self._notes))
         if number != self._number:  # it has ended, and its result tells all
-            return News(sign=-1, epochs=[], notes=notes)
-        return News(sign=self._signs, epochs=list(_taken(self._epochs)), notes=notes)
+            return News(sign=-1, epochs=[], share=0.0, notes=notes)
+        return News(sign=self._signs, epochs=list(_taken(self._epochs)), share=self._share, notes=notes)
 
     def ask_to_stop(self) -> None:
         """The driver ends: a training stops after the epoch that it is at."""
         self._is_to_stop = True
 
-    def _beat(self) -> None:
+    def _beat(self, share: float | None = None) -> None:
         self._signs += 1
+        self._share = self._share if share is None else share
 
     def _report(self, run: int, epoch: Epoch) -> None:
         self._signs += 1
+        self._share = 0.0
         self._epochs.append((run, epoch))
 
 

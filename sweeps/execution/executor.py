@@ -74,6 +74,9 @@ class Executor(Protocol):
     def epochs(self, future: "Future[Any]") -> Sequence[tuple[int, Epoch]]:
         """What a running task has reported since the last call."""
 
+    def share(self, future: "Future[Any]") -> float:
+        """How much of the epoch that is under way a running task had done by the last call of `epochs`, from 0 to 1."""
+
     def sign(self, future: "Future[Any]") -> Hashable:
         """Changes with every sign of life of a running task, an epoch or a step (`resnet_tl.heartbeat`)."""
 
@@ -135,8 +138,13 @@ class Callbacks(Protocol[Item]):
     def failed(self, running: Running[Item], error: Exception) -> None:
         """A job has raised an error."""
 
-    def follow(self, running: Running[Item], news: Sequence[tuple[int, Epoch]]) -> None:
-        """A running job was looked at; `news` are its epochs since the last look."""
+    def follow(self, running: Running[Item], news: Sequence[tuple[int, Epoch]], share: float) -> None:
+        """A running job was looked at.
+
+        Args:
+            news: its epochs since the last look.
+            share: see `Executor.share`.
+        """
 
 
 def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], None]) -> None:
@@ -173,7 +181,7 @@ def run_all(executor: Executor, callbacks: Callbacks[Item], check: Callable[[], 
         watch.look()
         for future, still in running.items():
             news = executor.epochs(future)
-            callbacks.follow(still, news)
+            callbacks.follow(still, news, executor.share(future))
             if reason := watch.stands_still(future, executor.sign(future), news):
                 hung.add(future)
                 executor.cancel(future, reason)  # it comes back as lost at the next look
@@ -212,7 +220,7 @@ class _One:
     def failed(self, running: Running[None], error: Exception) -> None:
         raise error
 
-    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         pass
 
 

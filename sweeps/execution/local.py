@@ -81,6 +81,11 @@ class LocalExecutor:
         submitted = self._tasks.get(future)
         return submitted.reader.news() if submitted else []
 
+    def share(self, future: "Future[Any]") -> float:
+        """See `Executor`."""
+        submitted = self._tasks.get(future)
+        return submitted.reader.share if submitted else 0.0
+
     def sign(self, future: "Future[Any]") -> Hashable:
         """See `Executor`."""
         submitted = self._tasks.get(future)
@@ -193,7 +198,7 @@ class _Submitted:
 class _Writer:
     """Adds epochs to a file, one JSON line each. Those that come fast go together: nobody reads hundreds a second.
 
-    The date of the file is the last sign of life.
+    A line that is a number is how much of the next epoch is done. The date of the file is the last sign of life.
     """
 
     def __init__(self, path: Path) -> None:
@@ -202,12 +207,16 @@ class _Writer:
         self._written = time.monotonic()
         self._touched = 0.0
 
-    def beat(self) -> None:
+    def beat(self, share: float | None = None) -> None:
         """The task goes on."""
         if time.monotonic() - self._touched >= BEAT_S:
             with contextlib.suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.touch()
+                if share is None:
+                    self._path.touch()
+                else:
+                    with self._path.open("a") as stream:
+                        stream.write(f"{share:.3f}\n")
             self._touched = time.monotonic()
 
     def is_to_stop(self) -> bool:
@@ -233,6 +242,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._place = 0
+        self.share = 0.0
 
     def sign(self) -> Hashable:
         """The file's date, which every sign of life changes."""
@@ -253,8 +263,13 @@ class _Reader:
         found = []
         for line in whole.splitlines():
             with contextlib.suppress(ValueError, TypeError):  # half a line, from a disk that was full for a moment
-                run, epoch = json.loads(line)
+                told = json.loads(line)
+                if isinstance(told, float):
+                    self.share = told
+                    continue
+                run, epoch = told
                 found.append((int(run), Epoch(**epoch)))
+                self.share = 0.0
         return found
 
 

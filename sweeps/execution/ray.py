@@ -90,6 +90,7 @@ class _Submitted:
     """Whether its worker has yet to answer how far it is; one that stands still never does."""
     sign: Hashable = None
     news: list[tuple[int, Epoch]] = field(default_factory=list)
+    share: float = 0.0
 
 
 class RayExecutor:
@@ -164,6 +165,12 @@ class RayExecutor:
             self._ask(submitted)
             found, submitted.news = submitted.news, []
             return found
+
+    def share(self, future: "Future[Any]") -> float:
+        """See `Executor`."""
+        with self._lock:
+            submitted = self._submitted.get(future)
+            return submitted.share if submitted else 0.0
 
     def sign(self, future: "Future[Any]") -> Hashable:
         """See `Executor`."""
@@ -306,6 +313,7 @@ class RayExecutor:
             news: News = told.result()
             submitted.sign = news.sign
             submitted.news += news.epochs
+            submitted.share = news.share
             self._tell(worker, news.notes)
 
     def _noted(self, worker: _Worker, told: "Future[Any]") -> None:

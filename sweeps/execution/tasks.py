@@ -3,6 +3,7 @@
 Each says which files it needs and leaves, for machines that do not see them.
 """
 
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from sweeps.execution.task_files import Files, Part, Workplace
 
 if TYPE_CHECKING:
     from resnet_tl.model.starting_point import StartingPoint
+    from resnet_tl.training.timing import StepTimes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +119,27 @@ class Check:
             device=device,
             features=train.features,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeSteps:
+    """Times the steps of a training, without storing anything."""
+
+    train: Train
+
+    def files(self) -> Files:
+        """See `HasFiles`."""
+        return self.train.given()
+
+    def __call__(self, device: str, report: Report) -> "tuple[float, StepTimes]":
+        """Returns the seconds in which images and weights were loaded, and the times."""
+        from resnet_tl.training.timing import time_steps
+
+        warnings.filterwarnings("ignore", message="the frozen part")
+        train, begun = self.train, time.perf_counter()
+        start = _begun(train.runs[0].trial, train.data, train.environment, device)
+        load_s = time.perf_counter() - begun
+        return load_s, time_steps(train.runs, start, environment=train.environment, device=device)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

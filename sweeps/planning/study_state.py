@@ -1,7 +1,7 @@
 """Where a study stands: which seed runs have a result, which trials lead, what is still to be confirmed. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,12 +10,14 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from sweeps.definition.aims import SECONDS, SIZES
 from sweeps.definition.config import StudyConfig
+from sweeps.definition.space import describe
 from sweeps.planning.feature_reuse import state_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.records import ASK_AHEAD, RunState, SeedRun, TrialRecord, progress_told
 from sweeps.statistics.pruning import Pruning, course_of, prune, rules_of
 from sweeps.statistics.ranking import rank_key
 from sweeps.statistics.rungs import Course
+from sweeps.statistics.stats import summarise
 from sweeps.statistics.stopping import StopRule, is_enough
 
 Key = tuple[str, int]
@@ -81,6 +83,14 @@ def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prep
     if rules is None or rules.rungs is None or not rules.rungs.below(most):
         return 0
     return rules.rungs.seeds * sum(state_bytes(config, data) for config in configs)
+
+
+def leader_told(trial: TrialRecord, values_S: Sequence[float], *, metric: str) -> str:
+    """A sentence about the best trial so far, with the interval of its mean over seeds."""
+    told = summarise(values_S)
+    interval = "" if told.low is None or told.high is None else f" [{told.low:.4f}, {told.high:.4f}]"
+    seeds = "1 seed" if told.n == 1 else f"{told.n} seeds"
+    return f"best so far: trial {trial.number} ({describe(trial.params)}), {metric} {told.mean:.4f}{interval}, {seeds}"
 
 
 class StudyState:
@@ -303,6 +313,23 @@ class StudyState:
                 order = sorted((rank_key(score, seed, better=better), seed) for seed, score in values.items())
                 found.append(Scored(trial=trial, value=value, best_seed=order[0][1]))
         return sorted(found, key=lambda scored: rank_key(scored.value, scored.trial.number, better=better))
+
+    def leader(self) -> tuple[TrialRecord, Sequence[float]] | None:
+        """The best trial so far, with the study's metric for each of its seeds; None before a trial is whole."""
+        trial = self.best_of(self.trials)
+        values = None if trial is None else self._of_seeds(trial)
+        return None if trial is None or values is None else (trial, tuple(values.values()))
+
+    def lacking(self) -> Iterator[tuple[TrialRecord | None, int]]:
+        """Seed runs without a result: how many of each trial, and of those that are not named yet."""
+        known = 0
+        for trial in self.trials:
+            many = sum(not self._is_done(trial, seed) for seed in self.wanted(trial))
+            known += many
+            if many:
+                yield trial, many
+        outcome = self.outcome(ran=0, best=None)
+        yield None, outcome.total - outcome.done - known
 
     def to_confirm(self) -> list[Todo]:
         """Seed runs on fresh seeds that are still to do; none before the search has ended."""

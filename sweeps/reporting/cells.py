@@ -146,11 +146,6 @@ def title(metric: str) -> str:
     return f"{metric.partition('/')[0].capitalize()} {short[0].upper()}{short[1:]}" + (f" ({sign})" if sign else "")
 
 
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def seconds(value: float) -> str:
     """A time, in two digits or more."""
     return f"{value:.1f}" if value >= 1 else f"{value:.2g}"

@@ -15,7 +15,7 @@ import numpy as np
 from resnet_tl.errors import ConfigError, shown
 from resnet_tl.inference.ensemble import Average, Rule
 from resnet_tl.metrics import Floats, Ints, log_softmax, metric_of
-from sweeps.reporting.cells import count
+from sweeps.records import count
 from sweeps.reporting.results import Results, Trial, ranking
 from sweeps.statistics.ensembles import NotPossible, greedy, score, stack
 

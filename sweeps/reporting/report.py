@@ -13,9 +13,9 @@ from sweeps.definition.aims import better_of
 from sweeps.definition.hypotheses import canonical, same
 from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.definition.space import describe
-from sweeps.records import StudyRecord, progress_told
+from sweeps.records import StudyRecord, count, progress_told
 from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule
-from sweeps.reporting.cells import LESS_OR_MORE, count
+from sweeps.reporting.cells import LESS_OR_MORE
 from sweeps.reporting.cross_validation import cut_told
 from sweeps.reporting.figures import caption
 from sweeps.reporting.inline import Inline, code, joined

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from resnet_tl.metrics import metric_of
-from sweeps.reporting.cells import count
+from sweeps.records import count
 from sweeps.reporting.cross_validation import chance_told
 from sweeps.reporting.results import Results, Trial
 from sweeps.statistics.images import parts_of_score

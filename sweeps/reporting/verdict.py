@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from sweeps.reporting.cells import count, gap, gap_interval, interval, label, p_value, score, unit, what_would_show
+from sweeps.records import count
+from sweeps.reporting.cells import gap, gap_interval, interval, label, p_value, score, unit, what_would_show
 from sweeps.reporting.chart import title_of
 from sweeps.reporting.inline import Inline, bold
 from sweeps.reporting.results import Results, Trial, ranking, sign

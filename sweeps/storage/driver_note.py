@@ -44,6 +44,8 @@ class DriverNote:
     left_s: float | None
     """Seconds until all are done, as far as that can be known."""
     jobs: tuple[RunningJob, ...]
+    best: str = ""
+    """A sentence about the best trial so far."""
 
     def age_s(self) -> float:
         """Seconds since it was written, by the clock of this machine."""

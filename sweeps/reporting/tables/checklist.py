@@ -9,8 +9,8 @@ from typing import Any
 from resnet_tl.errors import ConfigError
 from sweeps.definition.dimension import Dimension, parse_dimension
 from sweeps.definition.outputs.tables.checklist import Options
-from sweeps.records import StudyRecord
-from sweeps.reporting.cells import count, label, name_of, show
+from sweeps.records import StudyRecord, count
+from sweeps.reporting.cells import label, name_of, show
 from sweeps.reporting.cross_validation import cut_told, not_covered
 from sweeps.reporting.inline import Inline, code, joined
 from sweeps.reporting.results import Results, Trial

@@ -10,7 +10,8 @@ import numpy as np
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import METRICS
 from sweeps.definition.outputs.tables.classes import Options
-from sweeps.reporting.cells import MISSING, count, score, title
+from sweeps.records import count
+from sweeps.reporting.cells import MISSING, score, title
 from sweeps.reporting.chart import best_trial, require_details, title_of
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.table import Table

@@ -10,8 +10,9 @@ import numpy as np
 
 from resnet_tl.metrics import metric_of
 from sweeps.definition.outputs.tables.ensembles import Options
+from sweeps.records import count
 from sweeps.reporting import ensembles
-from sweeps.reporting.cells import MISSING, count, gap_interval, interval, label, p_value, rounded, score, unit
+from sweeps.reporting.cells import MISSING, gap_interval, interval, label, p_value, rounded, score, unit
 from sweeps.reporting.ensembles import Ensemble, Impossible, Library
 from sweeps.reporting.inline import Inline
 from sweeps.reporting.results import Results, Trial

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sweeps.definition.aims import OTHERS, SECONDS, better_of
 from sweeps.definition.outputs.tables.pareto import Options
-from sweeps.reporting.cells import LESS_OR_MORE, MISSING, count, seconds
+from sweeps.records import count
+from sweeps.reporting.cells import LESS_OR_MORE, MISSING, seconds
 from sweeps.reporting.fronts import Front, aims_of, front_of, mean_of, name_of_aim, values
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.table import Column, Table, assemble, mean_column, notes, parameters

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from resnet_tl.errors import ConfigError
 from resnet_tl.metrics import metric_of
 from sweeps.definition.outputs.tables.shifted import Options
-from sweeps.reporting.cells import MISSING, count, gap, label, score, unit
+from sweeps.records import count
+from sweeps.reporting.cells import MISSING, gap, label, score, unit
 from sweeps.reporting.inline import Inline
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import knows_images

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from resnet_tl.errors import ConfigError
 from sweeps.definition.outputs.tables.slices import Options
-from sweeps.reporting.cells import count, interval, label, name_of, score, show, show_range
+from sweeps.records import count
+from sweeps.reporting.cells import interval, label, name_of, score, show, show_range
 from sweeps.reporting.importance import slices_of
 from sweeps.reporting.results import NONE_HERE, Results, Trial, comparable, distinct
 from sweeps.reporting.samples import chance, described, sample

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from sweeps.definition.outputs.tables.summary import Options
-from sweeps.reporting.cells import MISSING, count, gap_interval, label, p_value, roughly, seconds, unit
+from sweeps.records import count
+from sweeps.reporting.cells import MISSING, gap_interval, label, p_value, roughly, seconds, unit
 from sweeps.reporting.results import Results, Trial
 from sweeps.reporting.samples import chance, knows_images
 from sweeps.reporting.standings import standings

@@ -380,7 +380,7 @@ def test_a_disk_that_is_full_for_a_while_costs_the_training_state_alone(
 @pytest.mark.parametrize("changes", [{}, {"freeze": "all"}, {"freeze": "layer2"}])
 def test_every_batch_is_a_sign_of_life(prepared: Prepared, changes: dict[str, object]) -> None:
     beats: list[int] = []
-    with heard(lambda: beats.append(1)):
+    with heard(lambda share: beats.append(1)):
         fit(trial(epochs=3, **changes), prepared, seed=0, environment=CPU)
     assert len(beats) >= 3 * prepared.num_images["train"] // 8
 

@@ -207,7 +207,7 @@ class Calls:
     def failed(self, running: Running[int], error: Exception) -> None:
         self.results[running.job.item] = error
 
-    def follow(self, running: Running[int], news: Sequence[tuple[int, Epoch]]) -> None:
+    def follow(self, running: Running[int], news: Sequence[tuple[int, Epoch]], share: float) -> None:
         pass
 
 

@@ -438,7 +438,7 @@ def test_a_fit_goes_on_from_the_epoch_whose_state_came_back(
     met: list[int] = []
 
     def stop(own_task: Train) -> Any:
-        with heard(lambda: None, lambda: len(met) >= 2):
+        with heard(lambda share: None, lambda: len(met) >= 2):
             return own_task("cpu", lambda _, epoch: met.append(epoch.epoch))
 
     with pytest.raises(Stopped):

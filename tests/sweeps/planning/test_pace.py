@@ -1,0 +1,46 @@
+import pytest
+
+from resnet_tl.config import TrialConfig
+from sweeps.planning.pace import WITHOUT_COST, Pace, shape_of
+
+
+def trial(**changes: object) -> TrialConfig:
+    given = {"backbone": "resnet18", "weights": "none", "optimizer": "sgd", "lr": 0.1, "epochs": 3, "batch_size": 8}
+    return TrialConfig.model_validate(given | changes)
+
+
+def test_options_without_cost_are_options() -> None:
+    assert set(TrialConfig.model_fields) >= WITHOUT_COST
+
+
+def test_a_shape_is_what_decides_the_time_of_an_epoch() -> None:
+    assert shape_of(trial()) == shape_of(trial(lr=0.2, epochs=9))
+    assert shape_of(trial()) != shape_of(trial(freeze="all"))
+    assert shape_of(trial()) != shape_of(trial(batch_size=4))
+
+
+def test_nothing_is_said_before_an_epoch_has_ended() -> None:
+    pace = Pace()
+    assert pace.left_s({"a": 10}, 1) is None
+    pace.follow("job", "a", epochs=0.9, seconds=50)
+    assert pace.left_s({"a": 10}, 1) is None
+    pace.follow("job", "a", epochs=1, seconds=2)
+    assert pace.left_s({"a": 10}, 1) == pytest.approx(18)
+
+
+def test_each_shape_has_its_own_pace_and_unknown_ones_have_the_mean() -> None:
+    pace = Pace()
+    pace.learn("slow", epochs=10, seconds=100)
+    pace.learn("fast", epochs=10, seconds=10)
+    assert pace.left_s({"slow": 3, "fast": 5}, 1) == pytest.approx(35)
+    assert pace.left_s({"slow": 3, "fast": 5}, 2) == pytest.approx(17.5)
+    assert pace.left_s({None: 2, "other": 2}, 1) == pytest.approx(4 * 5.5)
+
+
+def test_what_a_running_job_has_done_is_not_left() -> None:
+    pace = Pace()
+    pace.learn("a", epochs=10, seconds=100)
+    pace.follow("job", "a", epochs=4, seconds=40)
+    assert pace.left_s({"a": 10}, 1) == pytest.approx(60)
+    pace.forget("job")
+    assert pace.left_s({"a": 10}, 1) == pytest.approx(100)
