@@ -142,3 +142,51 @@ def test_the_disk_of_trials_that_are_still_to_be_proposed_is_counted(
                "study.confirm={top: 3, seeds: 2}")  # fmt: skip
     assert "disk: one network for each of 20 seed runs and 6 on fresh seeds to do, about 1.16 GB in all" in out
     assert "20 seed runs and 6 on fresh seeds in all, 0 done, 26 to do" in out
+
+
+def test_trials_are_a_table_of_what_tells_them_apart(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(
+        capsys, "lr: {values: [0.01, 0.1]}, momentum: {value: 0.5}, freeze: {values: [none, all]}",
+        "study.method=grid", "study.trials=null", "study.seeds=[0,1]", "trial.epochs=2",
+    )  # fmt: skip
+    lines = said.splitlines()
+    assert lines[0] == "mine: Why?"
+    assert lines[1].startswith("4 trials × 2 seeds on digits, device auto; report: ")
+    assert "every trial: momentum=0.5" in lines
+    (header,) = (line for line in lines if line.startswith("trial"))
+    assert header.split("  ")[0] == "trial"
+    assert "momentum" not in header
+    first = lines[lines.index(header) + 1].split()
+    assert first[:4] == ["0", "0.01", "none", "11,175,370"]
+    assert first[4:7] == ["0", "of", "2"]
+    assert float(first[7]) > 0, "seconds of a seed run, as its steps took"
+    assert any(line.startswith("time: about ") and "on " in line for line in lines)
+
+
+def test_a_long_table_shows_its_ends(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = ", ".join(str(number / 1000) for number in range(1, 71))
+    said = told(
+        capsys,
+        f"lr: {{values: [{values}]}}",
+        "study.method=grid",
+        "study.trials=null",
+        "trial.freeze=all",
+        "trial.epochs=1",
+    )
+    assert "… 10 more …" in said
+    assert [line.split()[0] for line in said.splitlines() if line.strip()[:2].isdigit()].count("69") == 1
+
+
+def test_a_step_that_cannot_be_made_is_said_and_all_else_is_shown(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweeps.engine import preflight
+    from sweeps.engine.forecast import CannotTime
+
+    def fails(*_: object, **__: object) -> None:
+        raise CannotTime("RuntimeError: no room")
+
+    monkeypatch.setattr(preflight, "forecast", fails)
+    said = told(capsys, "lr: {min: 0.01, max: 0.1}", "trial.epochs=1")
+    assert "time: the steps of a training could not be timed: RuntimeError: no room" in said
+    assert "1 seed run in all" in said

@@ -136,12 +136,16 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
     pd.testing.assert_frame_equal(kept, first, check_exact=True)
 
     # a study of another name takes over what is the same
+    dry = run("sweeps.run", "study=small.yaml", "study.name=fork", "run.dry_run=true")
+    assert "taken over: 4 seed runs that other studies of this ledger have done" in dry.stdout, dry.stderr
     forked = run("sweeps.run", "study=small.yaml", "study.name=fork")
     assert "4 seed runs are taken over" in forked.stdout, forked.stdout + forked.stderr
     same = frame(home, "fork").drop(columns="study")
     pd.testing.assert_frame_equal(same, first.drop(columns="study"), check_exact=True)
 
+    watched = run("sweeps.status", "watch=true")  # ends, since nothing runs
     status = run("sweeps.status")
+    assert watched.stdout == status.stdout
     assert "3 trials × 3 seeds: 9 complete, 0 diverged, 0 failed, 0 to do" in status.stdout
 
 

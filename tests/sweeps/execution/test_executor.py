@@ -96,6 +96,19 @@ class Reports:
 
 
 @dataclass(frozen=True)
+class EpochsOfSteps:
+    """Two epochs, step by step."""
+
+    def __call__(self, device: str, report: Any) -> None:
+        for number in (1, 2):
+            for step in range(4):
+                time.sleep(0.6)
+                beat((step + 1) / 4)
+            report(0, Epoch(epoch=number, lr=0.1, metrics={"val/loss": 1 / number}, wall_s=2.4))
+        time.sleep(1.2)
+
+
+@dataclass(frozen=True)
 class GoesOn:
     """Until it is asked to stop."""
 
@@ -184,6 +197,20 @@ def test_epochs_of_a_running_task_are_seen_once_each(make: Make) -> None:
     assert [epoch.epoch for _, epoch in seen] == [1, 2, 3]
     assert [number for number, _ in seen] == [0, 0, 0]
     assert executor.epochs(future) == []
+
+
+def test_how_much_of_an_epoch_is_done_is_seen_while_it_goes_on(make: Make) -> None:
+    executor = make(1)
+    future = executor.submit(EpochsOfSteps(), CPU)
+    seen: list[float] = []
+    epochs = 0
+    while not future.done():
+        epochs += len(executor.epochs(future))
+        seen.append(epochs + executor.share(future))
+        wait([future], timeout=0.1)
+    assert seen == sorted(seen), "it never goes back"
+    assert set(seen) >= {0.5, 1.0, 1.5, 2.0}
+    assert executor.share(future) == 0
 
 
 class Calls:
