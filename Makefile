@@ -6,7 +6,7 @@ GPU_STAMP := $(if $(WHEELS),.venv-gpu/.installed)
 GPU_TESTS := tests/resnet_tl/test_gpu.py tests/sweeps/engine/test_device.py tests/sweeps/planning/test_worker_bytes.py
 ON_GPU := PYTHONPATH=$(CURDIR) $(if $(WHEELS),.venv-gpu/bin,$(BIN))/python
 
-.PHONY: run test test-all test-gpu check bench bench-gpu bench-search soak clean
+.PHONY: run test test-all docs test-gpu check bench bench-gpu bench-search soak clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -41,6 +41,11 @@ bench-search: $(STAMP)
 	$(BIN)/python -m pip install -e ".[bench]"
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.full_sweep
+
+# docs/reference.md, and a site of all pages in build/site, which can be read as files
+docs: $(STAMP)
+	$(BIN)/python -m pip install -q -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict -f docs/site/mkdocs.yml
 
 # hours; needs the Debian package postgresql
 soak: $(STAMP)
