@@ -2,6 +2,7 @@
 
     python -m benchmarks.crash_points                      every point of every study, in all ways to fail
     python -m benchmarks.crash_points count=100 seed=1     as many, drawn evenly
+    python -m benchmarks.crash_points count=2000 minutes=60  begins no other one after that time, and says how many were tried
     python -m benchmarks.crash_points only=frozen kind=power at=17
 
 Ways to fail, from the k-th operation on (`benchmarks.faults` counts them): `kill` stops the process, `power` also loses
@@ -21,6 +22,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import random
 import re
@@ -409,9 +411,9 @@ def main(words: Sequence[str] | None = None) -> int:
         if "count" in options:
             draws = random.Random(int(options.get("seed", 0)))
             points = draws.sample(points, min(every, int(options["count"])))
-        differing = try_all(base, points, wholes)
+        differing, tried = try_all(base, points, wholes, until=begun + 60 * float(options.get("minutes", math.inf)))
     minutes = (time.monotonic() - begun) / 60
-    print(f"{len(points)} of {every} points, {differing} of them left something different ({minutes:.1f} minutes)")
+    print(f"{tried} of {every} points, {differing} of them left something different ({minutes:.1f} minutes)")
     return 1 if differing else 0
 
 
@@ -460,13 +462,17 @@ def _home(base: Path, name: str) -> Path:
     return home
 
 
-def try_all(base: Path, points: Sequence[Point], wholes: dict[str, Whole]) -> int:
-    """Tries points, some at a time, and prints what differs; returns how many did."""
+def try_all(base: Path, points: Sequence[Point], wholes: dict[str, Whole], *, until: float) -> tuple[int, int]:
+    """Tries points, some at a time, and prints what differs; returns how many did, and how many were tried.
+
+    Args:
+        until: of `time.monotonic`, when no other one is begun.
+    """
     running: dict[int, tuple[Point, Path]] = {}
     waiting, differing, done = list(reversed(points)), 0, 0
     places = [base / f"place-{number}" for number in range(WORKERS)]
-    while waiting or running:
-        while waiting and len(running) < WORKERS:
+    while running or (waiting and time.monotonic() < until):
+        while waiting and len(running) < WORKERS and time.monotonic() < until:
             point = waiting.pop()
             place = next(p for p in places if p not in [used for _, used in running.values()])
             pid = os.fork()
@@ -484,7 +490,7 @@ def try_all(base: Path, points: Sequence[Point], wholes: dict[str, Whole]) -> in
             print(f"{point.words()}", *(f"      {line}" for line in found), sep="\n", flush=True)
         if done % 100 == 0:
             print(f"{done} of {len(points)}", flush=True)
-    return differing
+    return differing, done
 
 
 def _try_one(base: Path, place: Path, point: Point, expected: Whole) -> None:

@@ -78,7 +78,7 @@ def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
     return {
         "crash points": (
             f"{part(2000):,} points: a stop, a power cut, a full disk, a locked database at each operation",
-            [["benchmarks.crash_points", f"count={part(2000)}"]],
+            [["benchmarks.crash_points", f"count={part(2000)}", "minutes=60"]],
         ),
         "cluster": (
             "24 × 5 seed runs on two Ray nodes with PostgreSQL and an MLflow server; one node and the server are lost",

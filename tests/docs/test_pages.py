@@ -23,8 +23,8 @@ PAGES = [
     *sorted((ROOT / "docs" / "experiments").glob("*.md")),
 ]
 RUN = ("tutorial", "resuming", "tables", "ensembles", "predicting", "training", "asking", "coming_from", "quickstart")
-"""Pages whose commands are run, in an order in which each has what it needs; those of other pages need other machines, or
-hours, and have tests of their own."""
+"""Pages whose commands are run, in an order in which each has what it needs; those of other pages need other machines,
+or hours, and have tests of their own."""
 SMALLER = {
     "data.size=224": "data.size=32", "trial.epochs=10": "trial.epochs=1", "trial.epochs=6": "trial.epochs=2",
     "size: 64": "size: 32", "epochs: 5": "epochs: 1",
