@@ -2,7 +2,7 @@
 
     python -m benchmarks.crash_points                      every point of every study, in all ways to fail
     python -m benchmarks.crash_points count=100 seed=1     as many, drawn evenly
-    python -m benchmarks.crash_points count=2000 minutes=60  begins no other one after that time, and says how many were tried
+    python -m benchmarks.crash_points minutes=60           begins no other one after that time
     python -m benchmarks.crash_points only=frozen kind=power at=17
 
 Ways to fail, from the k-th operation on (`benchmarks.faults` counts them): `kill` stops the process, `power` also loses
