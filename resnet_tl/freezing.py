@@ -107,6 +107,12 @@ def head_phase(trial: "TrialConfig") -> "TrialConfig | None":
     return trial.model_copy(update=alone | {"epochs": trial.head_epochs})
 
 
+def phases(trial: "TrialConfig") -> "tuple[TrialConfig, ...]":
+    """What a trial trains one after the other, the last of it as the trial says; one phase, or two."""
+    first = head_phase(trial)
+    return (trial,) if first is None else (first, trial)
+
+
 def cut_of(trial: "TrialConfig", channels: int) -> int:
     """How many leading pieces run apart from the rest: frozen, with views that can be foreseen.
 

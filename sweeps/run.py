@@ -40,7 +40,7 @@ from resnet_tl.cli import describe_data, describe_options, entry
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.device import is_gpu
 from resnet_tl.errors import ConfigError, WeightsError
-from resnet_tl.freezing import is_head_only, num_trained
+from resnet_tl.freezing import is_head_only, num_trained, phases
 from resnet_tl.option_text import expand
 from resnet_tl.training.member import common_beginning
 from sweeps.definition.compose import compose, shipped
@@ -273,12 +273,16 @@ def _dry_run(definition: Definition) -> int:
         done = [seed for seed in study.seeds if prepared.known.has(trial, seed)]
         lacking = prepared.known.lacks(trial, study.seeds)
         to_do = "stopped" if trial.number in is_stopped else f"to do {lacking or 'none'}"
+        told = [
+            (phase.epochs, num_trained(phase, channels=data.channels, num_classes=len(data.classes)))
+            for phase in phases(trial.config)
+        ]
         print(
-            f"trial {trial.number}: {describe(trial.params)}  epochs={trial.config.epochs}  "
-            f"{num_trained(trial.config, channels=data.channels, num_classes=len(data.classes)):,} parameters train  "
+            f"trial {trial.number}: {describe(trial.params)}  epochs={'+'.join(str(epochs) for epochs, _ in told)}  "
+            f"{', then '.join(f'{trained:,}' for _, trained in told)} parameters train  "
             f"seeds done {done or 'none'}, {to_do}"
         )
-        if trial.config.weights == "none" and prepared.num_frozen(trial.config):
+        if trial.config.weights == "none" and prepared.num_frozen(phases(trial.config)[0]):
             print("  warning: the frozen part has random weights")
     for left_out, kept in plan.coinciding:
         print(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice")
@@ -303,7 +307,7 @@ def _dry_run(definition: Definition) -> int:
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
         configs = [trial.config for trial in plan.trials] + (prepared.probes() if plan.to_ask else [])
-        most = max((config.epochs for config in configs), default=0)
+        most = max((config.num_epochs for config in configs), default=0)
         for pruner in study.pruner:
             print(_pruning_told(pruner, study, len(plan.trials) + plan.to_ask, most))
         print("these are the most seed runs there can be" + (f"; stopped so far: {stopped}" if stopped else ""))
@@ -380,7 +384,11 @@ def _shared(prepared: "PreparedStudy", so_far: "StudyState") -> list[str]:
     if not lines:
         lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device
-    most = max(worker_bytes(c, prepared.data_of(c), reuse.of(prepared.prefix(c)), device=device) for c in configs)
+    most = max(
+        worker_bytes(phase, prepared.data_of(c), reuse.of(prepared.prefix(phase)), device=device)
+        for c in configs
+        for phase in phases(c)
+    )
     both = " of the machine's, and as much of its GPU's" if is_gpu(device) else ""
     lines.append(f"memory: at most {most / 1e9:.1f} GB a worker{both}")
     probes = prepared.probes() if plan.to_ask else []

@@ -151,9 +151,7 @@ def test_stored_features_of_either_phase_change_no_bit(
 
 def test_patience_begins_with_the_second_phase(prepared: Prepared, weights: dict[str, str]) -> None:
     # a learning rate this small changes no decision, so the first epoch stays the best
-    config = two_phases(
-        weights, lr=1e-9, patience=2, head_epochs=4, epochs=9, monitor="val/accuracy", freeze="layer3"
-    )
+    config = two_phases(weights, lr=1e-9, patience=2, head_epochs=4, epochs=9, monitor="val/accuracy", freeze="layer3")
     result = fit(config, prepared, seed=0, environment=CPU)
     assert (result.best_epoch, len(result.history), result.max_epoch) == (1, 6, 13)
 
@@ -184,7 +182,10 @@ def test_a_selected_head_of_the_first_phase_is_stored_on_the_backbone_as_it_was_
     assert {name.split(".")[0] for name, tensor in network.items() if not torch.equal(tensor, loaded[name])} == {"head"}
     paths = sorted(root.rglob("*.png"))
     classes, p_NK = predict(tmp_path / "checkpoint", paths)
-    right = {path.name + path.parent.name: classes[row.argmax()] == path.parent.name for path, row in zip(paths, p_NK)}
+    right = {
+        path.name + path.parent.name: classes[row.argmax()] == path.parent.name
+        for path, row in zip(paths, p_NK, strict=True)
+    }
     images = data.load()
     test = [Path(images.names[index]) for index in images.splits["test"]]
     assert np.mean([right[path.name + path.parent.name] for path in test]) == result.metrics["test/accuracy"]
