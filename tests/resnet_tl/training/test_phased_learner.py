@@ -12,6 +12,7 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.freezing import head_phase
 from resnet_tl.heartbeat import Stopped, heard
+from resnet_tl.identity import Environment
 from resnet_tl.inference.predict import predict
 from resnet_tl.inference.predictor import one_network
 from resnet_tl.model.starting_point import starting_point
@@ -48,7 +49,7 @@ def test_the_first_phase_has_the_bits_of_a_head_alone(
     alone = head_phase(config)
     assert alone is not None
     assert (alone.epochs, alone.head_epochs, alone.freeze, alone.bn) == (2, 0, "all", "frozen_eval")
-    result, of_head = fit(config, prepared, seed=3, environment=CPU), fit(alone, prepared, seed=3, environment=CPU)
+    result, of_head = (fit(one, prepared, seed=3, environment=CPU) for one in (config, alone))
     assert curve(result)[:2] == curve(of_head)
     assert [epoch.epoch for epoch in result.history] == [1, 2, 3, 4]
     assert result.max_epoch == 4
@@ -66,11 +67,13 @@ def test_the_second_phase_begins_with_the_loaded_backbone_the_last_head_and_a_ne
     of_heads, of_network = HeadsLearner.train_epoch, NetworkLearner.train_epoch
 
     def train_heads(learner: HeadsLearner, epochs: Mapping[int, int]) -> EpochScores:
+        assert torch.get_num_threads() == 1, "with more the bits of heads depend on their company"
         scores = of_heads(learner, epochs)
         heads.append(learner.trained(0))
         return scores
 
     def train_network(learner: NetworkLearner, epochs: Mapping[int, int]) -> EpochScores:
+        assert torch.get_num_threads() == 2
         if not begun:
             assert not learner.optimizer.state
             begun.append({name: tensor.clone() for name, tensor in learner.network.state_dict().items()})
@@ -78,7 +81,7 @@ def test_the_second_phase_begins_with_the_loaded_backbone_the_last_head_and_a_ne
 
     monkeypatch.setattr(HeadsLearner, "train_epoch", train_heads)
     monkeypatch.setattr(NetworkLearner, "train_epoch", train_network)
-    result = fit(config, prepared, seed=0, environment=CPU)
+    result = fit(config, prepared, seed=0, environment=Environment(device="cpu", threads=2))
     losses = [epoch.metrics["val/loss"] for epoch in result.history[:3]]
     assert losses[2] > min(losses), "else the last head is the best too"
     assert len(heads) == 3
@@ -156,6 +159,28 @@ def test_patience_begins_with_the_second_phase(prepared: Prepared, weights: dict
     assert (result.best_epoch, len(result.history), result.max_epoch) == (1, 6, 13)
 
 
+@pytest.mark.parametrize("changes", [{"lr": 1e-3}, {"lr": 0.02, "backbone_lr_factor": 100.0}])
+def test_the_scores_are_those_of_the_selected_epoch_after_a_kill_too(
+    prepared: Prepared, weights: dict[str, str], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = two_phases(weights, **changes)
+    whole = fit(config, prepared, seed=0, environment=CPU)
+    assert whole.best_epoch is not None
+    assert (whole.best_epoch <= 2) == ("backbone_lr_factor" in changes), "else this test shows nothing"
+    best = whole.history[whole.best_epoch - 1].metrics
+    assert {name: best[name] for name in whole.metrics if name in best} == {
+        name: value for name, value in whole.metrics.items() if name.startswith("val/")
+    }
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, prepared, seed=0, environment=CPU, folder=tmp_path, on_epoch=kill, save_every_s=0)
+    assert numbers(fit(config, prepared, seed=0, environment=CPU, folder=tmp_path)) == numbers(whole)
+
+
 def selected_first(weights: dict[str, str], **changes: Any) -> TrialConfig:
     """One whose second phase spoils what the first has learnt."""
     return two_phases(weights, lr=0.02, backbone_lr_factor=100.0, **changes)
@@ -170,10 +195,6 @@ def test_a_selected_head_of_the_first_phase_is_stored_on_the_backbone_as_it_was_
     result = fit(config, data, seed=0, environment=CPU, folder=tmp_path)
     assert result.best_epoch is not None
     assert result.best_epoch <= 2, "else this test shows nothing"
-    best = result.history[result.best_epoch - 1].metrics
-    assert {name: value for name, value in result.metrics.items() if name in best} == {
-        name: value for name, value in best.items() if name.startswith("val/")
-    }
     alone = head_phase(config)
     assert alone is not None
     assert result.metrics == fit(alone, data, seed=0, environment=CPU).metrics

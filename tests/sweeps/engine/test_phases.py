@@ -1,5 +1,7 @@
 """Trials that train their head alone first, run as a user runs them."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 
 from tests.conftest import Run, write_images
 from tests.sweeps.engine.test_race import same
+from tests.sweeps.engine.test_run import flip
 
 STUDY = """
 study:
@@ -57,6 +60,17 @@ def test_both_phases_train_on_stored_features_to_the_same_bits(home: Path, run: 
     assert plain.returncode == 0, plain.stdout + plain.stderr
     assert "computing once" not in plain.stdout
     same(frame(home / "plain"), found)
+
+    # what is wrong in spite of a right hash is found by training on it, before any result is believed
+    for table in (home / "cache" / "features").glob("*/features.json"):
+        content = json.loads(table.read_text())
+        if content["shape"][1:] == [512]:  # of the whole backbone
+            flip(table.with_name("outputs.bin"))
+            content["sha256"] = hashlib.sha256(table.with_name("outputs.bin").read_bytes()).hexdigest()
+            table.write_text(json.dumps(content))
+    wrong = run("sweeps.run", "study=probed.yaml", "run.out=wrong")
+    assert wrong.returncode == 2
+    assert "the stored outputs of resnet18 up to pool, fp32 must give the same bits" in wrong.stderr
 
 
 @pytest.mark.slow
