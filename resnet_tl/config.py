@@ -149,6 +149,10 @@ class TrialConfig(Options):
     """Share of the target spread evenly over all classes."""
     epochs: int = Field(ge=1)
     """The most epochs to train; `patience` may stop earlier."""
+    head_epochs: int = Field(0, ge=0)
+    """Epochs before these in which the head alone is trained, on the backbone as it was loaded (linear probing, then
+    fine-tuning). Each phase has its own optimiser, warm-up and schedule, both `lr`; epochs are counted on, any may be
+    selected, and `patience` begins with the second phase."""
     batch_size: int = Field(ge=1)
     """Images per step; a single left-over image joins the batch before it."""
     patience: int | None = Field(None, ge=1)
@@ -215,6 +219,8 @@ class TrialConfig(Options):
             raise ValueError(
                 f"`warmup_epochs < epochs` must hold, but got warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
             )
+        if self.head_epochs:
+            self._check_first_phase()
         if self.batch_size == 1:
             needs = [f"augment: {name}" for name in ("mixup", "cutmix") if name in self.augment]
             needs += ["a head with BatchNorm"] if spec_of(self).norm == "batch" else []
@@ -224,6 +230,29 @@ class TrialConfig(Options):
             if needs:
                 raise ValueError(f"`batch_size` must be at least 2 for {' and '.join(needs)}, but got 1")
         return self
+
+    def _check_first_phase(self) -> None:
+        if self.warmup_epochs >= self.head_epochs:
+            raise ValueError(
+                "`warmup_epochs < head_epochs` must hold, since the learning rate grows anew in each phase, but got "
+                f"warmup_epochs={self.warmup_epochs}, head_epochs={self.head_epochs}"
+            )
+        everything = freeze_point(self.backbone, "all")
+        points = [  # of grey images and of others; which of them there are is not known here
+            freeze_point(self.backbone, self.freeze, trainable_blocks=self.trainable_blocks, channels=channels)
+            for channels in (1, 3)
+        ]
+        if self.bn == "frozen_eval" and everything in points:
+            how = f"freeze={self.freeze}" if self.trainable_blocks is None else "trainable_blocks=0"
+            raise ValueError(
+                f"`head_epochs` must be 0 where all of the backbone is frozen, and the head alone is trained in any "
+                f"case, but got head_epochs={self.head_epochs}, {how}; in a search give it a condition (`when`)"
+            )
+
+    @property
+    def num_epochs(self) -> int:
+        """The most epochs of both phases."""
+        return self.head_epochs + self.epochs
 
     @property
     def endless_views(self) -> bool:

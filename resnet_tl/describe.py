@@ -153,6 +153,9 @@ def sentences(trial: TrialConfig, network: NetworkSummary) -> list[str]:
         if network.num_frozen_tensors
         else "Nothing is frozen.",
     ]
+    if trial.head_epochs:
+        of_head = sum(stage.num_parameters for stage in network.stages if _is_head(stage))
+        said.insert(0, f"For {trial.head_epochs} epochs first {of_head:,} parameters train, those of the head.")
     if network.cut_behind is not None:
         num_bytes = math.prod(network.cut_shape) * (2 if trial.precision == "bf16" else 4)
         where = "with the block's input, which is still to be added, " if ".conv" in network.cut_behind else ""

@@ -26,7 +26,7 @@ def main() -> int:
 
     def show(epoch: Epoch) -> None:
         values = "  ".join(f"{name} {value:.4f}" for name, value in epoch.metrics.items())
-        print(f"epoch {epoch.epoch}/{request.trial.epochs}  {values}", flush=True)
+        print(f"epoch {epoch.epoch}/{request.trial.num_epochs}  {values}", flush=True)
 
     own_process()
     cli.make_generated(request)

@@ -96,6 +96,23 @@ def is_head_only(trial: "TrialConfig", channels: int) -> bool:
     )
 
 
+def head_phase(trial: "TrialConfig") -> "TrialConfig | None":
+    """What the first phase of a trial with `head_epochs` is by itself: its head alone, on a backbone that is frozen.
+
+    It trains with the very bits of this trial, and what it needs of a backbone is shared with others like it.
+    """
+    if not trial.head_epochs:
+        return None
+    alone = {"freeze": "all", "trainable_blocks": None, "bn": "frozen_eval", "head_epochs": 0, "patience": None}
+    return trial.model_copy(update=alone | {"epochs": trial.head_epochs})
+
+
+def phases(trial: "TrialConfig") -> "tuple[TrialConfig, ...]":
+    """What a trial trains one after the other, the last of it as the trial says; one phase, or two."""
+    first = head_phase(trial)
+    return (trial,) if first is None else (first, trial)
+
+
 def cut_of(trial: "TrialConfig", channels: int) -> int:
     """How many leading pieces run apart from the rest: frozen, with views that can be foreseen.
 

@@ -21,7 +21,7 @@ def main() -> int:
 
     def show(epoch: Epoch) -> None:
         print(
-            f"epoch {epoch.epoch}/{request.trial.epochs}  val accuracy {epoch.metrics['val/accuracy']:.4f}",
+            f"epoch {epoch.epoch}/{request.trial.num_epochs}  val accuracy {epoch.metrics['val/accuracy']:.4f}",
             flush=True,
         )
 

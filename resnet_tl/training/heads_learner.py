@@ -205,8 +205,20 @@ class HeadsLearner:
     def keep(self, members: Sequence[int]) -> None:
         """See `Learner`."""
         for n in members:
-            tensors = self.heads.of_member(self._stacked.index(n), self._fresh[n])
-            self._kept[n] = {name: tensor.clone() for name, tensor in tensors.items()}
+            self._kept[n] = self.trained(n)
+
+    def trained(self, member: int) -> dict[str, Tensor]:
+        """A copy of a head as it is now."""
+        tensors = self.heads.of_member(self._stacked.index(member), self._fresh[member])
+        return {name: tensor.clone() for name, tensor in tensors.items()}
+
+    def kept(self, member: int) -> dict[str, Tensor]:
+        """The head that is remembered."""
+        return self._kept[member]
+
+    def remember(self, member: int, head: dict[str, Tensor]) -> None:
+        """Remembers a head that was kept elsewhere."""
+        self._kept[member] = head
 
     def select(self, members: Sequence[int]) -> None:
         """See `Learner`."""

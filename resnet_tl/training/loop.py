@@ -110,10 +110,11 @@ class History:
 
     def finished(self) -> bool:
         """Whether the last epoch is done, or patience is at its end."""
-        done = len(self.epochs)
-        if done >= self.trial.epochs:
+        done, patience = len(self.epochs), self.trial.patience
+        if done >= self.trial.num_epochs:
             return True
-        return self.trial.patience is not None and done - (self.best_epoch or done) >= self.trial.patience
+        # the second phase gets its chance, however little the first has improved
+        return patience is not None and done - max(self.best_epoch or done, self.trial.head_epochs) >= patience
 
 
 class Loop:
@@ -298,7 +299,7 @@ class Loop:
         return FitResult(
             state="complete",
             seed=member.seed,
-            max_epoch=member.trial.epochs,
+            max_epoch=member.trial.num_epochs,
             best_epoch=history.best_epoch,
             metrics=metrics,
             compact={s: predictions.pack(logits_NK, labels[s]) for s, logits_NK in logits.items()},
@@ -318,7 +319,7 @@ class Loop:
         return FitResult(
             state="diverged",
             seed=member.seed,
-            max_epoch=member.trial.epochs,
+            max_epoch=member.trial.num_epochs,
             best_epoch=None,
             metrics={},
             compact={},
@@ -336,7 +337,7 @@ class Loop:
         return FitResult(
             state="paused",
             seed=member.seed,
-            max_epoch=member.trial.epochs,
+            max_epoch=member.trial.num_epochs,
             best_epoch=history.best_epoch,
             metrics={name: value for name, value in best.metrics.items() if name.startswith("val/")},
             compact={},

@@ -72,7 +72,7 @@ class NetworkLearner:
         hits = torch.zeros((), dtype=torch.int64, device=self._device)
         factor = 1.0
         for step, batch in enumerate(self.inputs.train(self._seed, epoch)):
-            factor = lr_factor(trial, epoch=epoch, step=step, steps_per_epoch=num_steps)
+            factor = lr_factor(trial, epoch=epoch - trial.head_epochs, step=step, steps_per_epoch=num_steps)
             set_lr(self.optimizer, trial, factor)
             loss, outputs = self.step(batch, epoch)
             beat((step + 1) / num_steps)
@@ -120,6 +120,10 @@ class NetworkLearner:
         return logits_NK[None]
 
     # -- remembering --------------------------------------------------------------------------------------------------
+
+    def put_head(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts a head that was trained before in place of the new one."""
+        self.network.head.load_state_dict(tensors)
 
     def keep(self, members: Sequence[int]) -> None:
         """See `Learner`."""

@@ -86,7 +86,7 @@ def lr_factor(trial: TrialConfig, *, epoch: int, step: int, steps_per_epoch: int
     """The learning rate of one step as a fraction of `lr`.
 
     Args:
-        epoch: counts from 1.
+        epoch: of its phase, counts from 1.
         step: of the epoch, counts from 0.
     """
     now = (epoch - 1) * steps_per_epoch + step

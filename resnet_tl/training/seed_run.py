@@ -20,6 +20,7 @@ from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.loop import SAVE_EVERY_S, Learner, Loop, OnEpoch, OnLogits
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
+from resnet_tl.training.phased_learner import PhasedLearner
 
 
 def fit(
@@ -30,6 +31,7 @@ def fit(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
+    head_features: Stored | None = None,
     start: StartingPoint | None = None,
     folder: Path | None = None,
     until: int | None = None,
@@ -47,6 +49,8 @@ def fit(
         environment: device kind and threads; the same ones give the same bits.
         device: the very device, `cuda:1` say; default: the environment's.
         features: stored outputs of the frozen prefix, which change no number; None computes them as they are needed.
+        head_features: the same of the whole backbone as it is loaded, for the epochs of the head alone
+            (`head_epochs`).
         start: images and weights, where they are loaded already.
         folder: where to keep the training state (from which a killed run goes on) and the selected network, in
             `folder/checkpoint`; None keeps nothing. With folds only the predictions are kept.
@@ -85,7 +89,7 @@ def fit(
 
     def learner_of(members: Sequence[Member], start: StartingPoint) -> Learner:
         (one,) = members
-        return NetworkLearner(one, start, environment=environment, device=torch.device(where), features=features)
+        return _learner_of(one, start, environment, torch.device(where), features, head_features)
 
     train = _looped(learner_of, environment, save_every_s)
     with computing(device=where, threads=environment.threads):
@@ -100,6 +104,7 @@ def fit_in_turn(
     environment: Environment,
     device: str | None = None,
     features: Stored | None = None,
+    head_features: Stored | None = None,
     start: StartingPoint | None = None,
     on_epoch: OnEpoch | None = None,
     save_every_s: float = SAVE_EVERY_S,
@@ -110,6 +115,7 @@ def fit_in_turn(
 
     Args:
         members: of one seed, alike in `member.common_beginning`, each with a folder.
+        features, head_features: see `fit`.
         on_epoch: called after every epoch of every member, those of a common beginning for each.
 
     Returns:
@@ -126,7 +132,7 @@ def fit_in_turn(
             check_scored(member.trial.monitor, data.num_classes_in("val"))
             loop = Loop(
                 [member],
-                NetworkLearner(member, begun, environment=environment, device=torch.device(where), features=features),
+                _learner_of(member, begun, environment, torch.device(where), features, head_features),
                 begun,
                 environment=environment,
                 on_epoch=lambda _, epoch, own=number: tell(own, epoch),  # type: ignore[misc]
@@ -176,6 +182,22 @@ def fit_heads(
     train = _looped(learner_of, environment, save_every_s)
     with computing(device=where, threads=head_threads(environment.device, environment.threads)):
         return _run(train, members, start, on_epoch or _ignore)
+
+
+def _learner_of(
+    member: Member,
+    start: StartingPoint,
+    environment: Environment,
+    device: torch.device,
+    features: Stored | None,
+    head_features: Stored | None,
+) -> Learner:
+    """Of a member that trains more than its head."""
+    if not member.trial.head_epochs:
+        return NetworkLearner(member, start, environment=environment, device=device, features=features)
+    return PhasedLearner(
+        member, start, environment=environment, device=device, features=features, head_features=head_features
+    )
 
 
 def _looped(

@@ -73,10 +73,11 @@ def build(raw: Mapping[str, Any], *, narrowed: bool = False) -> Definition:
         problems += error.problems
     study = parts.get("study")
     for rule in study.pruner if study is not None and study.method == "bayes" else ():
-        if rule.kind == "rungs" and "epochs" in space.names and rule.min_epochs is None and rule.epochs is None:
+        searched = [name for name in ("epochs", "head_epochs") if name in space.names]
+        if rule.kind == "rungs" and searched and rule.min_epochs is None and rule.epochs is None:
             problems.append(
-                "`study.pruner.min_epochs` must be given where bayes searches `epochs`, since it is not known from the "
-                "start which training is the longest."
+                f"`study.pruner.min_epochs` must be given where bayes searches `{searched[0]}`, since it is not known "
+                "from the start which training is the longest."
             )
     if problems:
         raise ConfigError(*dict.fromkeys(problems))

@@ -35,6 +35,8 @@ _ALIKE = {
     "trial.label_smoothing": "smoothing label_smooth ls labelsmoothing",
     "trial.epochs": "epoch num_epochs n_epochs nb_epochs max_epochs total_epochs training_epochs train_epochs "
     "num_train_epochs no_epochs number_of_epochs",
+    "trial.head_epochs": "freeze_epochs frozen_epochs epochs_frozen probe_epochs probing_epochs linear_probe_epochs "
+    "linear_probing_epochs lp_epochs head_warmup_epochs head_only_epochs unfreeze_epoch unfreeze_after",
     "trial.batch_size": "bs batch batchsize train_batch_size batch_size_train per_device_train_batch_size "
     "mini_batch_size minibatch_size train_bs",
     "trial.patience": "early_stopping early_stopping_patience early_stop_patience es_patience early_stop",

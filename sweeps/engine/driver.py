@@ -18,6 +18,7 @@ from resnet_tl.data.prepare import verify
 from resnet_tl.errors import UserError
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.files import is_full
+from resnet_tl.freezing import phases
 from resnet_tl.option_text import expand
 from sweeps.definition.config import Definition
 from sweeps.definition.space import describe
@@ -283,14 +284,15 @@ class _Driver:
     def _show_standing(self, display: Display) -> None:
         """Says which trial leads, and how long it will take."""
         waiting: Counter[str | None] = Counter()
-        epochs = [trial.config.epochs for trial in self._state.trials] or [p.epochs for p in self._prepared.probes()]
+        configs = [trial.config for trial in self._state.trials] or self._prepared.probes()
+        mean_epochs = sum(config.num_epochs for config in configs) / len(configs)
         for trial, many in self._state.lacking():
             if trial is None:
-                waiting[None] += many * round(sum(epochs) / len(epochs))
+                waiting[None] += round(many * mean_epochs)
                 continue
             if trial.fingerprint not in self._shapes:
                 self._shapes[trial.fingerprint] = shape_of(trial.config)
-            waiting[self._shapes[trial.fingerprint]] += many * trial.config.epochs
+            waiting[self._shapes[trial.fingerprint]] += many * trial.config.num_epochs
         leader = self._state.leader()
         display.stands(
             best="" if leader is None else leader_told(*leader, metric=self._study.metric),
@@ -417,7 +419,7 @@ class _Driver:
             runs += [smallest] * (self._state.to_ask * len(self._study.seeds))
         self._room.require(runs, whole_study=True, waiting=waiting_bytes(self._study, configs, prepared.data))
         is_plain = self._study.method == "random" and not self._study.stop
-        if is_plain and (self._study.pruner or any(prepared.prefix(c) for c in configs)):
+        if is_plain and (self._study.pruner or any(prepared.prefix(phase) for c in configs for phase in phases(c))):
             while self._ask():  # it hears of no result, so that all that is to be shared can be known now
                 self._check()
         if self._study.pruner and not self._in_order:
@@ -473,7 +475,7 @@ class _Driver:
             self._say(f"{describe(left_out)} means the same network as {describe(kept)} and is not run twice.")
         if self._study.trials is not None and self._about.num_trials < self._study.trials:
             self._say(f"The space has no more than {len(self._state.trials) + self._state.to_ask} different trials.")
-        if any(config.weights == "none" and self._prepared.num_frozen(config) for config in configs):
+        if any(config.weights == "none" and self._prepared.num_frozen(phases(config)[0]) for config in configs):
             self._say("warning: the frozen part of some networks has random weights (trial.weights: none)")
 
     def _todo_counts(self) -> list[tuple[TrialConfig, int]]:
@@ -672,11 +674,11 @@ class _Driver:
         self._state.trials.append(trial)
         self._begun.add(number)
         self._state.to_ask -= 1
-        prefix = self._prepared.prefix(config)
-        foreseen = prefix is None or not self._reuse.decisions or self._reuse.of(prefix) is not None
-        if prefix is not None and not foreseen and prefix not in self._unforeseen:
-            self._unforeseen.add(prefix)
-            self._say(f"{prefix.describe()} is computed each time: no planned trial was known to need it.")
+        for prefix in map(self._prepared.prefix, phases(config)):
+            foreseen = prefix is None or not self._reuse.decisions or self._reuse.of(prefix) is not None
+            if prefix is not None and not foreseen and prefix not in self._unforeseen:
+                self._unforeseen.add(prefix)
+                self._say(f"{prefix.describe()} is computed each time: no planned trial was known to need it.")
         if self._in_order:
             self._hand_out()
         else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.freezing import phases
 from resnet_tl.result import Epoch
 from resnet_tl.training.member import Member
 from sweeps.engine.prepared_study import PreparedStudy
@@ -120,19 +121,21 @@ class _Timing:
 
         while todo:
             for group in take(todo, company_of=company, device=study.environment.device, workers=workers):
-                config = max((item.trial.config for item in group), key=lambda config: config.epochs)
+                config = max((item.trial.config for item in group), key=lambda config: config.num_epochs)
                 own = company(config)
                 data = study.data_of(config)
-                told = self._of(config, data, 1 if own is None or own.in_turn else len(group))
-                load_s = max(load_s, told.load_s)
-                stored = is_stored(study, self._reuse, config)
-                job_s = _fit_s(told.times, config, data, is_stored=stored)
+                job_s = 0.0
+                for phase in phases(config):
+                    told = self._of(phase, data, 1 if own is None or own.in_turn else len(group))
+                    load_s = max(load_s, told.load_s)
+                    stored = is_stored(study, self._reuse, phase)
+                    job_s += _fit_s(told.times, phase, data, is_stored=stored)
+                    decision = self._reuse.of(study.prefix(phase))
+                    if stored and decision is not None and decision.missing:
+                        computed[decision.prefix] = _prefix_s(told.times, decision) / workers
                 jobs_s.append(job_s)
                 for item in group:
                     of_trials.setdefault(item.trial.number, job_s / len(group))
-                decision = self._reuse.of(study.prefix(config))
-                if stored and decision is not None and decision.missing:
-                    computed[decision.prefix] = _prefix_s(told.times, decision) / workers
         shared_s += sum(computed.values())
         of_trials.pop(-1, None)
         return Forecast(

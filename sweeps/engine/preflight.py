@@ -9,7 +9,7 @@ from resnet_tl.data.synthetic import describe as describe_generator
 from resnet_tl.data.synthetic import sheet_of
 from resnet_tl.device import is_gpu
 from resnet_tl.errors import WeightsError
-from resnet_tl.freezing import is_head_only, num_trained
+from resnet_tl.freezing import is_head_only, num_trained, phases
 from resnet_tl.training.member import common_beginning
 from sweeps.definition.config import Definition, RaceConfig, RungsConfig, StudyConfig
 from sweeps.definition.space import describe, describe_value
@@ -138,7 +138,7 @@ def _trials(prepared: PreparedStudy, so_far: StudyState, foreseen: Forecast | No
         if shared:
             yield f"every trial: {describe(shared)}"
         names = [name for name in names if name not in shared]
-    if len({trial.config.epochs for trial in trials}) > 1 and "epochs" not in names:
+    if len({_epochs(trial) for trial in trials}) > 1 and "epochs" not in names:
         names.append("epochs")
     stopped = {trial.number for trial in so_far.stopped()}
     header = ["trial", *names, "parameters that train", "seeds done"]
@@ -146,8 +146,10 @@ def _trials(prepared: PreparedStudy, so_far: StudyState, foreseen: Forecast | No
     rows = []
     for trial in trials:
         done = sum(prepared.known.has(trial, seed) for seed in study.seeds)
-        trained = num_trained(trial.config, channels=data.channels, num_classes=len(data.classes))
-        row = [str(trial.number), *(_value(trial, name) for name in names), f"{trained:,}"]
+        trained = [
+            num_trained(phase, channels=data.channels, num_classes=len(data.classes)) for phase in phases(trial.config)
+        ]
+        row = [str(trial.number), *(_value(trial, name) for name in names), ", then ".join(f"{n:,}" for n in trained)]
         row.append(f"{done} of {len(study.seeds)}" + (", stopped" if trial.number in stopped else ""))
         if foreseen:
             seconds = foreseen.of_trials.get(trial.number)
@@ -159,14 +161,19 @@ def _trials(prepared: PreparedStudy, so_far: StudyState, foreseen: Forecast | No
         half = MOST_TRIALS // 2
         lines[1 + half : 1 + half + left_out] = [f"… {left_out} more …"]
     yield from lines
-    if any(trial.config.weights == "none" and prepared.num_frozen(trial.config) for trial in trials):
+    if any(trial.config.weights == "none" and prepared.num_frozen(phases(trial.config)[0]) for trial in trials):
         yield "warning: the frozen part of some networks has random weights (trial.weights: none)"
 
 
 def _value(trial: TrialRecord, name: str) -> str:
-    if name in trial.params:
-        return describe_value(trial.params[name])
-    return describe_value(trial.config.epochs) if name == "epochs" else ""
+    if name == "epochs":
+        return _epochs(trial)
+    return describe_value(trial.params[name]) if name in trial.params else ""
+
+
+def _epochs(trial: TrialRecord) -> str:
+    """Those of each phase."""
+    return "+".join(str(phase.epochs) for phase in phases(trial.config))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -205,7 +212,7 @@ def _rules(definition: Definition, prepared: PreparedStudy, so_far: StudyState) 
     if study.pruner:
         stopped = ", ".join(str(trial.number) for trial in so_far.stopped())
         configs = [trial.config for trial in plan.trials] + (prepared.probes() if plan.to_ask else [])
-        most = max((config.epochs for config in configs), default=0)
+        most = max((config.num_epochs for config in configs), default=0)
         for pruner in study.pruner:
             yield _pruning_told(pruner, study, len(plan.trials) + plan.to_ask, most)
         yield "these are the most seed runs there can be" + (f"; stopped so far: {stopped}" if stopped else "")
@@ -262,7 +269,11 @@ def _shared(prepared: PreparedStudy, so_far: StudyState) -> list[str]:
     if not lines:
         lines = [f"shared: nothing, since {why_nothing(configs, data.channels)}"]
     device = prepared.environment.device
-    most = max(worker_bytes(c, prepared.data_of(c), reuse.of(prepared.prefix(c)), device=device) for c in configs)
+    most = max(
+        worker_bytes(phase, prepared.data_of(c), reuse.of(prepared.prefix(phase)), device=device)
+        for c in configs
+        for phase in phases(c)
+    )
     both = " of the machine's, and as much of its GPU's" if is_gpu(device) else ""
     lines.append(f"memory: at most {most / 1e9:.1f} GB a worker{both}")
     probes = prepared.probes() if plan.to_ask else []

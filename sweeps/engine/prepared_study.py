@@ -17,7 +17,7 @@ from resnet_tl.data.views import View, finite_views
 from resnet_tl.device import found
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.features.key import FrozenPrefix, frozen_prefix_of
-from resnet_tl.freezing import num_frozen
+from resnet_tl.freezing import num_frozen, phases
 from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand
@@ -27,7 +27,7 @@ from sweeps.definition.config import Definition, StudyConfig
 from sweeps.execution.devices import feature_bytes
 from sweeps.execution.executor import Slot
 from sweeps.execution.executors import allot, require_executor
-from sweeps.planning.feature_reuse import Conditions, Reuse, decide
+from sweeps.planning.feature_reuse import Conditions, Planned, Reuse, decide
 from sweeps.planning.plan import Known, Plan, plan
 from sweeps.planning.same_study import require_same
 from sweeps.planning.study_state import StudyState
@@ -65,7 +65,7 @@ class Stage:
         """What it learns from, in one line."""
         return (
             f"{self.name} ({self.trial.backbone}) on {self.source}: {self.data.num_images['train']:,} train images of "
-            f"{len(self.data.classes)} classes, {self.trial.epochs} epoch{'s' if self.trial.epochs > 1 else ''}"
+            f"{len(self.data.classes)} classes, {self.trial.num_epochs} epoch{'s' if self.trial.num_epochs > 1 else ''}"
         )
 
     @property
@@ -364,7 +364,7 @@ class PreparedStudy:
         return num_frozen(trial, self.data.channels)
 
     def prefix(self, trial: TrialConfig) -> FrozenPrefix | None:
-        """The frozen prefix whose outputs a trial can share with others."""
+        """The frozen prefix whose outputs a trial, or one of its phases, can share with others."""
         return frozen_prefix_of(
             trial,
             self.data_of(trial),
@@ -396,8 +396,18 @@ class PreparedStudy:
             probes = self.probes()
             share = to_ask * len(self.study.seeds) / len(probes)
             runs += [(config, share) for config in probes]
-        prefixes = [(config, self.data_of(config), self.prefix(config), count) for config, count in runs]
-        return decide(prefixes, self._conditions([prefix for _, _, prefix, _ in prefixes if prefix is not None]))
+        planned = [
+            Planned(
+                config=phase,
+                data=self.data_of(config),
+                prefix=self.prefix(phase),
+                seed_runs=count,
+                is_scored=phase is config,
+            )
+            for config, count in runs
+            for phase in phases(config)
+        ]
+        return decide(planned, self._conditions([run.prefix for run in planned if run.prefix is not None]))
 
     def _conditions(self, prefixes: Sequence[FrozenPrefix]) -> Conditions:
         run, slots = self.definition.run, self.slots()

@@ -72,7 +72,7 @@ class _Sources(MadeOnce[_Source]):
                 cache=study.cache,
             )
             display.say(f"pretraining {stage.describe()} …")
-            source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.epochs, monitor=stage.trial.monitor)
+            source = _Source(name=f"pretrain {stage.name}", epochs=stage.trial.num_epochs, monitor=stage.trial.monitor)
             self._waiting.append(Job(item=source, task=pretrain))
 
     def name_of(self, item: _Source) -> str:

@@ -14,7 +14,7 @@ from resnet_tl.data.views import finite_views
 from resnet_tl.errors import UserError
 from resnet_tl.features.store import Stored, stored
 from resnet_tl.files import is_full
-from resnet_tl.freezing import is_head_only
+from resnet_tl.freezing import head_phase, is_head_only, phases
 from resnet_tl.heartbeat import Stopped
 from resnet_tl.result import Epoch, FitResult
 from resnet_tl.training.member import Member, common_beginning, head_group
@@ -115,20 +115,20 @@ class Scheduler:
         self._running += 1
         self._room.require(item.trial.config for item in group)
         train = self._train(group)
-        if train.features is not None and train.features not in self._proven:
-            # nothing is trained on stored features before they are proven
-            self._groups.appendleft(group)
-            self._checking.add(train.features)
-            check = Work(runs=tuple(group), train=train, is_check=True, started=now())
-            return Job(item=check, task=Check(train=train))
+        for part in train.phases():
+            if part.features is not None and part.features not in self._proven:
+                # nothing is trained on stored features before they are proven
+                self._groups.appendleft(group)
+                self._checking.add(part.features)
+                check = Work(runs=tuple(group), train=part, is_check=True, started=now())
+                return Job(item=check, task=Check(train=part))
         return Job(item=Work(runs=tuple(group), train=train, is_check=False, started=now()), task=train)
 
     def _next_group(self) -> list[Todo] | None:
         """The next group that may start; None while there is none."""
         while True:
             for number, group in enumerate(self._groups):
-                features = self._features(group[0].trial.config)
-                if features is None or features not in self._checking:
+                if self._checking.isdisjoint(map(self._features, phases(group[0].trial.config))):
                     del self._groups[number]
                     return group
             if self._todo:
@@ -140,6 +140,8 @@ class Scheduler:
                 return None
 
     def _train(self, group: Sequence[Todo]) -> Train:
+        config = group[0].trial.config
+        first = head_phase(config)
         return Train(
             runs=tuple(
                 Member(
@@ -150,9 +152,10 @@ class Scheduler:
                 )
                 for item in group
             ),
-            data=self._study.data_of(group[0].trial.config),
+            data=self._study.data_of(config),
             environment=self._study.environment,
-            features=self._features(group[0].trial.config),
+            features=self._features(config),
+            head_features=None if first is None else self._features(first),
         )
 
     def _features(self, config: TrialConfig) -> Stored | None:
@@ -193,7 +196,8 @@ class Scheduler:
         elif met:
             is_head = is_head_only(work.runs[0].trial.config, self._study.data.channels)
             note = f"{len(work.runs)} heads side by side" if is_head else f"{len(work.runs)} ends of one training"
-        most = max(min(item.trial.config.epochs, item.until or item.trial.config.epochs) for item in work.runs)
+        ends = [(item.trial.config.num_epochs, item.until) for item in work.runs]
+        most = max(min(end, until or end) for end, until in ends)
         self._display.running(work.key, _name(work.runs), done, most, note)
 
     def done(self, running: Running[Work], result: Any) -> None:
@@ -319,7 +323,7 @@ class Scheduler:
             fingerprint=item.trial.fingerprint,
             seed=item.seed,
             state=RunState.FAILED,
-            max_epoch=item.trial.config.epochs,
+            max_epoch=item.trial.config.num_epochs,
             best_epoch=None,
             metrics={},
             wall_s=running.spent_s,

@@ -3,9 +3,10 @@
 Each says which files it needs and leaves, for machines that do not see them.
 """
 
+import functools
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.synthetic import sheet_of
 from resnet_tl.features.store import Making, Stored
-from resnet_tl.freezing import is_head_only
+from resnet_tl.freezing import head_phase, is_head_only
 from resnet_tl.identity import Environment
 from resnet_tl.model import weights
 from resnet_tl.predictions import FILE as PREDICTIONS
@@ -38,6 +39,18 @@ class Train:
     environment: Environment
     features: Stored | None
     """Outputs of the frozen prefix; None computes them as they are needed."""
+    head_features: Stored | None = None
+    """The same of the whole backbone, for a first phase that trains the head alone."""
+
+    def phases(self) -> tuple["Train", ...]:
+        """What it trains one after the other, each with the features that it needs."""
+        first = head_phase(self.runs[0].trial)
+        own = replace(self, head_features=None)
+        if first is None:
+            return (own,)
+        # runs in turn have one first phase
+        run = replace(self.runs[0], trial=first)
+        return (replace(own, runs=(run,), features=self.head_features), own)
 
     def files(self) -> Files:
         """See `HasFiles`."""
@@ -57,7 +70,8 @@ class Train:
     def given(self) -> Files:
         """What it starts from."""
         started = _files_of_start(self.runs[0].trial, self.data)
-        stored = {folder: Path(folder) for folder in self.features.places} if self.features else {}
+        found = [features for features in (self.features, self.head_features) if features]
+        stored = {folder: Path(folder) for features in found for folder in features.places}
         return Files(reads={**started.reads, **stored}, workplaces=started.workplaces)
 
     def __call__(self, device: str, report: Report) -> list[FitResult]:
@@ -67,7 +81,10 @@ class Train:
         if len(self.runs) > 1:
             from resnet_tl.training.seed_run import fit_heads, fit_in_turn
 
-            together = fit_heads if is_head_only(self.runs[0].trial, self.data.channels) else fit_in_turn
+            if is_head_only(self.runs[0].trial, self.data.channels):
+                together = fit_heads
+            else:
+                together = functools.partial(fit_in_turn, head_features=self.head_features)
             return together(
                 self.runs,
                 self.data,
@@ -87,6 +104,7 @@ class Train:
             environment=self.environment,
             device=device,
             features=self.features,
+            head_features=self.head_features,
             start=begun,
             folder=run.folder,
             until=run.until,

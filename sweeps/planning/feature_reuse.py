@@ -94,19 +94,25 @@ class Conditions:
     """Whether outputs are in the cache already."""
 
 
-def decide(runs: Iterable[tuple[TrialConfig, Prepared, FrozenPrefix | None, float]], conditions: Conditions) -> Reuse:
-    """Decides about the prefixes of planned trials.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """Seed runs still to do, of one trial or of the first phase of one."""
 
-    Args:
-        runs: configurations, each with its images, its prefix and its number of seed runs still to do.
-    """
-    counts: dict[FrozenPrefix, list[tuple[TrialConfig, float]]] = {}
-    images: dict[FrozenPrefix, Prepared] = {}
-    for config, data, prefix, seed_runs in runs:
-        if prefix is not None and seed_runs:
-            counts.setdefault(prefix, []).append((config, seed_runs))
-            images.setdefault(prefix, data)  # trials that share one are shown the same pixels in the same splits
-    found = [_decide(prefix, trials, images[prefix], conditions) for prefix, trials in counts.items()]
+    config: TrialConfig
+    data: Prepared
+    prefix: FrozenPrefix | None
+    seed_runs: float
+    is_scored: bool
+    """Whether its network is scored at the end: a first phase is followed by another."""
+
+
+def decide(runs: Iterable[Planned], conditions: Conditions) -> Reuse:
+    """Decides about the prefixes of planned trials."""
+    counts: dict[FrozenPrefix, list[Planned]] = {}
+    for run in runs:
+        if run.prefix is not None and run.seed_runs:
+            counts.setdefault(run.prefix, []).append(run)
+    found = [_decide(prefix, planned, conditions) for prefix, planned in counts.items()]
     # where room is short, what saves most work for each byte comes first
     found.sort(key=lambda d: -(d.passes - d.passes_once) * d.prefix.macs / max(d.num_bytes, 1))
     free = conditions.free_bytes
@@ -123,18 +129,18 @@ def decide(runs: Iterable[tuple[TrialConfig, Prepared, FrozenPrefix | None, floa
     return Reuse(decisions=tuple(decisions))
 
 
-def _decide(
-    prefix: FrozenPrefix, trials: Sequence[tuple[TrialConfig, float]], data: Prepared, conditions: Conditions
-) -> Decision:
+def _decide(prefix: FrozenPrefix, runs: Sequence[Planned], conditions: Conditions) -> Decision:
+    # trials that share one are shown the same pixels in the same splits
+    trial, data = runs[0].config, runs[0].data
     images = data.num_images
     # with folds each image trains all fits but two, and is val in one and test in another
     met = data.folds * images["train"] - images["test"] if data.folds else images["train"] + images["val"]
     seen: dict[View, None] = {}
     expected = 0.0
-    for config, seed_runs in trials:
-        seen |= dict.fromkeys(finite_views(config.augment) or ())
-        final = sum(images[split] for split in data.scored)
-        expected += seed_runs * (config.epochs * met + final)
+    for run in runs:
+        seen |= dict.fromkeys(finite_views(run.config.augment) or ())
+        final = sum(images[split] for split in data.scored) if run.is_scored else 0
+        expected += run.seed_runs * (run.config.epochs * met + final)
     passes = round(expected)
     views = tuple(seen)
     missing = tuple(view for view in views if not conditions.is_stored(prefix, view))
@@ -145,9 +151,9 @@ def _decide(
     decision = Decision(
         prefix=prefix,
         views=views,
-        trial=trials[0][0],
+        trial=trial,
         missing=missing,
-        seed_runs=sum(seed_runs for _, seed_runs in trials),
+        seed_runs=sum(run.seed_runs for run in runs),
         passes=passes,
         passes_once=once,
         num_bytes=num_bytes,
@@ -158,7 +164,7 @@ def _decide(
         return replace(decision, reuse=False, why="the cache cannot be written")
     if conditions.off:
         return replace(decision, reuse=False, why="run.reuse is off")
-    if is_head_only(trials[0][0], data.channels):
+    if is_head_only(trial, data.channels):
         held = conditions.num_workers * sum(num_rows(view, data) for view in views) * prefix.num_bytes
         if held > MOST_OF_MEMORY * conditions.memory_bytes:
             return replace(decision, reuse=False, why=f"{size_text(held)} of them would not fit into memory")

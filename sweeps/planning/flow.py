@@ -88,6 +88,7 @@ def _ways(definition: Definition) -> list[_Way]:
             trial.backbone,
             trial.weights,
             is_head_only(trial, channels),
+            bool(trial.head_epochs),
             how,
             (shown.size, shown.crop) if cut else None,
         )
@@ -164,8 +165,9 @@ def _way(way: _Way, number: int, data: DataConfig, *, is_counted: bool) -> tuple
     head_only = is_head_only(trial, channels)
     trials = _count(len(way.names), "trial") if is_counted else "proposed trials"
     trained = "the head trains" if head_only else "what follows and the head train"
+    first = ("first the head alone",) if trial.head_epochs else ()
     if not way.cut:
-        lines = (f"{trials}: {trial.backbone}", f"nothing stored: {way.reason}")
+        lines = (f"{trials}: {trial.backbone}", *first, f"nothing stored: {way.reason}")
         return [Node(key=f"trials{number}", kind="trained", lines=lines)], []
     behind = pieces(trial.backbone)[way.cut - 1]
     prefix = Node(
@@ -179,7 +181,7 @@ def _way(way: _Way, number: int, data: DataConfig, *, is_counted: bool) -> tuple
         shape = "×".join(map(str, piece_costs(trial.backbone, channels, (side, side))[way.cut - 1].shape))
         stored.insert(0, f"{shape} values an image")
     store = Node(key=f"store{number}", kind="stored", lines=("its outputs, stored where that pays", *stored))
-    trials_node = Node(key=f"trials{number}", kind="trained", lines=(f"{trials}: {trained}",))
+    trials_node = Node(key=f"trials{number}", kind="trained", lines=(f"{trials}: {trained}", *first))
     edges = [
         Edge(source=prefix.key, target=store.key, label="once for all"),
         Edge(source=store.key, target=trials_node.key),

@@ -79,7 +79,7 @@ class Result:
 def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prepared) -> int:
     """The most that training states may take on the disk that wait at rungs; 0 in a study without any."""
     rules = rules_of([rule.model_dump() for rule in study.pruner])
-    most = max((config.epochs for config in configs), default=0)
+    most = max((config.num_epochs for config in configs), default=0)
     if rules is None or rules.rungs is None or not rules.rungs.below(most):
         return 0
     return rules.rungs.seeds * sum(state_bytes(config, data) for config in configs)
@@ -172,7 +172,7 @@ class StudyState:
             self._rules,
             seeds=self._study.seeds,
             better=self._better,
-            most_epochs=max((trial.config.epochs for trial in self.trials), default=1),
+            most_epochs=max((trial.config.num_epochs for trial in self.trials), default=1),
             courses=[self._courses_of(trial) for trial in self.trials],
             are_all=not self.to_ask,
             behind=ASK_AHEAD if self._study.method == "bayes" else None,

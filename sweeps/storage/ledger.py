@@ -164,7 +164,7 @@ class Ledger:
             rules,
             seeds=record.seeds,
             better="max" if record.direction == "maximize" else "min",
-            most_epochs=max((config.epochs for config in configs.values()), default=1),
+            most_epochs=max((config.num_epochs for config in configs.values()), default=1),
             courses=[courses[trial.fingerprint] for trial in trials],
             are_all=len(trials) >= record.num_trials,
             behind=ASK_AHEAD if record.method == "bayes" else None,

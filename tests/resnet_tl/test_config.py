@@ -32,6 +32,11 @@ GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "ba
         ({"freeze": 0.5, "trainable_blocks": 1}, "either `freeze` or `trainable_blocks`"),
         ({"trainable_blocks": 99}, "at most 8 for resnet18"),
         ({"warmup_epochs": 3}, "`warmup_epochs < epochs` must hold, but got warmup_epochs=3, epochs=3"),
+        ({"head_epochs": -1}, "`trial.head_epochs` should be greater than or equal to 0"),
+        ({"head_epochs": 2, "warmup_epochs": 2}, "`warmup_epochs < head_epochs` must hold"),
+        ({"head_epochs": 2, "freeze": "all"}, "`head_epochs` must be 0 where all .* got head_epochs=2, freeze=all"),
+        ({"head_epochs": 2, "freeze": 1.0}, "`head_epochs` must be 0 where all"),
+        ({"head_epochs": 2, "trainable_blocks": 0}, "head_epochs=2, trainable_blocks=0"),
         ({"head": "mlp_batchnorm", "batch_size": 1}, "at least 2"),
         ({"batch_size": 1}, "at least 2 for BatchNorm layers that train"),
         ({"batch_size": 1, "freeze": "all", "augment": "mixup"}, "at least 2 for augment: mixup"),
@@ -54,6 +59,12 @@ GOOD = {"backbone": "resnet18", "optimizer": "sgd", "lr": 1e-3, "epochs": 3, "ba
 def test_a_bad_value_is_refused_with_its_rule(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
         validate(TrialConfig, GOOD | changes, "trial")
+
+
+@pytest.mark.parametrize("bn", ["batch_stats", "train_affine"])
+def test_a_head_may_be_trained_first_where_batchnorm_alone_is_not_frozen(bn: str) -> None:
+    config = validate(TrialConfig, GOOD | {"head_epochs": 2, "freeze": "all", "bn": bn}, "trial")
+    assert config.num_epochs == 5
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -44,6 +44,12 @@ def test_what_is_frozen_is_said(capsys: pytest.CaptureFixture[str], freeze: str,
     assert said in shown(capsys, "trial.backbone=resnet18", f"trial.freeze={freeze}")
 
 
+def test_a_first_phase_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["trial.backbone=resnet18", "trial.head_epochs=3", "classes=3"])
+    out = capsys.readouterr().out
+    assert "For 3 epochs first 1,539 parameters train, those of the head.\n11,178,051 of 11,178,051" in out
+
+
 def test_why_there_is_no_cut_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     base = ("trial.backbone=resnet18", "trial.freeze=layer2")
     assert "changes with training (bn: batch_stats)" in shown(capsys, *base, "trial.bn=batch_stats")

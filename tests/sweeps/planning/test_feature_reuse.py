@@ -10,6 +10,7 @@ import pytest
 from resnet_tl.architecture import pieces
 from resnet_tl.data.cache import entries
 from resnet_tl.data.prepare import Prepared
+from resnet_tl.freezing import is_head_only
 from resnet_tl.predictions import FILE, write
 from sweeps.definition.check import build
 from sweeps.engine import prepared_study
@@ -56,6 +57,20 @@ def test_passes_are_counted_exactly(root: Path) -> None:
     (flipped,) = decisions(study_of(root, trial={"freeze": "all", "augment": "hflip", "precision": "bf16"}))
     assert flipped.passes_once == 36 + 24, "val and test are never flipped"
     assert flipped.num_bytes == 60 * 512 * 2
+
+
+def test_a_first_phase_shares_the_whole_backbone_with_trials_that_train_a_head_alone(root: Path) -> None:
+    space = {
+        "freeze": {"values": ["none", "layer3", "all"]},
+        "head_epochs": {"values": [0, 3], "when": {"freeze": "layer3"}},
+    }
+    found = {pieces("resnet18")[d.prefix.cut - 1]: d for d in decisions(study_of(root, space))}
+    assert set(found) == {"layer3.1", "pool"}
+    assert found["layer3.1"].passes == 2 * 2 * (4 * (24 + 6) + 12)
+    # 2 seeds: a head alone for 4 epochs, which is scored, and one for 3, which is not
+    assert found["pool"].passes == 2 * (4 * (24 + 6) + 12) + 2 * 3 * (24 + 6)
+    assert found["pool"].seed_runs == 4
+    assert is_head_only(found["pool"].trial, 3), "whoever computes it must freeze all of it"
 
 
 def test_with_folds_images_are_met_by_all_fits_and_stored_once(root: Path) -> None:

@@ -136,7 +136,8 @@ OTHER_VALUES: dict[str, Any] = {
     "memory_format": "contiguous", "fused_optimizer": False,
     "backbone": "resnet34", "head": "mlp_relu", "freeze": 0.5, "optimizer": "adam", "lr": 0.5, "momentum": 0.5,
     "weight_decay": 0.1, "schedule": "cosine", "warmup_epochs": 1, "backbone_lr_factor": 0.1, "criterion": "bce",
-    "label_smoothing": 0.1, "epochs": 9, "batch_size": 7, "patience": 3, "monitor": "val/loss", "precision": "bf16",
+    "label_smoothing": 0.1, "epochs": 9, "head_epochs": 2,
+    "batch_size": 7, "patience": 3, "monitor": "val/loss", "precision": "bf16",
     "augment": ("hflip",), "trainable_blocks": 1,
 }  # fmt: skip
 
