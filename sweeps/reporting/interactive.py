@@ -66,9 +66,9 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
         made.add_scatter(
             x=[*series.x, *reversed(series.x)],
             y=[*edges[1], *reversed(edges[0])],
+            mode="none",
             fill="toself",
             fillcolor=_pale(colour),
-            line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
             legendgroup=name,
