@@ -90,7 +90,6 @@ class Curves:
     """Of the metric's unit."""
     digits: int
     """Values are whole steps of this digit."""
-    is_higher_better: bool
     runs: Mapping[str, tuple[int | None, tuple[int | None, ...]]]
     """By `trial/seed` the selected epoch and the metric after each epoch, from the first."""
 

@@ -43,7 +43,7 @@ def figure(chart: Chart) -> Any:
     if isinstance(chart, Stack):
         rows = sum(len(part.names) + 5 for part in chart.parts)
     made.update_layout(
-        template="plotly_white",
+        template=go.layout.Template(),  # the page has its own colours, and any named one takes 7 kB of each picture
         height=max(HEIGHT_PX, 140 + 26 * rows),
         margin={"t": 24, "r": 16},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02},

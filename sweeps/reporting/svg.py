@@ -4,10 +4,12 @@ Colours are those of Okabe and Ito, which people with any colour vision tell apa
 """
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from sweeps.definition.outputs.registry import FIGURES
 from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series, Stack
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,6 +36,7 @@ def points_id(number: int) -> str:
     return f"points-{number}"
 
 
+@lru_cache(maxsize=len(FIGURES.kinds))  # a page holds the very pictures that are written beside it
 def svg(chart: Chart) -> str:
     """One picture."""
     import matplotlib as mpl

@@ -14,6 +14,8 @@ THEME = {"#000000": "currentColor", "#ffffff": "var(--back)", "#dddddd": "var(--
 PX_PER_PT = 1.6
 """How large a picture is at most: letters of 10 points are as large as the page's notes."""
 _FONT = re.compile(r"font-family:[^;]*;?\s*")
+_DIGITS = re.compile(r"-?\d+\.\d{3,}")
+"""Of places: a hundredth of a point is finer than a screen."""
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 
@@ -64,6 +66,9 @@ def _ask(root: ElementTree.Element, number: int, series: Series) -> None:
 
 
 def _adapt(node: ElementTree.Element, kind: str) -> None:
+    for name in ("d", "x", "y", "transform"):
+        if value := node.get(name):
+            node.set(name, _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value))
     if style := node.get("style"):
         style = _FONT.sub("", style)
         if node.tag == f"{{{SVG}}}text":  # labels in the colours of points would be too pale to read

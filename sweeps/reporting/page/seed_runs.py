@@ -1,9 +1,7 @@
 """Every seed run of a study with its learning curve, for the page."""
 
-import math
 from collections.abc import Sequence
 
-from resnet_tl.metrics import metric_of
 from sweeps.records import SeedRun
 from sweeps.reporting.blocks import Curves, SeedRunRow, SeedRuns
 from sweeps.reporting.cells import label, score, unit_of
@@ -44,7 +42,6 @@ def seed_runs(results: Results) -> SeedRuns | None:
             metric=label(results.metric),
             sign=sign,
             digits=digits,
-            is_higher_better=metric_of(results.metric).better == "max",
             runs=curves,
         ),
     )
@@ -54,7 +51,7 @@ def _values(run: SeedRun, metric: str, scale: float) -> tuple[int | None, ...]:
     """The metric after each epoch, from the first, in whole steps of its last digit."""
     found = {epoch.epoch: epoch.metrics.get(metric) for epoch in run.history or ()}
     values = [found.get(epoch) for epoch in range(1, max(found) + 1)]
-    return tuple(None if value is None or not math.isfinite(value) else round(scale * value) for value in values)
+    return tuple(None if value is None else round(scale * value) for value in values)
 
 
 def _row(results: Results, trial: Trial, seeds: Sequence[int]) -> SeedRunRow:

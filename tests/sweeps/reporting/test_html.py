@@ -77,7 +77,7 @@ def evil_page() -> str:
             ),
             num_left_out=1,
             curves=Curves(
-                metric=EVIL, sign="%", digits=2, is_higher_better=True,
+                metric=EVIL, sign="%", digits=2,
                 runs={"0/0": (2, (7000, 8150, 8100)), "0/1": (None, (6000, None)), "1/0": (1, (7950,))},
             ),
         ),
