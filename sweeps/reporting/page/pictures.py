@@ -67,16 +67,16 @@ def _ask(root: ElementTree.Element, number: int, series: Series) -> None:
 
 def _adapt(node: ElementTree.Element, kind: str) -> None:
     for name in ("d", "x", "y", "transform"):
-        if value := node.get(name):
-            node.set(name, _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value))
+        if place := node.get(name):
+            node.set(name, _DIGITS.sub(lambda found: f"{float(found[0]):.2f}", place))
     if style := node.get("style"):
         style = _FONT.sub("", style)
         if node.tag == f"{{{SVG}}}text":  # labels in the colours of points would be too pale to read
             for colour in COLOURS:
                 style = style.replace(f"fill: {colour.lower()}", "fill: currentColor")
         node.set("style", _COLOUR.sub(lambda found: THEME.get(found[0], found[0]), style))
-    if name := node.get("id"):
-        node.set("id", f"{kind}-{name}")
+    if own := node.get("id"):
+        node.set("id", f"{kind}-{own}")
     if (link := node.get(f"{{{XLINK}}}href")) and link.startswith("#"):
         node.set(f"{{{XLINK}}}href", f"#{kind}-{link[1:]}")
     if clip := node.get("clip-path"):
