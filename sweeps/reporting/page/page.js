@@ -233,6 +233,7 @@ document.querySelectorAll("button[data-chart]").forEach((button) => {
   const figure = button.closest("figure");
   const still = figure.querySelector(".scroll");
   const moving = document.createElement("div");
+  moving.className = "moving";
   const said = document.createElement("span");
   said.setAttribute("role", "status");
   button.after(" ", said);

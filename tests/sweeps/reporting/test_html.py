@@ -248,6 +248,10 @@ class TestInABrowser:
         )
         assert evil.complaints() == []
         assert evil.run("window.ran") is None
+        evil.send("Emulation.setEmulatedMedia", media="print")
+        parts = [f"getComputedStyle(document.querySelector('#figure-cost {part}'))" for part in (".scroll", ".moving")]
+        shown = [evil.run(f"{part}.display") for part in parts]
+        assert shown == ["block", "none"], "paper has the picture"
 
 
 @pytest.mark.slow
