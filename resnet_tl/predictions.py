@@ -11,13 +11,13 @@ Axes: K classes, N images, R bins of probability.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from resnet_tl import metrics
@@ -95,6 +95,22 @@ def read(folder: Path) -> dict[str, Logits]:
         if not np.isfinite(logits_NK).all():
             raise CheckpointError(f"{path} must hold finite logits, but those of {split} are not: it is damaged.")
     return {split: found[split] for split in (*SPLITS, *sorted(set(found) - set(SPLITS)))}
+
+
+def read_said(folder: Path, split: str, places: Sequence[int]) -> list[int]:
+    """The classes that were predicted for some images of a split, without reading the others.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or has no such images.
+    """
+    path = folder / FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            logits_NK = file.get_slice(split)
+            rows = [logits_NK[place : place + 1] for place in places]
+        return [int(row_1K.argmax(-1).item()) for row_1K in rows]
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} must hold what was predicted for {split}, but does not: {error}.") from None
 
 
 def pack(logits_NK: Floats, labels_N: Ints) -> bytes:

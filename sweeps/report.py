@@ -1,7 +1,7 @@
 """python -m sweeps.report: writes the tables and pictures of a study again, and keeps documents true to them.
 
     python -m sweeps.report study=NAME [table=KIND] [format=markdown|csv|json|latex|html] [figures=all] [run.out=FOLDER]
-                                      [run.storage=URI]
+                                      [run.storage=URI] [run.cache=FOLDER]
     python -m sweeps.report study=[NAME,NAME] [table=KIND]
     python -m sweeps.report results=FILE.csv table=flat
     python -m sweeps.report docs=[docs/,README.md] [check=true]
@@ -14,7 +14,9 @@ table=KIND        a kind of table, or several: table=[flat,summary]; default: th
                   file: 'table={pivot: {rows: lr, columns: batch_size}}'
 figures=KIND      a kind of picture, several, or all; default: those of the study. They go to reports/NAME.KIND.svg,
                   into the HTML page, and onto MLflow
-format=FORMAT     html is one page with all tables and interactive pictures; latex has tables for booktabs
+format=FORMAT     html is one page: the answer, pictures, tables that can be sorted, each seed run's learning curve, and
+                  the test images that networks miss, shown as far as run.cache or their files are there; latex has
+                  tables for booktabs
 metric=val/loss   with results=: what trials are compared by (default val/accuracy)
 docs=PLACES       markdown files, or folders of them, whose markers are filled:
                       <!-- sweeps: study=NAME table=summary -->   or results=reports/NAME.csv; figure=curves
@@ -48,7 +50,19 @@ if TYPE_CHECKING:
     from sweeps.reporting.results import Results
 
 ADDRESSES = ("run.tracking_uri", "run.storage")
-ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "check", "run.out", *ADDRESSES)
+ALLOWED = (
+    "study",
+    "results",
+    "table",
+    "format",
+    "metric",
+    "figures",
+    "docs",
+    "check",
+    "run.out",
+    "run.cache",
+    *ADDRESSES,
+)
 SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex", "html": "html"}
 
 
@@ -58,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or "--help" in words or "-h" in words:
         print(f"{(__doc__ or '').strip()}\n\nKinds of table:\n{TABLES.help()}\n\nKinds of picture:\n{FIGURES.help()}")
         return 0 if words else 2
-    values = parse_words(words, literal=("study", "docs", "results", "run.out", *ADDRESSES, "metric"))
+    values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.cache", *ADDRESSES, "metric"))
     _check(values)
     given = values.get("run.tracking_uri")
     tracked = None if given is None else parse(given, "run.tracking_uri")
@@ -73,9 +87,11 @@ def main(words: Sequence[str] | None = None) -> int:
     metric = values.get("metric")
     if metric is not None and metric not in SCORES:
         raise ConfigError(f"`metric` must be a score, but got {metric!r}; {nearest(metric, SCORES)}")
+    from resnet_tl.data.cache import default_cache
     from sweeps.reporting.write import write_report
 
     form = values.get("format", "markdown")
+    cache = expand(values["run.cache"], "run.cache").absolute() if "run.cache" in values else default_cache()
     if "results" in values:
         from sweeps.reporting.reading import from_csv
 
@@ -106,6 +122,7 @@ def main(words: Sequence[str] | None = None) -> int:
             specs=specs,
             figures=asked,
             every=values.get("figures") == "all",
+            cache=cache,
         )
     if form == "html":
         print(target)
@@ -115,11 +132,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"The report is printed only, since {out / 'reports'} may not be written.", file=sys.stderr)
         return 0
     if told.pictures and "study" in values and results.about is not None:
-        from resnet_tl.data.cache import default_cache
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 
-        place = Place(out=out.resolve(), cache=default_cache(), given=tracked)
+        place = Place(out=out.resolve(), cache=cache, given=tracked)
         why = publish(place, name, [*told.pictures, target])
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sweeps.reporting.inline import Inline
@@ -71,6 +71,72 @@ class Contents:
     entries: tuple[Heading, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedRunRow:
+    """The seed runs of one trial."""
+
+    trial: int
+    title: str
+    cells: tuple[tuple[str, float | None], ...]
+    """For each seed of the table its score as text and as a number; an empty text where the trial has no such seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Learning curves by seed run."""
+
+    metric: str
+    sign: str
+    """Of the metric's unit."""
+    digits: int
+    """Values are whole steps of this digit."""
+    runs: Mapping[str, tuple[int | None, tuple[int | None, ...]]]
+    """By `trial/seed` the selected epoch and the metric after each epoch, from the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRuns:
+    """Every seed run, each with its learning curve; for a page alone."""
+
+    column: str
+    """What the scores are."""
+    seeds: tuple[int, ...]
+    rows: tuple[SeedRunRow, ...]
+    num_left_out: int
+    """Trials."""
+    curves: Curves
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissedImage:
+    """A test image that networks miss."""
+
+    name: str
+    given: str
+    """Its class, as given."""
+    said: tuple[tuple[str, int], ...]
+    """Which class how many networks said, the most frequent first; empty where it is not kept."""
+    num_missed: int
+    address: str | None
+    """A `data:` address of its picture; None where it cannot be found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissedImages:
+    """Test images that all networks miss, and those that at least half of them do; for a page alone."""
+
+    num_networks: int
+    num_images: int
+    num_by_all: int
+    num_by_half: int
+    """At least half, and not all."""
+    by_all: tuple[MissedImage, ...]
+    by_half: tuple[MissedImage, ...]
+    """The first of each, the most missed first."""
+    where: Inline
+    """From where the pictures are, or why there are none."""
+
+
 def anchors(headings: Sequence[Heading]) -> list[str]:
     """The addresses of headings within a page, as GitHub makes them."""
     seen: Counter[str] = Counter()
@@ -82,4 +148,4 @@ def anchors(headings: Sequence[Heading]) -> list[str]:
     return found
 
 
-Block = Contents | Heading | Paragraph | Points | Table | Picture | Prose | Rule
+Block = Contents | Heading | Paragraph | Points | Table | Picture | Prose | Rule | SeedRuns | MissedImages

@@ -28,6 +28,8 @@ class Series:
     edges_x: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Lower and upper ends of error bars along x, of points over two axes of numbers."""
     hover: tuple[str, ...] | None = None
+    runs: tuple[str, ...] | None = None
+    """The seed runs that the points are, as `trial/seed`."""
     labels: tuple[str, ...] | None = None
     """Beside the points."""
     line: bool = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_tl import predictions
 from resnet_tl.errors import CheckpointError
@@ -132,6 +133,37 @@ class Details:
         """The predictions of a trial's seed runs on val and test, by seed, of those of which they are kept."""
         found = {run.seed: self._networks.kept_of(run) for run in self.runs(trial)}
         return {seed: kept for seed, kept in found.items() if kept is not None}
+
+    def right(self, trial: "Trial", seed: int) -> NDArray[np.bool_] | None:
+        """Whether a seed run's network was right, for each test image, [N]; None where that is not kept.
+
+        Raises:
+            CheckpointError: what is kept is damaged, or of other images.
+        """
+        right_N = self._of_images(trial.fingerprint or "", seed, "test", "accuracy")
+        if right_N is not None and len(right_N) != len(self._networks.names()["test"]):
+            raise CheckpointError(
+                f"Study {self._study} has predictions of {len(right_N)} images of test, but the names of "
+                f"{len(self._networks.names()['test'])}; the next start of the study writes the names again."
+            )
+        return None if right_N is None else right_N.astype(bool)
+
+    def said(self, runs: Sequence[tuple[str, int]], places: Sequence[int]) -> list[list[int]]:
+        """For each of some test images the classes that networks gave it, of those whose predictions are kept.
+
+        Args:
+            runs: fingerprint and seed of each.
+        """
+        found = [self._networks.said(fingerprint, seed, "test", places) for fingerprint, seed in runs]
+        return [[said[place] for said in found if said is not None] for place in range(len(places))]
+
+    def names(self, split: str) -> list[str]:
+        """The names of a split's images; see `NetworkStore.names`."""
+        return self._networks.names()[split]
+
+    def labels(self, split: str) -> list[int]:
+        """The true classes of a split's images."""
+        return [int(label) for label in self._networks.labels()[split]]
 
     def clusters(self, split: str) -> Ints | None:
         """Which images of a split depend on each other; None where it was not noted."""

@@ -1,25 +1,34 @@
-"""Blocks as an HTML page; its pictures are drawn by plotly, which stands once beside all pages of a folder."""
+"""Blocks as an HTML page that needs no other file: pictures, look and script stand in it.
+
+Plotly's drawings, which can be zoomed into, are made of what the page holds, by a script that lies beside it once for
+all pages of a folder; without that script everything but the zoom is there.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from resnet_tl.files import write_text
-from sweeps.reporting.blocks import Block, Contents, Heading, Paragraph, Picture, Points, Prose, Rule, anchors
+from sweeps.reporting.blocks import (
+    Block,
+    Contents,
+    Heading,
+    MissedImages,
+    Paragraph,
+    Picture,
+    Points,
+    Prose,
+    Rule,
+    SeedRuns,
+    anchors,
+)
 from sweeps.reporting.chart import Chart
-from sweeps.reporting.inline import Break, Inline, Span, length, pieces
+from sweeps.reporting.inline import Break, Inline, Span, length, pieces, plain_text
+from sweeps.reporting.page import images, runs
+from sweeps.reporting.page.parts import policy, script, style
+from sweeps.reporting.page.pictures import explorable, picture
+from sweeps.reporting.page.sorting import values_of
 from sweeps.reporting.table import Table
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th { text-align: left; border-bottom: 2px solid #444; }
-th, td { padding: 0.25rem 0.8rem 0.25rem 0; vertical-align: top; }
-td { border-bottom: 1px solid #ddd; } .short { white-space: nowrap; }
-.scroll { overflow-x: auto; } .note { color: #555; font-size: 0.9rem; }
-figure { margin: 1.5rem 0; } figcaption { color: #555; font-size: 0.9rem; } code { background: #f3f3f3; }
-"""
-
 
 LONGEST_UNBROKEN = 30
 """Characters of a cell that stay on one line."""
@@ -31,21 +40,34 @@ def html(title: str, blocks: Sequence[Block], charts: Mapping[str, Chart]) -> st
     Args:
         charts: what each picture of the blocks shows.
     """
-    script = ""
-    if any(isinstance(block, Picture) for block in blocks):
-        script = f'<script src="{plotly_file()}"></script>\n'
+    drawn = any(isinstance(block, Picture) for block in blocks)
     headings = [block for block in blocks if isinstance(block, Heading)]
     places = dict(zip(map(id, headings), anchors(headings), strict=True))
-    body = "\n".join(
-        f'<h{block.level} id="{places[id(block)]}">{escape(block.text)}</h{block.level}>'
-        if isinstance(block, Heading)
-        else _block(block, charts)
-        for block in blocks
-    )
+    rule = next((place for place, block in enumerate(blocks) if isinstance(block, Rule)), len(blocks))
+    answer = _end_of_answer(blocks)
+    body: list[str] = []
+    section = title
+    for place, block in enumerate(blocks[:rule]):
+        if place == 1 and answer > 1:
+            body.append('<div class="answer">')
+        if isinstance(block, Heading):
+            section = block.text
+            body.append(f'<h{block.level} id="{places[id(block)]}">{escape(block.text)}</h{block.level}>')
+        else:
+            body.append(_block(block, charts, section))
+        if place + 1 == answer and answer > 1:
+            body.append("</div>")
+    foot = "\n".join(_block(block, charts, section) for block in blocks[rule + 1 :])
+    plotly = f' data-plotly="{plotly_file()}"' if drawn else ""
+    inside = "\n".join(body)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n{script}</head>\n'
-        f"<body>\n{body}\n</body>\n</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy()}">\n<title>{escape(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{style()}</style>\n</head>\n'
+        f'<body{plotly}>\n<a class="skip" href="#main">Skip to the answer</a>\n'
+        f'<main id="main" tabindex="-1">\n{inside}\n</main>\n'
+        + (f"<hr>\n<footer>\n{foot}\n</footer>\n" if foot else "")
+        + f"<script>{script()}</script>\n</body>\n</html>\n"
     )
 
 
@@ -65,11 +87,24 @@ def write_plotly(folder: Path) -> None:
         write_text(target, get_plotlyjs())
 
 
-def _block(block: Block, charts: Mapping[str, Chart]) -> str:
+def _end_of_answer(blocks: Sequence[Block]) -> int:
+    """Where the paragraphs end that follow the title: the question, and the answer in words."""
+    end = 1
+    while end < len(blocks) and isinstance(blocks[end], Paragraph):
+        end += 1
+    return end if blocks and isinstance(blocks[0], Heading) else 0
+
+
+def _block(block: Block, charts: Mapping[str, Chart], section: str) -> str:
+    """A block but a heading.
+
+    Args:
+        section: the heading above it.
+    """
     if isinstance(block, Contents):
         entries = zip(block.entries, anchors(block.entries), strict=True)
         items = (f'<li><a href="#{place}">{escape(entry.text)}</a></li>' for entry, place in entries if entry.level > 1)
-        return f"<ul>{''.join(items)}</ul>"
+        return f'<nav aria-label="Contents"><ul>{"".join(items)}</ul></nav>'
     if isinstance(block, Paragraph):
         return _lines(block.lines)
     if isinstance(block, Prose):
@@ -77,39 +112,69 @@ def _block(block: Block, charts: Mapping[str, Chart]) -> str:
     if isinstance(block, Rule):
         return "<hr>"
     if isinstance(block, Points):
-        return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block.items) + "</ul>"
+        return "<ul>" + "".join(f"<li>{inline(item)}</li>" for item in block.items) + "</ul>"
+    if isinstance(block, SeedRuns):
+        return runs.element(block)
+    if isinstance(block, MissedImages):
+        return images.element(block)
     if isinstance(block, Picture):
-        from sweeps.reporting.interactive import figure
-
-        drawn = figure(charts[block.kind]).to_html(
-            full_html=False, include_plotlyjs=False, div_id=f"figure-{block.kind}", config={"displaylogo": False}
-        )
-        return f"<figure>{drawn}<figcaption>{escape(block.caption)}</figcaption></figure>"
+        return _picture(block, charts[block.kind])
     assert isinstance(block, Table)  # headings stand in the page's own loop, which knows their addresses
-    return _table(block)
+    return _table(block, section)
+
+
+def _picture(block: Picture, chart: Chart) -> str:
+    from sweeps.reporting.interactive import figure
+
+    moving = explorable(block.kind, figure(chart).to_json())
+    still = picture(chart, block.kind, block.caption)
+    return (
+        f'<figure id="figure-{escape(block.kind)}"><div class="scroll">{still}</div>'
+        f"<figcaption>{escape(block.caption)}</figcaption>{moving}</figure>"
+    )
 
 
 def _lines(lines: Sequence[Inline]) -> str:
-    return f"<p>{'<br>'.join(_inline(line) for line in lines)}</p>"
+    return f"<p>{'<br>'.join(inline(line) for line in lines)}</p>"
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{_inline(cell)}</th>" for cell in table.header)
-    rows = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
-    title = f"<h3>{_inline(table.title)}</h3>" if table.title else ""
-    notes = "".join(f'<p class="note">{_inline(note)}</p>' for note in table.notes)
+def _table(table: Table, section: str) -> str:
+    columns = [[plain_text(cell) for cell in column] for column in zip(*table.rows, strict=True)]
+    values = [values_of(column) for column in columns] or [None] * len(table.header)
+    head = "".join(
+        f'<th scope="col"{_class(number=own is not None)}>{inline(cell)}</th>'
+        for cell, own in zip(table.header, values, strict=True)
+    )
+    rows = "\n".join(
+        "<tr>" + "".join(_cell(cell, place, values[place], row) for place, cell in enumerate(cells)) + "</tr>"
+        for row, cells in enumerate(table.rows)
+    )
+    caption = (
+        f"<caption><span>{inline(table.title)}</span></caption>"
+        if table.title
+        else f'<caption class="hidden">{escape(section)}</caption>'
+    )
+    notes = "".join(f'<p class="note">{inline(note)}</p>' for note in table.notes)
     return (
-        f'{title}<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+        f'<div class="scroll"><table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
         f"{notes}"
     )
 
 
-def _cell(text: Inline) -> str:
-    short = ' class="short"' if length(text) <= LONGEST_UNBROKEN else ""
-    return f"<td{short}>{_inline(text)}</td>"
+def _cell(text: Inline, place: int, values: Sequence[float | None] | None, row: int) -> str:
+    value = None if values is None else values[row]
+    told = _class(number=values is not None, short=length(text) <= LONGEST_UNBROKEN)
+    told += "" if value is None else f' data-value="{value!r}"'
+    return f"<td{told}>{inline(text)}</td>" if place else f'<th scope="row"{told}>{inline(text)}</th>'
 
 
-def _inline(text: Inline) -> str:
+def _class(**names: bool) -> str:
+    found = " ".join(name for name, holds in names.items() if holds)
+    return f' class="{found}"' if found else ""
+
+
+def inline(text: Inline) -> str:
+    """Text as HTML."""
     return "".join(_piece(piece) for piece in pieces(text))
 
 

@@ -43,7 +43,7 @@ def figure(chart: Chart) -> Any:
     if isinstance(chart, Stack):
         rows = sum(len(part.names) + 5 for part in chart.parts)
     made.update_layout(
-        template="plotly_white",
+        template=go.layout.Template(),  # the page has its own colours, and any named one takes 7 kB of each picture
         height=max(HEIGHT_PX, 140 + 26 * rows),
         margin={"t": 24, "r": 16},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02},
@@ -66,9 +66,9 @@ def _series(made: Any, chart: Plot, series: Series, colour: str) -> None:
         made.add_scatter(
             x=[*series.x, *reversed(series.x)],
             y=[*edges[1], *reversed(edges[0])],
+            mode="none",
             fill="toself",
             fillcolor=_pale(colour),
-            line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
             legendgroup=name,

@@ -35,6 +35,7 @@ def _block(block: Block) -> str:
         return ""
     if isinstance(block, Picture):
         raise AssertionError("LaTeX reports hold tables only")
+    assert isinstance(block, Table), "the rest is for pages"
     return table(block)
 
 

@@ -55,6 +55,7 @@ def _block(block: Block, pictures: Mapping[str, str]) -> str:
         return block.text
     if isinstance(block, Rule):
         return "---"
+    assert isinstance(block, Table), "the rest is for pages"
     return table(block)
 
 

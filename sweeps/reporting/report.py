@@ -35,12 +35,18 @@ OWN = {kind: TABLES.spec(kind, "table") for kind in ("hypotheses", "confirmed", 
 """Tables that a report has without being asked."""
 
 
-def report(results: Results, specs: Sequence[Spec] | None = None, figures: Sequence[Spec] = ()) -> list[Block]:
+def report(
+    results: Results,
+    specs: Sequence[Spec] | None = None,
+    figures: Sequence[Spec] = (),
+    more: Sequence[Block] = (),
+) -> list[Block]:
     """The whole report.
 
     Args:
         specs: in place of the study's tables.
         figures: those that have been drawn.
+        more: what stands behind the pictures.
     """
     blocks: list[Block] = [Heading(text=results.study, level=1)]
     said = verdict(results) if results.about else []
@@ -65,6 +71,7 @@ def report(results: Results, specs: Sequence[Spec] | None = None, figures: Seque
     rest = pictures[1:] if said else pictures
     if rest:
         parts += [Heading(text="Pictures", level=2), *rest]
+    parts += more
     about: list[Block] = []
     if results.about:
         about = (

@@ -4,15 +4,19 @@ Colours are those of Okabe and Ito, which people with any colour vision tell apa
 """
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from sweeps.definition.outputs.registry import FIGURES
 from sweeps.reporting.chart import Bars, Chart, Grid, Plot, Series, Stack
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH_IN, HEIGHT_IN = 6.6, 3.8
+CELL = "cell"
+"""Begins the names of elements that hold a number on a coloured cell."""
 LONG_NAME = 42
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -27,6 +31,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def points_id(number: int) -> str:
+    """The name of the element that holds the points of a series."""
+    return f"points-{number}"
+
+
+@lru_cache(maxsize=len(FIGURES.kinds))  # a page holds the very pictures that are written beside it
 def svg(chart: Chart) -> str:
     """One picture."""
     import matplotlib as mpl
@@ -67,7 +77,7 @@ def _short(text: str) -> str:
 def _plot(figure: Any, axes: Any, chart: Plot) -> None:
     for number, series in enumerate(chart.series):
         colour = "#777777" if series.dashed else COLOURS[number % len(COLOURS)]
-        _series(axes, chart, series, colour, MARKERS[number % len(MARKERS)])
+        _series(axes, chart, series, colour, MARKERS[number % len(MARKERS)], gid=points_id(number))
     axes.set(xlabel=chart.x_label, ylabel=chart.y_label)
     if chart.log_x:
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -89,7 +99,7 @@ def _plot(figure: Any, axes: Any, chart: Plot) -> None:
         figure.legend(loc="outside lower center", ncols=1 if len(chart.series) > 2 else 2, frameon=False, fontsize=9)
 
 
-def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) -> None:
+def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str, *, gid: str) -> None:
     edges = series.edges
     if chart.categories and not series.line:
         if edges:
@@ -104,7 +114,8 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
                 label=_short(series.name),
             )
         else:
-            axes.plot(series.x, np.subtract(series.y, 0.1), ".", color=colour, alpha=0.7, label=_short(series.name))
+            above = np.subtract(series.y, 0.1)
+            axes.plot(series.x, above, ".", color=colour, alpha=0.7, label=_short(series.name), gid=gid)
     elif series.line and series.dashed:
         axes.plot(series.x, series.y, "--", color=colour, label=_short(series.name))
     elif series.line:
@@ -121,7 +132,7 @@ def _series(axes: Any, chart: Plot, series: Series, colour: str, marker: str) ->
             ends = series.edges_x
             across = None if ends is None else [np.subtract(series.x, ends[0]), np.subtract(ends[1], series.x)]
             axes.errorbar(series.x, series.y, yerr=errors, xerr=across, fmt="none", color="#bbbbbb", zorder=1)
-        axes.plot(series.x, series.y, marker, markersize=5, color=colour, label=_short(series.name))
+        axes.plot(series.x, series.y, marker, markersize=5, color=colour, label=_short(series.name), gid=gid)
     for x, y, text in zip(series.x, series.y, series.labels or (), strict=bool(series.labels)):
         axes.annotate(text, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=9, color=colour)
 
@@ -148,7 +159,9 @@ def _grid(figure: Any, axes: Any, chart: Grid) -> None:
     for row, line in enumerate(chart.texts):
         for column, text in enumerate(line):
             colour = "black" if values[row, column] > middle else "white"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+            axes.text(
+                column, row, text, ha="center", va="center", color=colour, fontsize=9, gid=f"{CELL}-{row}-{column}"
+            )
     figure.colorbar(image, ax=axes, label=chart.scale)
 
 

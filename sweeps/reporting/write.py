@@ -14,7 +14,7 @@ from resnet_tl.files import write_text
 from sweeps.definition.outputs.registry import FIGURES, Spec
 from sweeps.records import folder_of_study, study_to_json
 from sweeps.reporting.answers import answers
-from sweeps.reporting.blocks import Paragraph
+from sweeps.reporting.blocks import Block, Heading, Paragraph
 from sweeps.reporting.frame import about_path, cells_of, frame_of, sha256
 from sweeps.reporting.image_scores import write_images
 from sweeps.reporting.importance import attribution
@@ -45,6 +45,7 @@ def write_report(
     specs: Sequence[Spec] | None = None,
     figures: Sequence[Spec] | None = None,
     every: bool = False,
+    cache: Path | None = None,
 ) -> Written:
     """Writes a report, with its pictures beside it; that of a whole study with the CSV of its seed runs.
 
@@ -54,6 +55,7 @@ def write_report(
         specs: tables in place of the study's own.
         figures: pictures in place of the study's own; None for those, if no table was asked for.
         every: all kinds were asked for, so one that cannot be drawn is left out with a word of why.
+        cache: where decoded images are kept, for a page; None shows none.
 
     Raises:
         ConfigError: a table or picture that was asked for cannot be made.
@@ -70,7 +72,7 @@ def write_report(
         if specs is None:
             own_tables(results)  # made meanwhile, and kept for the report
     charts, missing = _charts(results, asked, lenient=figures is None or every)
-    blocks = report(results, specs, tuple(charts))
+    blocks = report(results, specs, tuple(charts), _of_page(results, cache) if form == "html" and specs is None else ())
     if missing:
         blocks.append(Paragraph(lines=tuple(missing)))
     addresses = {spec.kind: f"{folder_of_study(results.study)}.{spec.kind}.svg" for spec in charts}
@@ -97,6 +99,25 @@ def write_report(
     if results.about and form == "markdown" and specs is None and results.details:
         write_csv(results, target.with_suffix(".csv"))
     return Written(text=text, pictures=pictures)
+
+
+def _of_page(results: Results, cache: Path | None) -> list[Block]:
+    """What a page has beyond other reports: learning curves by seed run, and images that networks miss."""
+    from sweeps.reporting.page.missed import missed_images
+    from sweeps.reporting.page.seed_runs import seed_runs
+
+    blocks: list[Block] = []
+    runs = seed_runs(results)
+    if runs is not None:
+        blocks += [Heading(text="Seed runs", level=2), runs]
+    if cache is None:
+        return blocks
+    title = Heading(text="Test images that networks miss", level=2)
+    try:
+        missed = missed_images(results, cache)
+    except UserError as error:
+        return [*blocks, title, Paragraph(lines=(f"They are not shown: {error}",))]
+    return blocks if missed is None else [*blocks, title, missed]
 
 
 def _possible(results: Results, specs: tuple[Spec, ...]) -> tuple[Spec, ...]:

@@ -26,7 +26,7 @@ from resnet_tl.errors import CheckpointError, UserError
 from resnet_tl.files import discard, link_folder, make_folder, remove, replacing, sync, write_text
 from resnet_tl.identity import digest
 from resnet_tl.predictions import FILE as PREDICTIONS
-from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read
+from resnet_tl.predictions import SPLITS, Logits, confusion_KK, read, read_said
 from sweeps.records import SeedRun, folder_of_study
 
 CHECKPOINT = "checkpoint"
@@ -139,6 +139,15 @@ class NetworkStore:
         place = self._place(fingerprint, seed)
         return Kept(logits=read(place), labels=self.labels()) if (place / PREDICTIONS).exists() else None
 
+    def said(self, fingerprint: str, seed: int, split: str, places: Sequence[int]) -> list[int] | None:
+        """The classes that a network gave to some images of a split; None where its predictions are not kept.
+
+        Raises:
+            CheckpointError: they are damaged, or of other images.
+        """
+        place = self._place(fingerprint, seed)
+        return read_said(place, split, places) if (place / PREDICTIONS).exists() else None
+
     def confusion_of(self, run: SeedRun) -> Mapping[str, Any] | None:
         """The confusion matrices of a seed run on val and test, for people to read; None where they cannot be had.
 
@@ -160,6 +169,19 @@ class NetworkStore:
             CheckpointError: they are not known.
         """
         return _of_images(self._folder / "images.json", "labels")
+
+    def names(self) -> dict[str, list[str]]:
+        """Names of the images of val and test, in the order of the predictions.
+
+        Raises:
+            CheckpointError: they are not known.
+        """
+        path = self._folder / "images.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return {split: list(map(str, content[split]["names"])) for split in SPLITS}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(_unknown_images(path, error)) from None
 
     def clusters(self) -> dict[str, NDArray[np.int64]]:
         """Which images of val and test depend on each other; studies of versions that did not note it have none."""
@@ -243,7 +265,11 @@ def _of_images(path: Path, what: str) -> dict[str, NDArray[np.int64]]:
         splits = [*SPLITS, *(name for name in content if name not in (*SPLITS, "data", "classes"))]
         return {split: np.array(content[split][what], dtype=np.int64) for split in splits}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "
-            "study writes it again."
-        ) from None
+        raise CheckpointError(_unknown_images(path, error)) from None
+
+
+def _unknown_images(path: Path, error: Exception) -> str:
+    return (
+        f"{path} must say which images the predictions are of, but cannot be read: {error}. The next start of the "
+        "study writes it again."
+    )

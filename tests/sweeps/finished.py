@@ -75,5 +75,5 @@ def _run(config: TrialConfig, number: int, seed: int, data: Prepared, networks: 
         study="drawn", fingerprint=f"f{number}", seed=seed, state=RunState.COMPLETE, max_epoch=config.epochs,
         best_epoch=result.best_epoch, metrics=result.metrics, wall_s=1.0, reason=None, started="2000", finished="2000",
         commit=None, network=networks.adopt([(work, f"f{number}", seed)])[0],
-        compact=result.compact,
+        compact=result.compact, history=tuple(result.history),
     )  # fmt: skip

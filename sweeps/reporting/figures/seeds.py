@@ -14,12 +14,12 @@ def draw(results: Results, options: Options) -> Plot:
     factor, x_label = scale_of(metric)
     trials = _shown(results)
     require(trials, "seeds")
-    points: list[tuple[float, float, str]] = []
+    points: list[tuple[float, float, int, int]] = []
     means: list[tuple[float, float, float, float]] = []
     for row, trial in enumerate(trials):
         scores = trial.scores(metric)
         points += [
-            (factor * value, float(row), f"seed {seed}") for seed, value in zip(trial.seeds, scores, strict=True)
+            (factor * value, float(row), trial.number, seed) for seed, value in zip(trial.seeds, scores, strict=True)
         ]
         told = summary(results, trial, metric)
         low, high = (told.mean if bound is None else bound for bound in (told.low, told.high))
@@ -30,9 +30,10 @@ def draw(results: Results, options: Options) -> Plot:
         series=(
             Series(
                 name="seed runs",
-                x=tuple(x for x, _, _ in points),
-                y=tuple(y for _, y, _ in points),
-                hover=tuple(text for _, _, text in points),
+                x=tuple(x for x, *_ in points),
+                y=tuple(y for _, y, *_ in points),
+                hover=tuple(f"seed {seed}" for *_, seed in points),
+                runs=tuple(f"{trial}/{seed}" for *_, trial, seed in points),
             ),
             Series(
                 name="mean, 95% interval",
