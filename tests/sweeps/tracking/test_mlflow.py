@@ -21,9 +21,13 @@ from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place, ui_command
 from sweeps.tracking.mlflow_files import fetch_checkpoint, publish
 from sweeps.tracking.outbox import Ended
-from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
+from tests.sweeps.tracking.test_tracker import ABOUT, TRIAL, mlflow, told
 
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
+DATA = """select r.name run, i.source_type, i.destination_type, i.step, t.name, t.value,
+d.name data, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile
+from inputs i join runs r on r.run_uuid = i.destination_id join datasets d on d.dataset_uuid = i.source_id
+join input_tags t on t.input_uuid = i.input_uuid order by r.name"""
 
 
 def content(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -41,10 +45,11 @@ def content(path: Path) -> dict[str, list[dict[str, Any]]]:
                 if values.get("key") in ("mlflow.parentRunId", "kind", "mlflow.runName"):
                     values["value"] = "?" if values["key"] == "mlflow.parentRunId" else values["value"]
                 for volatile in ("timestamp", "artifact_uri", "start_time", "end_time"):
-                    if values["run_uuid"].startswith("trial 0:") or volatile in ("timestamp", "artifact_uri"):
+                    if values["run_uuid"] == "trial 0" or volatile in ("timestamp", "artifact_uri"):
                         values.pop(volatile, None)
                 rows.append(values)
             found[table] = sorted(rows, key=repr)
+        found["data"] = [dict(row) for row in connection.execute(sqlalchemy.text(DATA)).mappings()]
     engine.dispose()
     return found
 
@@ -66,7 +71,8 @@ def artifacts(out: Path) -> list[str]:
 def test_both_ways_leave_the_same_rows_and_files(tmp_path: Path) -> None:
     quick = recorded(tmp_path / "quick", tmp_path / "cache", shown=False)
     slow = recorded(tmp_path / "slow", tmp_path / "cache", shown=True)
-    for table in TABLES:
+    assert [row["run"] for row in quick["data"]] == ["trial 0", "trial 0 seed 0", "trial 0 seed 1"]
+    for table in (*TABLES, "data"):
         if table == "runs":
             for side in (quick, slow):
                 for values in side[table]:
@@ -74,7 +80,7 @@ def test_both_ways_leave_the_same_rows_and_files(tmp_path: Path) -> None:
         assert quick[table] == slow[table], table
     assert len(quick["metrics"]) > 20
     for out in ("quick", "slow"):
-        assert artifacts(tmp_path / out) == ["confusion.json", "confusion.json", "model.json", "model.json"]
+        assert artifacts(tmp_path / out) == [*["confusion.json"] * 2, *["model.json"] * 2, "seeds.csv"]
         assert (tmp_path / out / "networks" / "0" / "model.json").exists(), "what MLflow has is a link or a copy"
 
 
@@ -99,7 +105,7 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
     for name in ("moved", "copy é#"):
         out = tmp_path / name
         place = Place(out=out, cache=tmp_path / "cache", given=None)
-        tracker = MlflowTracker(place, study="s", question="?", commit=None, say=lambda _: None)
+        tracker = MlflowTracker(place, about=ABOUT, commit=None, say=lambda _: None)
         tracker.connect(set(), set())
         client = MlflowClient(place.uri)
         (experiment,) = client.search_experiments(filter_string="name = 's'")
@@ -300,7 +306,7 @@ def test_a_run_that_is_named_twice_stands_once_and_a_dropped_network_is_gone(tmp
     study.outbox.drop_networks([("f", 0)])
     study.close()
     assert [row["name"] for row in content(out / "mlruns" / "mlflow.db")["runs"]].count("trial 0 seed 1") == 1
-    assert artifacts(out) == ["confusion.json", "confusion.json", "model.json"]
+    assert artifacts(out) == ["confusion.json", "confusion.json", "model.json", "seeds.csv"]
 
 
 def test_a_folder_is_linked_and_a_second_time_replaced(tmp_path: Path) -> None:
