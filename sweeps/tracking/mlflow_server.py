@@ -1,4 +1,4 @@
-"""MLflow's browser UI on this machine: started with the settings it needs, found ready, and ended with all it started."""
+"""MLflow's browser UI on this machine: started with the settings it needs, and ended with all that it started."""
 
 import contextlib
 import os
@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from resnet_tl.errors import ConfigError, UserError
@@ -65,8 +64,8 @@ def serving(place: Place, port: int) -> Iterator["Server"]:
     """
     if place.is_ours and not place.path.exists():
         raise ConfigError(
-            f"`run.out` must be a folder that studies were run in, but there is no {place.path}; give run.out=FOLDER of "
-            "the study."
+            f"`run.out` must be a folder that studies were run in, but there is no {place.path}; give run.out=FOLDER "
+            "of the study."
         )
     if port in REFUSED_PORTS:
         raise ConfigError(f"`port` must be one that browsers open, but they refuse {port}; the usual one is 5000.")

@@ -89,4 +89,4 @@ def trials_link(base: str, experiment: str, *, has_view: bool = True) -> str:
 
 def run_link(base: str, experiment: str, run: str) -> str:
     """The address of one run."""
-    return f"{base}/#/experiments/{experiment}/runs/{run}"
+    return f"{base}/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning"

@@ -1,7 +1,6 @@
 """What is written many at a time is what MLflow's own client would have written; and what a move does to addresses."""
 
 import errno
-import shlex
 import shutil
 import sqlite3
 import threading
@@ -18,7 +17,7 @@ from resnet_tl.files import link_folder
 from sweeps.storage.sqlite import sqlite_engine
 from sweeps.tracking import mlflow_database
 from sweeps.tracking.mlflow_client import MlflowTracker
-from sweeps.tracking.mlflow_database import Place, ui_command
+from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.mlflow_files import fetch_checkpoint, publish
 from sweeps.tracking.outbox import Ended
 from tests.sweeps.tracking.test_tracker import ABOUT, TRIAL, mlflow, told
@@ -153,15 +152,16 @@ def test_a_folder_of_any_name_is_tracked_within_it_and_can_be_browsed(
     place = Place(out=out, cache=cache, given=None)
     source = tmp_path / "report.md"
     source.write_text("text")
-    assert publish(place, "s", [source]) is None
-    (command,) = [word for word in shlex.split(ui_command(place)) if word.startswith("sqlite")]
-    client = MlflowClient(command)  # as a browser's server opens it
+    assert publish(place, "s", [source], "Best by far.") is None
+    client = MlflowClient(place.uri)  # as a browser's server opens it
     (experiment,) = client.search_experiments(filter_string="name = 's'")
     for run in client.search_runs([experiment.experiment_id], "tags.kind = 'seed run'"):
         assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["checkpoint", "confusion.json"]
         assert Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json")).read_text() == "{}"
     (report,) = client.search_runs([experiment.experiment_id], "tags.kind = 'report'")
     assert [f.path for f in client.list_artifacts(report.info.run_id)] == ["report.md"]
+    assert report.info.run_name == "s"
+    assert report.data.tags["mlflow.note.content"] == "Best by far."
     assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
     assert not list(elsewhere.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"below", "cache", "elsewhere", "report.md"}
@@ -213,7 +213,7 @@ def test_a_database_that_cannot_be_opened_raises_what_its_callers_expect(trouble
     assert place.lacking("s", {("f", 0)}) == set()
     with pytest.raises(OSError, match="locked by another program for more than 1 s|cannot be opened"):
         place.relocate()
-    assert "mlflow.db" in str(publish(place, "s", []))
+    assert "mlflow.db" in str(publish(place, "s", [], ""))
     with pytest.raises(OSError, match=r"mlflow\.db"):
         fetch_checkpoint(place, "runs:/1", tmp_path / "x")
     assert time.monotonic() - begun < 20
@@ -227,7 +227,7 @@ def test_what_another_database_raises_is_a_reason_and_no_traceback(
 
     monkeypatch.setattr("mlflow.tracking.MlflowClient", refuse)
     place = Place(out=tmp_path, cache=tmp_path, given=parse("postgresql://host/db", "x"))
-    assert "no route to it" in str(publish(place, "s", []))
+    assert "no route to it" in str(publish(place, "s", [], ""))
     with pytest.raises(OSError, match="no route to it"):
         fetch_checkpoint(place, "runs:/1", tmp_path / "x")
 
