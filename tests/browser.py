@@ -4,6 +4,7 @@ Spoken to over a pipe in Chrome's DevTools protocol (`--remote-debugging-pipe`),
 """
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -29,15 +30,19 @@ class Browser:
         assert CHROMIUM is not None, "there is no Chromium"
         child_in, self._out = os.pipe()
         self._in, child_out = os.pipe()
-        # the protocol's places are the descriptors 3 and 4, which the shell puts the pipes at
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (child_in, child_out)]  # out of the way of 3 and 4
+
+        def place() -> None:
+            for number, end in zip((3, 4), ends, strict=True):  # where the protocol has them
+                os.dup2(end, number)
+
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{child_in} 4>&{child_out}', "sh", CHROMIUM, "--headless", "--no-sandbox",
-             "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--remote-debugging-pipe",
-             f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
-            pass_fds=(child_in, child_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+             "--remote-debugging-pipe", f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
+            preexec_fn=place, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        os.close(child_in)
-        os.close(child_out)
+        for end in (child_in, child_out, *ends):
+            os.close(end)
         self._rest, self._number, self._session = b"", 0, None
         [page] = [found for found in self._ask("Target.getTargets")["targetInfos"] if found["type"] == "page"]
         self._session = self._ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
