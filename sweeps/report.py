@@ -132,11 +132,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"The report is printed only, since {out / 'reports'} may not be written.", file=sys.stderr)
         return 0
     if told.pictures and "study" in values and results.about is not None:
+        from sweeps.reporting.markdown import paragraph
+        from sweeps.reporting.verdict import verdict
         from sweeps.tracking.mlflow_database import Place
         from sweeps.tracking.mlflow_files import publish
 
         place = Place(out=out.resolve(), cache=cache, given=tracked)
-        why = publish(place, name, [*told.pictures, target])
+        why = publish(place, name, [*told.pictures, target], paragraph(verdict(results)))
         if why:
             print(f"The pictures are not on MLflow: {why}.", file=sys.stderr)
     return 0

@@ -94,16 +94,16 @@ def _run(definition: Definition, command: str) -> int:
         return _ended_early(definition, outcome, outcome.ended_by)
     from resnet_tl.data.cache import default_cache
     from sweeps.reporting.inline import plain_text
-    from sweeps.reporting.markdown import table
+    from sweeps.reporting.markdown import paragraph, table
     from sweeps.reporting.reading import from_ledger
     from sweeps.reporting.report import own_tables
     from sweeps.reporting.table import Table
     from sweeps.reporting.tables import make
     from sweeps.reporting.terminal import terminal_table
-    from sweeps.reporting.verdict import verdict
+    from sweeps.reporting.verdict import leads_on_fresh_seeds, verdict
     from sweeps.reporting.write import write_report
     from sweeps.storage.database import database_of
-    from sweeps.tracking.mlflow_database import Place, ui_command
+    from sweeps.tracking.mlflow_database import Place
 
     name = definition.study.name
     place = Place(out=out.resolve(), cache=default_cache(), given=definition.run.tracking_uri)
@@ -112,19 +112,24 @@ def _run(definition: Definition, command: str) -> int:
     results = from_ledger(ledger, name, out)
     report = out / "reports" / f"{name}.md"
     written = write_report(results, report)
-    if written.pictures and (outcome.ran or outcome.sent):
+    said = verdict(results)
+    origin = _origin(outcome.best) if outcome.best else None
+    if outcome.ran or outcome.sent:
         from sweeps.tracking.mlflow_files import publish
+        from sweeps.tracking.mlflow_models import register
 
-        why = publish(place, name, [*written.pictures, report])
+        why = publish(place, name, [*written.pictures, report], paragraph(said))
+        if why is None and outcome.best and origin:
+            is_confirmed = outcome.fresh_done == outcome.fresh and leads_on_fresh_seeds(results) == origin[0]
+            why = register(place, name, outcome.best, fingerprint=origin[0], seed=origin[1], is_confirmed=is_confirmed)
         if why:
-            print(f"The pictures are not on MLflow: {why}.")
+            print(f"MLflow lacks the report or the best network: {why}.")
     if outcome.ran == 0:
         searched, fresh = outcome.done - outcome.fresh_done, outcome.fresh_done
         print(f"{name}: all {seed_runs_told(searched, fresh)} are done; nothing was trained.")
     made = [(spec.kind, item) for spec, items in own_tables(results) for item in items if isinstance(item, Table)]
     asked = any(item.parameter for item in results.hypotheses)
     answers = make(results, TABLES.spec("hypotheses", "study.tables")) if asked else []
-    said = verdict(results)
     ledger.close()
     if said:
         print("\n" + "\n".join(plain_text(line) for line in said))
@@ -140,9 +145,8 @@ def _run(definition: Definition, command: str) -> int:
     print()
     if outcome.failed:
         print(f"{outcome.failed} of {outcome.total} seed runs failed; starting again tries them again.")
-    if outcome.best:
-        best = _relative(outcome.best)
-        fingerprint, seed = (outcome.best / "origin.txt").read_text().split()
+    if outcome.best and origin:
+        best, (fingerprint, seed) = _relative(outcome.best), origin
         number = next(trial.number for trial in results.trials if trial.fingerprint == fingerprint)
         print(f"Best network   {best}  (trial {number}, seed {seed}: of the best trial the seed with the best val)")
         images = shlex.quote(str(best / "samples"))
@@ -151,9 +155,7 @@ def _run(definition: Definition, command: str) -> int:
     more = f"with {', '.join(dict.fromkeys(kinds))}; " if kinds else ""
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {database.shown}")
-    print(f"Browse runs    {ui_command(place)}")
-    if not place.is_server:
-        print(f"               then http://127.0.0.1:5000, “Model training” at the top left, the experiment {name}")
+    print(f"Browse runs    {_browse(definition)}")
     if outcome.unsent:
         print(f"MLflow lacks {outcome.unsent} of the seed runs that have ended; the same command sends them.")
     return 1 if outcome.failed else 0
@@ -171,6 +173,20 @@ def _headline(definition: Definition) -> str:
         f"{size} on {data.source}{f' {where}' if where else ''}, device {run.device}; report: {report}\n"
         "reading the images …"
     )
+def _origin(best: Path) -> tuple[str, int]:
+    """Of which trial, by fingerprint, and seed a stored network is."""
+    fingerprint, seed = (best / "origin.txt").read_text().split()
+    return fingerprint, int(seed)
+
+
+def _browse(definition: Definition) -> str:
+    """The command that shows the study in a browser."""
+    words = [f"study={definition.study.name}"]
+    if definition.run.out != ".":
+        words.append(f"run.out={definition.run.out}")
+    if definition.run.tracking_uri:
+        words.append(f"run.tracking_uri={definition.run.tracking_uri.shown}")
+    return "python -m sweeps.ui" + "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _rehearse(definition: Definition) -> None:

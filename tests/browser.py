@@ -75,10 +75,11 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
-    def open(self, path: Path) -> None:
-        """Opens a file, and waits until it is there."""
+    def open(self, place: Path | str) -> None:
+        """Opens a file or an address, anew where it is open already, and waits until it is there."""
+        self.send("Page.navigate", url="about:blank")
         self.events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=place.resolve().as_uri() if isinstance(place, Path) else place)
         self._until(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events))
 
     def run(self, script: str) -> Any:
@@ -86,6 +87,19 @@ class Page:
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def text(self) -> str:
+        """What can be read on the page."""
+        return str(self.run("document.body ? document.body.innerText : ''"))
+
+    def wait_for(self, *words: str) -> str:
+        """Waits till all of some words can be read; the text of the page then."""
+        deadline = time.monotonic() + PATIENCE_S
+        while any(word not in (seen := self.text()) for word in words):
+            missing = [word for word in words if word not in seen]
+            assert time.monotonic() < deadline, f"{missing} cannot be read on the page, but {seen[:3000]!r}"
+            time.sleep(0.2)
+        return seen
 
     def press(self, key: str) -> None:
         """A key, such as `Tab`, `Enter` or `ArrowRight`."""

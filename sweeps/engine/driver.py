@@ -261,9 +261,7 @@ class _Driver:
         self._optuna.match(self._state.results())
         place = prepared.tracked()
         self._outbox = Outbox(
-            MlflowTracker(
-                place, study=self._study.name, question=self._study.question, commit=self._commit, say=self._say
-            ),
+            MlflowTracker(place, about=self._about, commit=self._commit, say=self._say),
             self._ledger,
             self._study.name,
             name=f"MLflow at {place.shown}",

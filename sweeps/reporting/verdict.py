@@ -46,6 +46,13 @@ def verdict(results: Results) -> list[Inline]:
     return lines
 
 
+def leads_on_fresh_seeds(results: Results) -> str | None:
+    """The trial with the best mean on the fresh seeds of a confirmation, by fingerprint; None where there is none."""
+    again = [(results.sort_key(trial.fresh), trial.fingerprint) for trial in results.trials if trial.fresh]
+    (has_none, *_), leader = min(again, default=((True,), None))
+    return None if has_none else leader
+
+
 def _best(results: Results, trial: Trial, metric: str) -> Inline:
     if trial.mean(metric) is None:
         metric = results.metric

@@ -8,6 +8,7 @@ other, row by row.
 
 import hashlib
 import math
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class BulkWriter:
 
     Args:
         path: of the database.
-        like: id of a run of the experiment, whose other columns new ones copy.
+        like: id of a run of the experiment, whose other columns and data sets new ones copy.
     """
 
     def __init__(self, path: Path, like: str) -> None:
@@ -52,10 +53,17 @@ class BulkWriter:
 
         self._runs, self._tags, self._params = (m.__table__ for m in (models.SqlRun, models.SqlTag, models.SqlParam))
         self._metrics, self._latest = models.SqlMetric.__table__, models.SqlLatestMetric.__table__
+        self._inputs, self._input_tags = models.SqlInput.__table__, models.SqlInputTag.__table__
         self._engine = sqlite_engine(path)
         with self._engine.begin() as connection:
             row = connection.execute(self._runs.select().where(self._runs.c.run_uuid == like)).mappings().one()
+            of_like = self._inputs.c.destination_id == like
+            inputs = connection.execute(self._inputs.select().where(of_like)).mappings().all()
+            ids = [found["input_uuid"] for found in inputs]
+            tags = connection.execute(self._input_tags.select().where(self._input_tags.c.input_uuid.in_(ids)))
+            self._like_tags = [dict(tag) for tag in tags.mappings()]
         self._like: dict[str, Any] = dict(row)
+        self._like_inputs = [dict(found) for found in inputs]
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -101,11 +109,30 @@ class BulkWriter:
                 ]
                 if rows:
                     connection.execute(table.insert(), rows)
+            self._write_inputs(connection, new)
             every = [_row(run, point) for run in new for point in run.points]
             if every:
                 connection.execute(self._metrics.insert(), every)
                 latest = {(row["run_uuid"], row["key"]): row for row in sorted(every, key=lambda row: row["step"])}
                 connection.execute(self._latest.insert(), list(latest.values()))
+
+    def _write_inputs(self, connection: Any, runs: Sequence[FinishedRun]) -> None:
+        # rows of inputs outlive their run where one is removed for good (`mlflow gc`)
+        of_runs = self._inputs.c.destination_id.in_([run.run_id for run in runs])
+        known = {row["destination_id"] for row in connection.execute(self._inputs.select().where(of_runs)).mappings()}
+        inputs, tags = [], []
+        for run in runs:
+            if run.run_id in known:
+                continue
+            for found in self._like_inputs:
+                name = uuid.uuid4().hex
+                inputs.append(found | {"input_uuid": name, "destination_id": run.run_id})
+                of_found = [tag for tag in self._like_tags if tag["input_uuid"] == found["input_uuid"]]
+                tags += [tag | {"input_uuid": name} for tag in of_found]
+        if inputs:
+            connection.execute(self._inputs.insert(), inputs)
+        if tags:
+            connection.execute(self._input_tags.insert(), tags)
 
 
 def _row(run: FinishedRun, point: Point) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 from resnet_tl.files import discard, write_text
 from resnet_tl.result import Epoch
 from sweeps.definition.space import describe
-from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord
 from sweeps.statistics.stats import summarise
 from sweeps.tracking.mlflow_bulk import BulkWriter, FinishedRun, run_id_of
 from sweeps.tracking.mlflow_database import ENDED, Place
+from sweeps.tracking.mlflow_datasets import dataset_input
 from sweeps.tracking.mlflow_files import local_path
 from sweeps.tracking.mlflow_runs import (
     KnownRun,
@@ -26,8 +27,10 @@ from sweeps.tracking.mlflow_runs import (
     params_of,
     put_checkpoint,
     search,
+    seed_table,
 )
 from sweeps.tracking.mlflow_stages import send_stages
+from sweeps.tracking.mlflow_views import SECONDS, view_tags
 from sweeps.tracking.tracker import EndedRun, EndedTrial, Key, TrainedStage
 
 MOST_SEARCHES = 100
@@ -42,15 +45,16 @@ class MlflowTracker:
 
     Args:
         place: our own database in `run.out`, or a server.
+        about: the study.
         commit: of the code that runs.
         say: told what became of a database that is damaged.
     """
 
-    def __init__(
-        self, place: Place, *, study: str, question: str, commit: str | None, say: Callable[[str], None]
-    ) -> None:
-        self._place, self._study, self._question, self._commit, self._say = place, study, question, commit, say
+    def __init__(self, place: Place, *, about: StudyRecord, commit: str | None, say: Callable[[str], None]) -> None:
+        self._place, self._about, self._commit, self._say = place, about, commit, say
+        self._study = about.name
         self._client: Any = None
+        self._images: Any = None
         self._experiment = ""
         self._children: dict[Key, KnownRun] = {}
         self._parents: dict[str, KnownRun] = {}
@@ -69,20 +73,24 @@ class MlflowTracker:
         client = MlflowClient(self._place.uri)
         lost: AbstractSet[Key] = set()
         experiment = client.get_experiment_by_name(self._study)
+        views = view_tags(self._about)
         if experiment is None:
             lost = sent
             self._experiment = client.create_experiment(
                 self._study,
                 artifact_location=self._place.artifacts_of(self._study),
-                tags={"mlflow.note.content": self._question},
+                tags={"mlflow.note.content": self._about.question, **views},
             )
         else:
             self._experiment = experiment.experiment_id
             if experiment.lifecycle_stage == "deleted":  # in the browser; nothing can be written to it as it is
                 client.restore_experiment(self._experiment)
+            for key, view in views.items():  # a parameter that was added to the space is a column more
+                if experiment.tags.get(key) != view:
+                    client.set_experiment_tag(self._experiment, key, view)
             lost = self._lacking(client, sent)
             self._look_around(client, unsent | lost)
-        self._client = client
+        self._client, self._images = client, dataset_input(self._about.data)
         return lost
 
     def _lacking(self, client: Any, sent: AbstractSet[Key]) -> AbstractSet[Key]:
@@ -136,9 +144,11 @@ class MlflowTracker:
     def _ensure_parent(self, trial: TrialRecord) -> KnownRun:
         run = self._parents.get(trial.fingerprint)
         if run is None:
-            run = self._create(f"trial {trial.number}: {describe(trial.params)}", trial, {"kind": "trial"}, None)
+            # short, since the list has a column for each parameter
+            tags = {"kind": "trial", "mlflow.note.content": describe(trial.params)}
+            run = self._create(f"trial {trial.number}", trial, tags, None)
             self._parents[trial.fingerprint] = run
-        describe_run(self._client, run, params_of(trial.config, None))
+        describe_run(self._client, run, params_of(trial.config, None), self._images)
         return run
 
     def _ensure_child(self, trial: TrialRecord, seed: int, started: str | None = None) -> KnownRun:
@@ -150,7 +160,7 @@ class MlflowTracker:
         elif run.status not in ("RUNNING", "FINISHED"):
             self._client.update_run(run.run_id, status="RUNNING")
             run.status = "RUNNING"
-        describe_run(self._client, run, params_of(trial.config, seed))
+        describe_run(self._client, run, params_of(trial.config, seed), self._images)
         return run
 
     def _tags(self, trial: TrialRecord) -> dict[str, str]:
@@ -239,12 +249,17 @@ class MlflowTracker:
         local = local_path(artifact_uri)
         if local is not None:
             local.mkdir(parents=True, exist_ok=True)
-        if ended.confusion and local is not None:
-            write_text(local / "confusion.json", json.dumps(ended.confusion))
-        elif ended.confusion:
-            self._client.log_dict(run_id, dict(ended.confusion), "confusion.json")
+        if ended.confusion:
+            self._put_text(run_id, artifact_uri, "confusion.json", json.dumps(ended.confusion))
         if ended.network is not None:
             put_checkpoint(self._client, run_id, artifact_uri, ended.network)
+
+    def _put_text(self, run_id: str, artifact_uri: str, name: str, text: str) -> None:
+        local = local_path(artifact_uri)
+        if local is not None:
+            write_text(local / name, text)
+        else:
+            self._client.log_text(run_id, text, name)
 
     def _finish_trial(self, ended: EndedTrial) -> None:
         from mlflow.entities import Metric
@@ -258,9 +273,13 @@ class MlflowTracker:
                 metrics.append(Metric(name, summary.mean, stamp, summary.n))
                 if summary.sd is not None:
                     metrics.append(Metric(f"{name}_sd", summary.sd, stamp, summary.n))
+            seconds = [row.wall_s for row in rows if row.wall_s is not None]
+            if len(seconds) == len(rows):
+                metrics.append(Metric(SECONDS, sum(seconds) / len(seconds), stamp, len(rows)))
             metrics.append(Metric("n", len(rows), stamp, len(rows)))
             self._client.log_batch(run.run_id, metrics=metrics)
             run.num_seeds = len(rows)
+        self._put_text(run.run_id, run.artifact_uri, "seeds.csv", seed_table(rows))
         spared = all(row.state in (RunState.COMPLETE, RunState.PRUNED) for row in rows)
         run.status = "FINISHED" if spared else "FAILED"
         self._client.set_terminated(run.run_id, run.status)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -316,16 +315,6 @@ class Place:
 
 def _tail(uri: str) -> str:
     return "/".join(["", *uri.split("/")[-3:]])
-
-
-def ui_command(place: Place) -> str:
-    """The command that shows a study in a browser."""
-    if place.is_server:
-        return f"open {place.shown}"
-    return (
-        "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-        f"mlflow ui --backend-store-uri {shlex.quote(place.shown)} --workers 1"
-    )
 
 
 def _migrate(making: Path) -> Path:

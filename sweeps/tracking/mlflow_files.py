@@ -7,9 +7,17 @@ import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sweeps.tracking.credentials import one_line
 from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_views import REPORT
+
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow's UI shows as a description."""
+
+MOST_CHARACTERS = 5000
+"""Of a tag: MLflow takes 8,000 bytes, and cuts longer ones without a word."""
 
 
 def local_path(uri: str) -> Path | None:
@@ -20,8 +28,12 @@ def local_path(uri: str) -> Path | None:
     return Path(urllib.request.url2pathname(parsed.path))
 
 
-def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
-    """Stores files on the run `report` of the study's experiment; one run, whose files are replaced.
+def publish(place: Place, study: str, files: Sequence[Path], answer: str) -> str | None:
+    """Stores the report of a study on its own run, of which there is one and whose files are replaced.
+
+    Args:
+        files: the report, and its pictures.
+        answer: what the study found, as markdown; the description of the run.
 
     Returns:
         None, or why it was not done: no result depends on it.
@@ -35,20 +47,29 @@ def publish(place: Place, study: str, files: Sequence[Path]) -> str | None:
     try:
         place.relocate()
         client = MlflowClient(place.uri)
-        experiment = client.get_experiment_by_name(study)
-        if experiment is None:
-            return f"MLflow has no experiment {study}"
-        found = client.search_runs([experiment.experiment_id], "tags.kind = 'report'", max_results=1)
-        if found:
-            run_id = found[0].info.run_id
-        else:
-            run_id = client.create_run(experiment.experiment_id, run_name="report", tags={"kind": "report"}).info.run_id
+        run = own_run(client, study)
+        client.set_tag(run.info.run_id, DESCRIPTION, answer[:MOST_CHARACTERS])
         for path in files:
-            client.log_artifact(run_id, str(path))
-        client.set_terminated(run_id)
+            client.log_artifact(run.info.run_id, str(path))
+        client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow and its databases raise, the study is done
         return one_line(error)
     return None
+
+
+def own_run(client: Any, study: str) -> Any:
+    """The run of a study itself, which is nobody's parent; made where there is none.
+
+    Raises:
+        LookupError: MLflow has no such experiment.
+    """
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        raise LookupError(f"MLflow has no experiment {study}")
+    found = client.search_runs([experiment.experiment_id], f"tags.kind = '{REPORT}'", max_results=1)
+    if found:
+        return found[0]
+    return client.create_run(experiment.experiment_id, run_name=study, tags={"kind": REPORT, "study": study})
 
 
 def fetch_checkpoint(place: Place, uri: str, destination: Path) -> None:

@@ -1,6 +1,8 @@
 """How one run is written through MLflow's client, whatever it is a run of."""
 
+import csv
 import datetime
+import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any
 from resnet_tl.config import TrialConfig
 from resnet_tl.files import link_folder
 from resnet_tl.result import Epoch
+from sweeps.records import SeedRun
 from sweeps.tracking.mlflow_files import local_path
 
 MOST_METRICS = 1000
@@ -65,11 +68,17 @@ def search(client: Any, experiment: str, query: str, view: int = 1) -> list[Any]
             return runs
 
 
-def describe_run(client: Any, run: KnownRun, params: Mapping[str, str]) -> None:
-    """Logs the parameters, if they are not there."""
+def describe_run(client: Any, run: KnownRun, params: Mapping[str, str], images: Any = None) -> None:
+    """Logs the parameters, if they are not there.
+
+    Args:
+        images: what it trains on, as MLflow's input; logged before, so that a run with parameters has it.
+    """
     if not run.described:
         from mlflow.entities import Param
 
+        if images is not None:
+            client.log_inputs(run.run_id, datasets=[images])
         client.log_batch(run.run_id, params=[Param(key, value) for key, value in params.items()])
         run.described = True
 
@@ -120,6 +129,18 @@ def params_of(config: TrialConfig, seed: int | None) -> dict[str, str]:
     """The parameters of a run: all of its configuration, and the seed where it has one."""
     params = {key: str(value) for key, value in config.model_dump(mode="json").items()}
     return params | ({"seed": str(seed)} if seed is not None else {})
+
+
+def seed_table(rows: Sequence[SeedRun]) -> str:
+    """The seed runs of a trial as CSV, which MLflow's UI shows as a table."""
+    scores = sorted({name for row in rows for name in row.metrics})
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(["seed", "state", "best_epoch", *scores, "wall_s"])
+    for row in sorted(rows, key=lambda row: row.seed):
+        values = [row.metrics.get(name) for name in scores]
+        lines.writerow([row.seed, row.state, row.best_epoch, *values, row.wall_s])
+    return text.getvalue()
 
 
 def milliseconds(stamp: str) -> int:

@@ -110,6 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
             for kind in ("tags", "params", "metrics"):
                 data[kind] += asked.get(kind, [])
             return 200, {}
+        if call == "runs/log-inputs":
+            server.runs[asked["run_id"]].setdefault("inputs", {})["dataset_inputs"] = asked["datasets"]
+            return 200, {}
         return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": call}
 
     @staticmethod

@@ -1,7 +1,6 @@
 """What is written many at a time is what MLflow's own client would have written; and what a move does to addresses."""
 
 import errno
-import shlex
 import shutil
 import sqlite3
 import threading
@@ -18,12 +17,16 @@ from resnet_tl.files import link_folder
 from sweeps.storage.sqlite import sqlite_engine
 from sweeps.tracking import mlflow_database
 from sweeps.tracking.mlflow_client import MlflowTracker
-from sweeps.tracking.mlflow_database import Place, ui_command
+from sweeps.tracking.mlflow_database import Place
 from sweeps.tracking.mlflow_files import fetch_checkpoint, publish
 from sweeps.tracking.outbox import Ended
-from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
+from tests.sweeps.tracking.test_tracker import ABOUT, TRIAL, mlflow, told
 
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
+DATA = """select r.name run, i.source_type, i.destination_type, i.step, t.name, t.value,
+d.name data, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile
+from inputs i join runs r on r.run_uuid = i.destination_id join datasets d on d.dataset_uuid = i.source_id
+join input_tags t on t.input_uuid = i.input_uuid order by r.name"""
 
 
 def content(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -41,10 +44,11 @@ def content(path: Path) -> dict[str, list[dict[str, Any]]]:
                 if values.get("key") in ("mlflow.parentRunId", "kind", "mlflow.runName"):
                     values["value"] = "?" if values["key"] == "mlflow.parentRunId" else values["value"]
                 for volatile in ("timestamp", "artifact_uri", "start_time", "end_time"):
-                    if values["run_uuid"].startswith("trial 0:") or volatile in ("timestamp", "artifact_uri"):
+                    if values["run_uuid"] == "trial 0" or volatile in ("timestamp", "artifact_uri"):
                         values.pop(volatile, None)
                 rows.append(values)
             found[table] = sorted(rows, key=repr)
+        found["data"] = [dict(row) for row in connection.execute(sqlalchemy.text(DATA)).mappings()]
     engine.dispose()
     return found
 
@@ -66,7 +70,8 @@ def artifacts(out: Path) -> list[str]:
 def test_both_ways_leave_the_same_rows_and_files(tmp_path: Path) -> None:
     quick = recorded(tmp_path / "quick", tmp_path / "cache", shown=False)
     slow = recorded(tmp_path / "slow", tmp_path / "cache", shown=True)
-    for table in TABLES:
+    assert [row["run"] for row in quick["data"]] == ["trial 0", "trial 0 seed 0", "trial 0 seed 1"]
+    for table in (*TABLES, "data"):
         if table == "runs":
             for side in (quick, slow):
                 for values in side[table]:
@@ -74,7 +79,7 @@ def test_both_ways_leave_the_same_rows_and_files(tmp_path: Path) -> None:
         assert quick[table] == slow[table], table
     assert len(quick["metrics"]) > 20
     for out in ("quick", "slow"):
-        assert artifacts(tmp_path / out) == ["confusion.json", "confusion.json", "model.json", "model.json"]
+        assert artifacts(tmp_path / out) == [*["confusion.json"] * 2, *["model.json"] * 2, "seeds.csv"]
         assert (tmp_path / out / "networks" / "0" / "model.json").exists(), "what MLflow has is a link or a copy"
 
 
@@ -99,7 +104,7 @@ def test_after_a_move_or_a_copy_addresses_are_of_here_and_files_are_found(tmp_pa
     for name in ("moved", "copy é#"):
         out = tmp_path / name
         place = Place(out=out, cache=tmp_path / "cache", given=None)
-        tracker = MlflowTracker(place, study="s", question="?", commit=None, say=lambda _: None)
+        tracker = MlflowTracker(place, about=ABOUT, commit=None, say=lambda _: None)
         tracker.connect(set(), set())
         client = MlflowClient(place.uri)
         (experiment,) = client.search_experiments(filter_string="name = 's'")
@@ -147,15 +152,16 @@ def test_a_folder_of_any_name_is_tracked_within_it_and_can_be_browsed(
     place = Place(out=out, cache=cache, given=None)
     source = tmp_path / "report.md"
     source.write_text("text")
-    assert publish(place, "s", [source]) is None
-    (command,) = [word for word in shlex.split(ui_command(place)) if word.startswith("sqlite")]
-    client = MlflowClient(command)  # as a browser's server opens it
+    assert publish(place, "s", [source], "Best by far.") is None
+    client = MlflowClient(place.uri)  # as a browser's server opens it
     (experiment,) = client.search_experiments(filter_string="name = 's'")
     for run in client.search_runs([experiment.experiment_id], "tags.kind = 'seed run'"):
         assert [f.path for f in client.list_artifacts(run.info.run_id)] == ["checkpoint", "confusion.json"]
         assert Path(client.download_artifacts(run.info.run_id, "checkpoint/model.json")).read_text() == "{}"
     (report,) = client.search_runs([experiment.experiment_id], "tags.kind = 'report'")
     assert [f.path for f in client.list_artifacts(report.info.run_id)] == ["report.md"]
+    assert report.info.run_name == "s"
+    assert report.data.tags["mlflow.note.content"] == "Best by far."
     assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
     assert not list(elsewhere.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"below", "cache", "elsewhere", "report.md"}
@@ -207,7 +213,7 @@ def test_a_database_that_cannot_be_opened_raises_what_its_callers_expect(trouble
     assert place.lacking("s", {("f", 0)}) == set()
     with pytest.raises(OSError, match="locked by another program for more than 1 s|cannot be opened"):
         place.relocate()
-    assert "mlflow.db" in str(publish(place, "s", []))
+    assert "mlflow.db" in str(publish(place, "s", [], ""))
     with pytest.raises(OSError, match=r"mlflow\.db"):
         fetch_checkpoint(place, "runs:/1", tmp_path / "x")
     assert time.monotonic() - begun < 20
@@ -221,7 +227,7 @@ def test_what_another_database_raises_is_a_reason_and_no_traceback(
 
     monkeypatch.setattr("mlflow.tracking.MlflowClient", refuse)
     place = Place(out=tmp_path, cache=tmp_path, given=parse("postgresql://host/db", "x"))
-    assert "no route to it" in str(publish(place, "s", []))
+    assert "no route to it" in str(publish(place, "s", [], ""))
     with pytest.raises(OSError, match="no route to it"):
         fetch_checkpoint(place, "runs:/1", tmp_path / "x")
 
@@ -300,7 +306,7 @@ def test_a_run_that_is_named_twice_stands_once_and_a_dropped_network_is_gone(tmp
     study.outbox.drop_networks([("f", 0)])
     study.close()
     assert [row["name"] for row in content(out / "mlruns" / "mlflow.db")["runs"]].count("trial 0 seed 1") == 1
-    assert artifacts(out) == ["confusion.json", "confusion.json", "model.json"]
+    assert artifacts(out) == ["confusion.json", "confusion.json", "model.json", "seeds.csv"]
 
 
 def test_a_folder_is_linked_and_a_second_time_replaced(tmp_path: Path) -> None:

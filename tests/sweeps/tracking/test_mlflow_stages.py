@@ -16,7 +16,7 @@ from sweeps.tracking.outbox import Ended
 from sweeps.tracking.tracker import TrainedStage
 from tests.sweeps.tracking.server import serve
 from tests.sweeps.tracking.stages import METRICS, trained_stage
-from tests.sweeps.tracking.test_tracker import TRIAL, mlflow, told
+from tests.sweeps.tracking.test_tracker import ABOUT, TRIAL, mlflow, told
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def place(tmp_path: Path, cache: Path) -> Place:
 
 
 def tracker_at(place: Place) -> MlflowTracker:
-    return MlflowTracker(place, study="s", question="?", commit="abc", say=lambda _: None)
+    return MlflowTracker(place, about=ABOUT, commit="abc", say=lambda _: None)
 
 
 def send(place: Place, *stages: TrainedStage) -> None:

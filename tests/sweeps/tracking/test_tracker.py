@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from resnet_tl.result import Epoch
-from sweeps.records import RunState, SeedRun, TrialRecord
+from sweeps.records import NAMING, DataRecord, EnvironmentRecord, RunState, SeedRun, StudyRecord, TrialRecord
 from sweeps.storage.database import database_of
 from sweeps.storage.ledger import Ledger
 from sweeps.tracking import outbox
@@ -21,6 +21,18 @@ from tests.conftest import trial
 from tests.sweeps.tracking.stages import trained_stage
 
 TRIAL = TrialRecord(number=0, params={"lr": 0.01}, config=trial(), fingerprint="f")
+
+ABOUT = StudyRecord(
+    name="s", created="2026", naming=NAMING, question="?", about="", hypotheses=(), hypotheses_changed=None,
+    method="grid", metric="val/accuracy", direction="maximize", seeds=(0, 1), space={"lr": {"values": [0.01]}}, base={},
+    base_weights=None, pretrain={},
+    data=DataRecord(
+        source="digits", options={"size": 32}, classes=("0", "1"), num_images={"train": 3, "val": 2, "test": 1},
+        test_name="t", images_name="abcdef", presentation_name="p",
+    ),
+    environment=EnvironmentRecord(numerics=0, torch="0", torchvision="0", device="cpu", threads=1),
+    tables=(), figures=(), confirm=None, num_trials=1, command="none", out=".",
+)  # fmt: skip
 
 
 def seed_run(seed: int, **changes: Any) -> SeedRun:
@@ -79,7 +91,7 @@ def told(tracker: Tracker, out: Path) -> Told:
 
 def mlflow(out: Path, cache: Path) -> Tracker:
     place = Place(out=out, cache=cache, given=None)
-    return MlflowTracker(place, study="s", question="?", commit="abc", say=lambda _: None)
+    return MlflowTracker(place, about=ABOUT, commit="abc", say=lambda _: None)
 
 
 @pytest.fixture(params=["mlflow"])
