@@ -15,6 +15,8 @@ table=KIND        a kind of table, or several: table=[flat,summary]; default: th
 figures=KIND      a kind of picture, several, or all; default: those of the study. They go to reports/NAME.KIND.svg,
                   into the HTML page, and onto MLflow
 format=FORMAT     html is one page with all tables and interactive pictures; latex has tables for booktabs
+run.tracking_uri=URI
+                  the MLflow server that the study was tracked on, where its pictures go
 metric=val/loss   with results=: what trials are compared by (default val/accuracy)
 docs=PLACES       markdown files, or folders of them, whose markers are filled:
                       <!-- sweeps: study=NAME table=summary -->   or results=reports/NAME.csv; figure=curves
@@ -34,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.address import Address, parse
-from resnet_tl.cli import entry, require
+from resnet_tl.command import Section, command, entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
@@ -52,12 +54,16 @@ ALLOWED = ("study", "results", "table", "format", "metric", "figures", "docs", "
 SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex", "html": "html"}
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def _kinds() -> list[Section]:
+    return [
+        Section(heading="Kinds of table", text=TABLES.help(), options={"table": tuple(TABLES.kinds)}),
+        Section(heading="Kinds of picture", text=FIGURES.help(), options={"figures": ("all", *FIGURES.kinds)}),
+    ]
+
+
+@command(sections=_kinds, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if not words or "--help" in words or "-h" in words:
-        print(f"{(__doc__ or '').strip()}\n\nKinds of table:\n{TABLES.help()}\n\nKinds of picture:\n{FIGURES.help()}")
-        return 0 if words else 2
     values = parse_words(words, literal=("study", "docs", "results", "run.out", *ADDRESSES, "metric"))
     _check(values)
     given = values.get("run.tracking_uri")
