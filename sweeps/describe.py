@@ -18,8 +18,6 @@ from resnet_tl.command import command, entry
 from resnet_tl.diagram import Diagram, written
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import nearest
-from sweeps.definition.compose import compose
-from sweeps.planning.flow import flow_of
 
 FORMATS = ("table", "mermaid", "plantuml")
 
@@ -27,6 +25,9 @@ FORMATS = ("table", "mermaid", "plantuml")
 @command()
 def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
+    from sweeps.definition.compose import compose
+    from sweeps.planning.flow import flow_of
+
     forms = [word.removeprefix("format=") for word in words if word.startswith("format=")] or ["table"]
     if len(forms) > 1 or forms[0] not in FORMATS:
         given = ", ".join(forms)
