@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from resnet_tl.head_spec import HeadSpec
+from resnet_tl.parts import load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ class Architecture:
 
     def inner_width(self, stage: int) -> int:
         """Channels between the convolutions of a block of layer1 … layer4."""
-        return 64 * 2 ** (stage - 1) * self.width_per_group // 64 * self.groups
+        return (self.width_per_group << stage - 1) * self.groups
 
     @property
     def num_convolutions(self) -> int:
@@ -77,7 +78,13 @@ BACKBONES = {
         num_blocks=(3, 4, 23, 3), expansion=4, imagenet_versions=_BOTH, width_per_group=128
     ),
 }
-"""By name; other distributions add their own, see `resnet_tl.parts`."""
+BACKBONES |= load(
+    "resnet_tl.backbones",
+    built_in=BACKBONES,
+    must="an `Architecture`",
+    fits=lambda _, value: isinstance(value, Architecture),
+)
+"""By name; those of other distributions behind, see `resnet_tl.parts`."""
 
 
 def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:

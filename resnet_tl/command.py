@@ -32,6 +32,7 @@ from resnet_tl.completion import SHELLS, script
 from resnet_tl.device import REPEATABLE_CUBLAS
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.option_text import nearest
+from resnet_tl.parts import require_sound
 
 COMPLETION = "completion"
 """The command that every console script has beside those of its package."""
@@ -66,6 +67,7 @@ class Command:
         if is_asked or (self._needs_words and not words):
             print(self.help())
             return 0 if is_asked else 2
+        require_sound()
         return self._run(words)
 
     def help(self) -> str:

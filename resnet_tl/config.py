@@ -18,6 +18,7 @@ from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
 from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.option_text import LARGEST
+from resnet_tl.parts import require_sound
 
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
@@ -26,7 +27,8 @@ MOST_SIDE = 16_384
 MOST_THREADS = 1024
 FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
-    Backbone = HeadName = str
+    Backbone = str
+    HeadName = str
 else:
     Backbone, HeadName = Literal[tuple(BACKBONES)], Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
@@ -48,6 +50,13 @@ class Options(BaseModel):
     )
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that will mean something: refused as not built, where any other unknown name is taken for a slip."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts(cls, values: Any) -> Any:
+        """Where an installed part cannot be used, its name would be taken for a slip."""
+        require_sound()
+        return values
 
     @classmethod
     @cache  # asked for every option of every stored trial

@@ -233,8 +233,8 @@ def held_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *,
     after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
     shapes = [cost.shape for name, cost in after if ".conv" not in name]
     maps = sum(math.prod(shape) for shape in shapes)
-    # so many maps a block are kept for the backward pass of a batch, eight of them as wide as a bottleneck is inside; in
-    # an evaluation three of the stem's pass by, which are four times as large as the one after its pooling
+    # so many maps a block are kept for the backward pass of a batch, eight of them as wide as a bottleneck is inside;
+    # in an evaluation three of the stem's pass by, which are four times as large as the one after its pooling
     arch = BACKBONES[trial.backbone]
     kept = 6 if arch.expansion == 1 else 4 + 8 * arch.inner_width(1) // (64 * arch.expansion)
     stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16
