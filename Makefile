@@ -6,7 +6,7 @@ GPU_STAMP := $(if $(WHEELS),.venv-gpu/.installed)
 GPU_TESTS := tests/resnet_tl/test_gpu.py tests/sweeps/engine/test_device.py tests/sweeps/planning/test_worker_bytes.py
 ON_GPU := PYTHONPATH=$(CURDIR) $(if $(WHEELS),.venv-gpu/bin,$(BIN))/python
 
-.PHONY: run test test-all docs test-gpu check bench bench-gpu bench-search soak clean
+.PHONY: run test test-all test-lowest docs test-gpu check bench bench-gpu bench-search soak clean
 
 run: $(STAMP)
 	$(BIN)/python -m sweeps.run
@@ -16,6 +16,23 @@ test: $(STAMP) check
 
 test-all: $(STAMP) check
 	$(BIN)/python -m pytest -m "not gpu"
+
+# The quick tests with the lowest versions that pyproject.toml allows. With REST=.venv torch, torchvision and the tools of the
+# tests are those of that environment, so that several GB need not be downloaded.
+test-lowest: .venv-lowest/.installed
+	PYTHONPATH=$(CURDIR) .venv-lowest/bin/python -m pytest -m "not slow and not gpu"
+
+.venv-lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install uv
+	.venv-lowest/bin/uv pip compile -q --resolution lowest-direct --python .venv-lowest --no-header --no-annotate \
+	  -o .venv-lowest/all.txt pyproject.toml
+	grep -vE "^($(if $(REST),torch|torchvision|triton|nvidia-[a-z0-9-]+))==" .venv-lowest/all.txt > .venv-lowest/lowest.txt
+	.venv-lowest/bin/uv pip install --python .venv-lowest --no-deps -r .venv-lowest/lowest.txt
+	$(if $(REST),$(REST)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(.venv-lowest/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/rest.pth",\
+	  .venv-lowest/bin/uv pip install --python .venv-lowest -c .venv-lowest/lowest.txt -e ".[dev]")
+	touch $@
 
 # about 40 minutes; needs the Debian package openclipart-png, and a machine that does nothing else meanwhile
 bench: $(STAMP)
@@ -72,4 +89,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu
+	rm -rf .venv .venv-gpu .venv-lowest

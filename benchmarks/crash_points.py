@@ -43,7 +43,7 @@ import torch
 from benchmarks import kills
 from benchmarks.faults import KINDS, STOPPED, Faults, Kind
 from benchmarks.schedules import without_past_means
-from resnet_tl.cli import entry
+from resnet_tl.command import entry
 from resnet_tl.result import Epoch
 from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.network_learner import NetworkLearner

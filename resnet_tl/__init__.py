@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from resnet_tl.inference.predict import predict as predict
     from resnet_tl.training.seed_run import fit as fit
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "DataConfig": "resnet_tl.config",
     "Environment": "resnet_tl.identity",
@@ -32,6 +30,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("resnet-sweeps")
+        except PackageNotFoundError:  # a source tree that is not installed
+            return "0+unknown"
     # `resnet_tl.fit`, `predict` and `evaluate` are command lines too; if somebody imported one, it would stand here in
     # place of the function, so nobody does
     if name not in _HOMES:

@@ -1,10 +1,11 @@
-"""Sizes of the ResNets, known without building them.
+"""Sizes of the ResNets, ResNeXts and Wide ResNets, known without building them.
 
 Planning a study needs the parameter counts (which freeze fractions mean the same network, how many parameters
 train) and should not wait seconds for torch. A test holds these tables against torchvision's own networks.
 
-Source: He et al. 2016, "Deep Residual Learning for Image Recognition", table 1; parameter order as torchvision
-builds it, which is the order of the forward pass but for the downsample branch, last in its block.
+Source: He et al. 2016, "Deep Residual Learning for Image Recognition", table 1; Xie et al. 2017, "Aggregated Residual
+Transformations for Deep Neural Networks", table 1; Zagoruyko and Komodakis 2016, "Wide Residual Networks"; parameter
+order as torchvision builds it, which is the order of the forward pass but for the downsample branch, last in its block.
 """
 
 import math
@@ -14,18 +15,35 @@ from functools import lru_cache
 from itertools import accumulate
 
 from resnet_tl.head_spec import HeadSpec
+from resnet_tl.parts import load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """One depth of ResNet."""
+    """A ResNet as `torchvision.models.resnet.ResNet` builds it."""
 
     num_blocks: tuple[int, int, int, int]
     """Residual blocks in layer1 … layer4."""
     expansion: int
     """Output channels of a block as a multiple of its width: 1 for basic blocks, 4 for bottlenecks."""
-    imagenet_version: str
-    """What `weights: imagenet` means: the best version that torchvision publishes for this depth."""
+    imagenet_versions: tuple[str, ...] = ()
+    """Weights that torchvision publishes for it, the best last: `weights: imagenet` means those."""
+    groups: int = 1
+    """Of the 3 × 3 convolutions of bottlenecks; 32 in most ResNeXts."""
+    width_per_group: int = 64
+    """Channels of each group in layer1: 128 doubles the width of a ResNet's bottlenecks."""
+
+    def __post_init__(self) -> None:
+        ok = self.expansion == 4 or (self.expansion == 1 and (self.groups, self.width_per_group) == (1, 64))
+        if not ok or len(self.num_blocks) != 4 or min(self.num_blocks) < 1:
+            raise ValueError(
+                "`expansion` must be 4 (bottlenecks), or 1 (basic blocks) with one group of width 64, and `num_blocks` "
+                f"must hold four numbers from 1 on, but got {self}"
+            )
+
+    def inner_width(self, stage: int) -> int:
+        """Channels between the convolutions of a block of layer1 … layer4."""
+        return (self.width_per_group << stage - 1) * self.groups
 
     @property
     def num_convolutions(self) -> int:
@@ -38,13 +56,35 @@ class Architecture:
         return 512 * self.expansion
 
 
+_FIRST, _BOTH = ("IMAGENET1K_V1",), ("IMAGENET1K_V1", "IMAGENET1K_V2")
+
 BACKBONES = {
-    "resnet18": Architecture(num_blocks=(2, 2, 2, 2), expansion=1, imagenet_version="IMAGENET1K_V1"),
-    "resnet34": Architecture(num_blocks=(3, 4, 6, 3), expansion=1, imagenet_version="IMAGENET1K_V1"),
-    "resnet50": Architecture(num_blocks=(3, 4, 6, 3), expansion=4, imagenet_version="IMAGENET1K_V2"),
-    "resnet101": Architecture(num_blocks=(3, 4, 23, 3), expansion=4, imagenet_version="IMAGENET1K_V2"),
-    "resnet152": Architecture(num_blocks=(3, 8, 36, 3), expansion=4, imagenet_version="IMAGENET1K_V2"),
+    "resnet18": Architecture(num_blocks=(2, 2, 2, 2), expansion=1, imagenet_versions=_FIRST),
+    "resnet34": Architecture(num_blocks=(3, 4, 6, 3), expansion=1, imagenet_versions=_FIRST),
+    "resnet50": Architecture(num_blocks=(3, 4, 6, 3), expansion=4, imagenet_versions=_BOTH),
+    "resnet101": Architecture(num_blocks=(3, 4, 23, 3), expansion=4, imagenet_versions=_BOTH),
+    "resnet152": Architecture(num_blocks=(3, 8, 36, 3), expansion=4, imagenet_versions=_BOTH),
+    "resnext50_32x4d": Architecture(
+        num_blocks=(3, 4, 6, 3), expansion=4, imagenet_versions=_BOTH, groups=32, width_per_group=4
+    ),
+    "resnext101_32x8d": Architecture(
+        num_blocks=(3, 4, 23, 3), expansion=4, imagenet_versions=_BOTH, groups=32, width_per_group=8
+    ),
+    "resnext101_64x4d": Architecture(
+        num_blocks=(3, 4, 23, 3), expansion=4, imagenet_versions=_FIRST, groups=64, width_per_group=4
+    ),
+    "wide_resnet50_2": Architecture(num_blocks=(3, 4, 6, 3), expansion=4, imagenet_versions=_BOTH, width_per_group=128),
+    "wide_resnet101_2": Architecture(
+        num_blocks=(3, 4, 23, 3), expansion=4, imagenet_versions=_BOTH, width_per_group=128
+    ),
 }
+BACKBONES |= load(
+    "resnet_tl.backbones",
+    built_in=BACKBONES,
+    must="an `Architecture`",
+    fits=lambda _, value: isinstance(value, Architecture),
+)
+"""By name; those of other distributions behind, see `resnet_tl.parts`."""
 
 
 def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -105,12 +145,11 @@ def piece_costs(backbone: str, channels: int, input_size: tuple[int, int]) -> tu
     costs = [PieceCost(shape=(64, *size), macs=stem_macs)]
     for name in pieces(backbone)[1:-1]:
         stage, block = int(name[5]), int(name.split(".")[1])
-        width = 64 * 2 ** (stage - 1)
-        outputs = width * arch.expansion
+        outputs, inner = 64 * 2 ** (stage - 1) * arch.expansion, arch.inner_width(stage)
         if ".conv" in name:
             last = name.endswith(f"conv{arch.num_convolutions}")
             macs = counts[f"{name}.weight"] * size[0] * size[1]
-            costs.append(PieceCost(shape=(outputs + (outputs if last else width), *size), macs=macs))
+            costs.append(PieceCost(shape=(outputs + (outputs if last else inner), *size), macs=macs))
             continue
         macs = 0
         if _resizes(arch, stage, block):
@@ -204,15 +243,14 @@ def parameter_shapes(backbone: str, channels: int = 3) -> tuple[tuple[str, tuple
         yield from _norm("bn1", 64)
         inputs = 64
         for stage, num_blocks in enumerate(arch.num_blocks):
-            width = 64 * 2**stage
-            outputs = width * arch.expansion
+            outputs, inner = 64 * 2**stage * arch.expansion, arch.inner_width(stage + 1)
             for block in range(num_blocks):
                 convolutions: tuple[tuple[int, int, int], ...]
                 prefix = f"layer{stage + 1}.{block}"
                 if arch.expansion == 1:
-                    convolutions = ((inputs, width, 3), (width, width, 3))
+                    convolutions = ((inputs, inner, 3), (inner, inner, 3))
                 else:
-                    convolutions = ((inputs, width, 1), (width, width, 3), (width, outputs, 1))
+                    convolutions = ((inputs, inner, 1), (inner // arch.groups, inner, 3), (inner, outputs, 1))
                 for number, (before, after, kernel) in enumerate(convolutions, start=1):
                     yield f"{prefix}.conv{number}.weight", (after, before, kernel, kernel)
                     yield from _norm(f"{prefix}.bn{number}", after)

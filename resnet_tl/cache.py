@@ -9,20 +9,18 @@
 What a running study uses stays. See `resnet_tl.data.cache`.
 """
 
-import sys
 import time
+from collections.abc import Sequence
 
+from resnet_tl.command import command
 from resnet_tl.data.cache import KINDS, default_cache, entries, make_room, remove
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 
 
-def main() -> int:
+@command()
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.cache`."""
-    words = sys.argv[1:]
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
     values = parse_words(words, literal=("cache",))
     problems = [
         f"`{key}` is not an option; {nearest(key, ['cache', 'clear', 'limit_gb'])}"
@@ -53,6 +51,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from resnet_tl.cli import entry as run
+    from resnet_tl.command import entry as run_entry  # `entry` is one of the cache here
 
-    run(main)
+    run_entry(main)

@@ -1,17 +1,15 @@
-"""What the entry points of this package share: `key=value` words in, exit status out."""
+"""What the command lines that train share: options of a trial and its images in, prepared data out."""
 
-import gc
-import os
-import sys
-import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from resnet_tl.address import without_secrets
+from resnet_tl.command import Section, options_of
+from resnet_tl.command import entry as entry
+from resnet_tl.command import require as require
 from resnet_tl.config import (
     LITERAL_OPTIONS,
     MOST_THREADS,
@@ -21,45 +19,17 @@ from resnet_tl.config import (
     check_together,
     real_images,
 )
-from resnet_tl.data.cache import default_cache
-from resnet_tl.data.prepare import Prepared, prepare
-from resnet_tl.data.synthetic import describe, sheet_of, with_generated
-from resnet_tl.device import REPEATABLE_CUBLAS, check_device
-from resnet_tl.errors import ConfigError, UserError
+from resnet_tl.device import check_device
+from resnet_tl.errors import ConfigError
 from resnet_tl.head_spec import idle_head_options
 from resnet_tl.identity import Environment
-from resnet_tl.model import weights
-from resnet_tl.option_text import expand, nearest, parse_words, validate
+from resnet_tl.option_text import expand, parse_words, validate
+
+if TYPE_CHECKING:
+    from resnet_tl.data.prepare import Prepared
 
 LITERAL = (*LITERAL_OPTIONS, "out", "out_dir", "cache", "checkpoint", "images")
 """Options that are taken letter by letter: paths and patterns."""
-
-
-def entry(main: Callable[[], int]) -> None:
-    """Runs an entry point: the user's mistakes become a message and exit status 2, never a traceback."""
-    gc.set_threshold(100_000, 10, 10)  # what a start loads is no garbage, and to search it takes a fifth of the start
-    os.environ.setdefault(*REPEATABLE_CUBLAS)
-    try:
-        status = main()
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {without_secrets(str(error))}", file=sys.stderr)
-        status = error.status
-    except BrokenPipeError:  # the reader, `head` say, has gone
-        sys.stderr.close()
-        status = 0
-    except OSError as error:  # a folder that cannot be written, a full disk
-        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        print(f"error: a file could not be read or written: {without_secrets(where)}", file=sys.stderr)
-        status = 2
-    except MemoryError as error:
-        print(f"error: this takes more memory than there is{f': {error}' if str(error) else ''}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = 130
-    gc.freeze()  # otherwise the interpreter searches all of torch and MLflow for garbage as it ends, for 0.3 s and more
-    sys.exit(status)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +37,7 @@ class FitRequest:
     """What `fit` and `pretrain` are asked to do."""
 
     trial: TrialConfig
-    data: Prepared
+    data: "Prepared"
     seed: int
     environment: Environment
     device: str
@@ -93,23 +63,22 @@ class _Plain(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=Tr
     """Folder for decoded images and pretrained weights; default: the user's cache folder."""
 
 
-def fit_request(program: str, help_text: str, words: Sequence[str] | None = None) -> FitRequest:
+def fit_sections() -> list[Section]:
+    """The options of `fit` and `pretrain`."""
+    return [options_of(_Plain, ""), options_of(TrialConfig, "trial"), options_of(DataConfig, "data")]
+
+
+def fit_request(words: Sequence[str]) -> FitRequest:
     """Reads the command line of `fit` or `pretrain` and prepares the data.
 
     Raises:
         UserError: options or images that cannot be used; all problems of the options at once.
     """
-    words = sys.argv[1:] if words is None else words
-    if not words or "--help" in words or "-h" in words:
-        print(
-            help_text.strip()
-            + "\n\n"
-            + describe_options(TrialConfig, "trial")
-            + "\n"
-            + describe_options(DataConfig, "data")
-        )
-        print(describe_options(_Plain, ""))
-        raise SystemExit(0)
+    from resnet_tl.data.cache import default_cache
+    from resnet_tl.data.prepare import prepare
+    from resnet_tl.data.synthetic import with_generated
+    from resnet_tl.model import weights
+
     values = parse_words(words, literal=LITERAL)
     groups: dict[str, dict[str, Any]] = {"trial": {}, "data": {}, "": {}}
     for key, value in values.items():
@@ -160,6 +129,7 @@ def make_generated(request: FitRequest) -> None:
     data = request.data
     if data.generated is None:
         return
+    from resnet_tl.data.synthetic import describe, sheet_of
     from resnet_tl.training.generating import make_generated
 
     if not data.is_made:
@@ -168,7 +138,7 @@ def make_generated(request: FitRequest) -> None:
     print(f"Generated images beside real ones: {sheet_of(data)}", flush=True)
 
 
-def describe_data(data: Prepared) -> str:
+def describe_data(data: "Prepared") -> str:
     """The classes with their images in each split, how the splits came to be, and what was decided while reading."""
     most = 30  # a set of 1,000 classes would push everything else off the screen
     splits = ["train"] if data.folds else list(data.table)  # before a seed cuts folds, all images stand in each
@@ -198,7 +168,7 @@ UNEQUAL = 3
 """How many times the images of the rarest class the commonest has, from which on a word is said."""
 
 
-def _few(data: Prepared) -> list[str]:
+def _few(data: "Prepared") -> list[str]:
     """What a small test set leaves open, and what accuracy says of unequal classes."""
     said = []
     num_test = data.num_images["test"]
@@ -217,7 +187,7 @@ def _few(data: Prepared) -> list[str]:
     return said
 
 
-def _balance(data: Prepared) -> list[str]:
+def _balance(data: "Prepared") -> list[str]:
     """What `data.balanced` does to these images."""
     counts = data.table["train"]
     most, total = max(counts.values()), data.num_images["train"]
@@ -233,54 +203,3 @@ def _balance(data: Prepared) -> list[str]:
         told = ", ".join(name if name == "…" else f"{name} {weights_of[name]:.3g}" for name in shown)
         return [f"Balanced in the loss (data.balanced=class_weights): an image of a class weighs {told}."]
     return []
-
-
-def describe_options(model: type[BaseModel], group: str) -> str:
-    """Each option with its default, what it means, and the values it takes."""
-    lines = [f"{group + '.*' if group else 'others'}"]
-    for name, field in model.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else f"default {_shown_default(field.get_default(call_default_factory=True))}"
-        )
-        lines.append(f"  {group + '.' if group else ''}{name}  ({default})")
-        meaning = " ".join((field.description or "").split())
-        values = [value for part in (field.annotation, *get_args(field.annotation)) for value in _literals(part)]
-        if values:
-            meaning += f" [{' | '.join(dict.fromkeys(map(str, values)))}]"
-        lines += textwrap.wrap(meaning.replace("`", ""), 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines) + "\n"
-
-
-def _literals(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-
-def _shown_default(value: Any) -> str:
-    if value is None:
-        return "none"
-    return ",".join(map(str, value)) or "none" if isinstance(value, tuple | dict) else str(value)
-
-
-def require(values: dict[str, Any], allowed: Sequence[str], required: Sequence[str]) -> None:
-    """Checks names of plain options.
-
-    Raises:
-        ConfigError: one is unknown or missing; all at once.
-    """
-    problems = [f"`{key}` is not an option; {nearest(key, allowed)}" for key in values if key not in allowed]
-    problems += [f"`{key}=…` must be given." for key in required if key not in values]
-    if problems:
-        raise ConfigError(*problems)
-
-
-def flags(values: dict[str, Any], names: Sequence[str]) -> None:
-    """Checks options that are true or false.
-
-    Raises:
-        ConfigError: one is neither; all at once.
-    """
-    wrong = [name for name in names if not isinstance(values.get(name, False), bool)]
-    if wrong:
-        raise ConfigError(*(f"`{name}` must be true or false, but got {values[name]}." for name in wrong))

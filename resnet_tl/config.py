@@ -18,8 +18,8 @@ from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import HEADS, OPTIONS, Activation, Norm, options_of, spec_of
 from resnet_tl.metrics import METRICS, metric_of
 from resnet_tl.option_text import LARGEST
+from resnet_tl.parts import require_sound
 
-Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 MAX_PIXELS = 89_478_485
 """Where Pillow begins to take an image for a decompression bomb: 256 MB as RGB."""
 MOST_SIDE = 16_384
@@ -27,9 +27,10 @@ MOST_SIDE = 16_384
 MOST_THREADS = 1024
 FirstLayer = Literal["sum", "luma"]
 if TYPE_CHECKING:
+    Backbone = str
     HeadName = str
 else:
-    HeadName = Literal[tuple(HEADS)]
+    Backbone, HeadName = Literal[tuple(BACKBONES)], Literal[tuple(HEADS)]
 AUGMENTATIONS = ("hflip", "vflip", "rotation", "random_crop", "five_crop", "mixup", "cutmix")
 LITERAL_OPTIONS = ("data.root", "data.labels", "data.url", "data.sha256", "data.group_key", "trial.weights")
 """Options that every command takes letter by letter, whatever characters they hold: paths, addresses and patterns."""
@@ -49,6 +50,13 @@ class Options(BaseModel):
     )
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that will mean something: refused as not built, where any other unknown name is taken for a slip."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts(cls, values: Any) -> Any:
+        """Where an installed part cannot be used, its name would be taken for a slip."""
+        require_sound()
+        return values
 
     @classmethod
     @cache  # asked for every option of every stored trial
@@ -104,7 +112,7 @@ class TrialConfig(Options):
     """One point of a search space: everything about a fine-tuning run but its seed and its images."""
 
     backbone: Backbone
-    """Depth of the ResNet (He et al. 2016)."""
+    """The ResNet, by its depth (He et al. 2016), or a ResNeXt or Wide ResNet of torchvision."""
     weights: str = "imagenet"
     """Starting weights: `imagenet`, a version of it (`IMAGENET1K_V2`), `none`, a file, a checkpoint folder, or,
     inside a study, `runs:/ID` of MLflow or the name of a `pretrain` stage."""

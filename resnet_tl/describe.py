@@ -14,7 +14,6 @@ one image; FLOPs are twice as many. The way of a study's data: python -m sweeps.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from pydantic import Field
 
 from resnet_tl import cli
 from resnet_tl.address import without_secrets
+from resnet_tl.command import Section, command, entry, options_of
 from resnet_tl.config import DataConfig, Options, TrialConfig, check_together
 from resnet_tl.diagram import Diagram, Edge, Group, Node, written
 from resnet_tl.errors import ConfigError
@@ -46,12 +46,13 @@ class _Plain(Options):
     """How the network is written."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def _sections() -> list[Section]:
+    return [options_of(TrialConfig, "trial")]
+
+
+@command(sections=_sections, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip() + "\n\n" + cli.describe_options(TrialConfig, "trial"))
-        return 0
     trial, data, plain = _request(words)
     side = data.crop or data.size
     assert side is not None
@@ -236,4 +237,4 @@ def _weights(trial: TrialConfig) -> str:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

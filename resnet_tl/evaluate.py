@@ -2,7 +2,7 @@
 
     python -m resnet_tl.evaluate checkpoint=FOLDER data.source=image_folder data.root=my_images [split=test] [out=DIR]
     python -m resnet_tl.evaluate checkpoint=FOLDER data.source=… data.root=… calibrate=true
-    python -m resnet_tl.evaluate checkpoint=[FOLDER,FOLDER] data.source=… data.root=… split=all
+    python -m resnet_tl.evaluate checkpoint=[FOLDER,FOLDER] data.source=… data.root=… split=all [calibrated=true]
 
 Prints every metric, those of each class, the confusion matrix and how sure the network is against how often it is
 right. `out` gets metrics.json, confusion.csv, reliability.csv and predictions.csv, with the probability of every class
@@ -18,16 +18,16 @@ matched by name; some may be lacking, and averages are then over the others.
 calibration error (ECE) before and after, and stores it beside the checkpoint. `calibrated=true` uses a stored one, here
 and in resnet_tl.predict. Neither changes a predicted class.
 
-Other options: device=cpu, cache=FOLDER for decoded images, and data.* as for resnet_tl.fit.
+device=cpu     or cuda, cuda:1
+cache=FOLDER   for decoded images (default: the user's cache folder)
 """
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_tl import cli
+from resnet_tl.command import Section, command, entry, flags, options_of, require
 from resnet_tl.config import DataConfig
-from resnet_tl.data.cache import default_cache
 from resnet_tl.device import check_device
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, parse_words, validate
@@ -35,17 +35,18 @@ from resnet_tl.option_text import expand, parse_words, validate
 OPTIONS = ("checkpoint", "split", "out", "device", "cache", "calibrate", "calibrated")
 
 
-def main() -> int:
+def _sections() -> list[Section]:
+    return [options_of(DataConfig, "data")]
+
+
+@command(sections=_sections, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.evaluate`."""
-    words = sys.argv[1:]
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
     values = parse_words(words, literal=cli.LITERAL)
     asked = {key.removeprefix("data."): values.pop(key) for key in list(values) if key.startswith("data.")}
     checks: list[Callable[[], object]] = [
-        lambda: cli.require(values, OPTIONS, ("checkpoint",)),
-        lambda: cli.flags(values, ("calibrate", "calibrated")),
+        lambda: require(values, OPTIONS, ("checkpoint",)),
+        lambda: flags(values, ("calibrate", "calibrated")),
         lambda: validate(DataConfig, asked, "data"),
     ]
     problems: list[str] = []
@@ -63,6 +64,8 @@ def _evaluate(values: dict[str, Any], data: DataConfig) -> int:
     device = str(values.get("device", "cpu"))
     check_device(device)
     split = str(values.get("split", "test"))
+    from resnet_tl.data.cache import default_cache
+
     cache = expand(str(values["cache"]), "cache") if "cache" in values else default_cache()
     from resnet_tl.inference import calibrate, summary
     from resnet_tl.inference.evaluate import score
@@ -103,4 +106,4 @@ def _before_and_after(split: str, nll: tuple[float, float], ece: tuple[float, fl
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

@@ -11,9 +11,10 @@ Either is compared with the stored network on up to 16 of `images`, or on noise 
 difference of two logits is printed; above 1e-4 (times the largest logit, where that is above 1) nothing is left.
 """
 
-import sys
+from collections.abc import Sequence
 
 from resnet_tl import cli
+from resnet_tl.command import command, entry, require
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.option_text import expand, nearest, parse_words
 
@@ -21,14 +22,11 @@ FORMATS = ("onnx", "safetensors")
 NUM_COMPARED = 16
 
 
-def main() -> int:
+@command(needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.export`."""
-    words = sys.argv[1:]
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
     values = parse_words(words, literal=cli.LITERAL)
-    cli.require(values, ("checkpoint", "format", "out", "images"), ("checkpoint", "format", "out"))
+    require(values, ("checkpoint", "format", "out", "images"), ("checkpoint", "format", "out"))
     kind, out = str(values["format"]), expand(values["out"], "out")
     problems = []
     if kind not in FORMATS:
@@ -84,4 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

@@ -5,19 +5,22 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from resnet_tl import cli
+from resnet_tl.command import command, entry
 from resnet_tl.errors import CheckpointError, ConfigError
 from resnet_tl.files import is_full, write_text
 from resnet_tl.option_text import expand
 from resnet_tl.result import Epoch, FitResult
 
 
-def main() -> int:
+@command(sections=cli.fit_sections, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.fit`."""
-    request = cli.fit_request("fit", __doc__ or "")
+    request = cli.fit_request(words)
     out = expand(request.out or "run", "out")
     if (out / "result.json").exists():
         raise ConfigError(f"`out` must not hold a result already, but {out / 'result.json'} is there; give out=FOLDER.")
@@ -74,4 +77,4 @@ def _write(result: FitResult, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

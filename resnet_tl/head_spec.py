@@ -2,12 +2,15 @@
 
 Planning counts parameters and groups trials by their heads, so nothing here needs torch. `model.heads` makes modules of
 specs, `training.head_kernel` trains many at a time. A new named head is a line in `HEADS`; a new activation is a name
-in `Activation`, a function in `model.heads.ACTIVATIONS` and its derivative in `head_kernel.DERIVATIVES`.
+in `Activation`, a function in `model.heads.ACTIVATIONS` and its derivative in `head_kernel.DERIVATIVES`. Other
+distributions bring heads, with activations, by entry points.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from resnet_tl.parts import load
 
 if TYPE_CHECKING:
     from resnet_tl.config import TrialConfig
@@ -23,7 +26,9 @@ class HeadSpec:
     width: int | None
     """Hidden units H; None is a single layer."""
     norm: Norm = "none"
-    activation: Activation = "relu"
+    activation: str = "relu"
+    """Of `Activation`; or, of a head that another distribution brings, `module:function`, an elementwise function of
+    torch, which is imported where a network is built."""
     dropout: float = 0.0
     """Share of hidden units dropped while training."""
 
@@ -42,7 +47,9 @@ HEADS = {
     "mlp_batchnorm": HeadSpec(width=256, norm="batch"),
     "mlp": HeadSpec(width=256),
 }
-"""Named heads. The width of a hidden layer is the trial's to choose, and so is dropout where the head has any."""
+HEADS |= load("resnet_tl.heads", built_in=HEADS, must="a `HeadSpec`", fits=lambda _, value: isinstance(value, HeadSpec))
+"""Named heads, those of other distributions behind. The width of a hidden layer is the trial's to choose, and so is
+dropout where the head has any."""
 
 OPEN = "mlp"
 """The head whose parts are all the trial's to choose."""

@@ -10,6 +10,7 @@ from typing import Any
 from resnet_tl.config import TrialConfig, has_effect
 from resnet_tl.freezing import freeze_point
 from resnet_tl.head_spec import OPTIONS, HeadSpec, criterion_for, spec_of
+from resnet_tl.parts import identities, identity_of
 
 NUMERICS = 4
 """Raised whenever a change of this package's code changes any number that a run produces."""
@@ -56,7 +57,8 @@ def canonical(
     those that stand at their declared default, so that an option that is added later renames nothing. That holds only
     while declared defaults never change, which a file of golden fingerprints in the tests sees to. Several freeze
     fractions may be one network: what counts is the number of parameter tensors that stay fixed. A named head is what
-    its parts are. Options that a subclass of `TrialConfig` adds are not the network's: they name images.
+    its parts are. A backbone or head that another distribution brought is named with its version and code. Options that
+    a subclass of `TrialConfig` adds are not the network's: they name images.
 
     Args:
         channels: of the images.
@@ -85,7 +87,16 @@ def canonical(
         values["criterion"] = trial.criterion
     if trial.weights != "none" and channels == 1 and weights_channels != 1:
         values["first_layer"] = trial.first_layer  # at its default too: older networks had another rule
-    return values
+    return values | ({"own": own_parts(trial)} if own_parts(trial) else {})
+
+
+def own_parts(trial: TrialConfig) -> dict[str, str]:
+    """Which parts of a network other distributions brought, each with what names its code."""
+    named = {
+        "backbone": identity_of("resnet_tl.backbones", trial.backbone),
+        "head": identity_of("resnet_tl.heads", trial.head),
+    }
+    return {what: f"{getattr(trial, what)} of {identity}" for what, identity in named.items() if identity}
 
 
 def _canonical_head(spec: HeadSpec) -> dict[str, Any]:
@@ -122,4 +133,6 @@ def fingerprint(
             "weights": weights,
             "environment": environment.identity(),
         }
+        # every seed run is scored by every metric
+        | ({"metrics": identities("resnet_tl.metrics")} if identities("resnet_tl.metrics") else {})
     )

@@ -18,6 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_tl.errors import ConfigError
+from resnet_tl.parts import load
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -425,12 +428,26 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
-"""Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry."""
+METRICS |= load(
+    "resnet_tl.metrics",
+    built_in=METRICS,
+    must="a `Metric` of that name",
+    fits=lambda name, value: isinstance(value, Metric) and value.name == name,
+)
+"""Every score that is computed, shown and selected by, in the order of columns; to add one is to add an entry. Those of
+other distributions stand behind."""
 
 
 def metric_of(score: str) -> Metric:
-    """The metric behind `split/name`."""
-    return METRICS[score.rpartition("/")[2]]
+    """The metric behind `split/name`.
+
+    Raises:
+        ConfigError: there is none, in a ledger for example that was written where another distribution brought it.
+    """
+    name = score.rpartition("/")[2]
+    if name not in METRICS:
+        raise ConfigError(f"`{score}` needs the metric {name}, which is not here: install what brings it.")
+    return METRICS[name]
 
 
 def evaluate_many(logits_MNK: Floats, labels_N: Ints) -> dict[str, Floats]:

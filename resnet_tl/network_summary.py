@@ -197,7 +197,7 @@ def _head(trial: TrialConfig, num_classes: int) -> list[Stage]:
         layers.append(("head.hidden", "linear", width, (features + 1) * width, features * width))
         if spec.norm == "batch":
             layers.append(("head.norm", "BatchNorm", width, 2 * width, 0))
-        activation = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}[spec.activation]
+        activation = {"relu": "ReLU", "leaky_relu": "leaky ReLU"}.get(spec.activation, spec.activation)
         layers.append(("", activation, width, 0, 0))
         if spec.dropout:
             layers.append(("", f"dropout {spec.dropout:g}, while training", width, 0, 0))

@@ -10,21 +10,27 @@ folders (grey stays grey, 16 bits stay 16) below folders of the splits, manifest
 Train on it with data.source=patches data.root=OUT.
 """
 
-import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from resnet_tl import cli
-from resnet_tl.data.patches.make import Made, make_patches
+from resnet_tl.command import Section, command, entry, options_of
 from resnet_tl.data.patches.options import LITERAL, PatchOptions
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.option_text import expand, parse_words, validate
 
+if TYPE_CHECKING:
+    from resnet_tl.data.patches.make import Made
 
-def main() -> int:
+
+def _sections() -> list[Section]:
+    return [options_of(PatchOptions, "")]
+
+
+@command(sections=_sections, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.patches`."""
-    words = sys.argv[1:]
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip() + "\n\n" + cli.describe_options(PatchOptions, ""))
-        return 0
+    from resnet_tl.data.patches.make import make_patches
+
     options = validate(PatchOptions, parse_words(words, literal=LITERAL), "")
     made = make_patches(options, tell=lambda sentence: print(sentence, flush=True))
     print(_summary(made, options))
@@ -35,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def _summary(made: Made, options: PatchOptions) -> str:
+def _summary(made: "Made", options: PatchOptions) -> str:
     """Patches of each class and split, and what was decided while cutting."""
     splits = [split for split in SPLITS if any(row.split == split for row in made.rows)]
     header = [*(splits or ["patches"]), "flagged", "clamped"]
@@ -90,4 +96,4 @@ def _summary(made: Made, options: PatchOptions) -> str:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

@@ -25,10 +25,12 @@ pixels a single one, which says nothing. `contact=true` writes pages of thumbnai
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from resnet_tl import cli
+from resnet_tl.command import command, entry, flags, require
 from resnet_tl.device import check_device
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, parse_words
@@ -36,7 +38,7 @@ from resnet_tl.option_text import expand, parse_words
 
 def _check(values: dict[str, Any]) -> None:
     """Checks what each option may be, and what goes together."""
-    cli.flags(values, ("calibrated", "contact"))
+    flags(values, ("calibrated", "contact"))
     problems = []
     if values.get("explain") not in (None, "none", "gradcam"):
         problems.append(f"`explain` must be gradcam or none, but got {values['explain']}.")
@@ -51,14 +53,11 @@ def _check(values: dict[str, Any]) -> None:
         raise ConfigError(*problems)
 
 
-def main() -> int:
+@command(needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.predict`."""
-    words = sys.argv[1:]
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
     values = parse_words(words, literal=cli.LITERAL)
-    cli.require(
+    require(
         values,
         ("checkpoint", "images", "out", "device", "calibrated", "explain", "contact", "out_dir"),
         ("checkpoint", "images"),
@@ -125,4 +124,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

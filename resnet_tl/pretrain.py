@@ -7,15 +7,18 @@ The network is stored under its fingerprint in the cache, so that asking again f
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_tl import cli
+from resnet_tl.command import command, entry
 from resnet_tl.result import Epoch
 
 
-def main() -> int:
+@command(sections=cli.fit_sections, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """`python -m resnet_tl.pretrain`."""
-    request = cli.fit_request("pretrain", __doc__ or "")
+    request = cli.fit_request(words)
     from resnet_tl.model.runtime import own_process
     from resnet_tl.training.pretraining import pretrain
 
@@ -44,4 +47,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    cli.entry(main)
+    entry(main)

@@ -14,22 +14,20 @@ Networks stage by stage: python -m resnet_tl.describe trial.backbone=resnet34
 import sys
 from collections.abc import Sequence
 
-from resnet_tl.cli import entry
+from resnet_tl.command import command, entry
 from resnet_tl.diagram import Diagram, written
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import nearest
-from sweeps.definition.compose import compose
-from sweeps.planning.flow import flow_of
 
 FORMATS = ("table", "mermaid", "plantuml")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@command()
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
+    from sweeps.definition.compose import compose
+    from sweeps.planning.flow import flow_of
+
     forms = [word.removeprefix("format=") for word in words if word.startswith("format=")] or ["table"]
     if len(forms) > 1 or forms[0] not in FORMATS:
         given = ", ".join(forms)

@@ -10,28 +10,28 @@ repair=true    mends what can be mended; no result is ever removed
 Exit status 1 where something is left to be mended.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnet_tl.cli import entry, require
+from resnet_tl.command import command, entry, require
 from resnet_tl.data.cache import default_cache
 from resnet_tl.errors import ConfigError, UserError
 from resnet_tl.option_text import expand, parse_words
 from sweeps.definition.config import parse_storage
-from sweeps.engine.examination import Finding, examine_cache, examine_databases, examine_study
-from sweeps.storage.database import Database, database_of
-from sweeps.tracking.mlflow_database import Place
+
+if TYPE_CHECKING:
+    from sweeps.engine.examination import Finding
+    from sweeps.storage.database import Database
 
 PATHS = ("run.out", "run.cache", "run.storage")
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@command()
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
+    from sweeps.storage.database import database_of
+
     values = parse_words(words, literal=PATHS)
     require(values, (*PATHS, "repair"), ())
     repair = values.get("repair", False)
@@ -57,7 +57,10 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if left else 0
 
 
-def _findings(database: Database, out: Path, cache: Path, *, mends: bool) -> Iterator[Finding]:
+def _findings(database: "Database", out: Path, cache: Path, *, mends: bool) -> Iterator["Finding"]:
+    from sweeps.engine.examination import examine_cache, examine_databases, examine_study
+    from sweeps.tracking.mlflow_database import Place
+
     place = Place(out=out, cache=cache, given=None)
     damaged = list(examine_databases(out, place))
     yield from damaged

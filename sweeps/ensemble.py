@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.address import without_secrets
-from resnet_tl.cli import entry, require
+from resnet_tl.command import command, entry, require
 from resnet_tl.errors import ConfigError, UserError, shown
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.config import parse_storage
@@ -58,12 +58,9 @@ WORDS = ("study", "method", "members", "out", "run.out", "run.storage")
 """All others go on to the study's file."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@command(needs_words=True)
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if not words or "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0 if words else 2
     own = [word for word in words if word.partition("=")[0] in WORDS]
     values = parse_words(own, literal=("study", "out", "run.out", "run.storage"))
     require(values, WORDS, ("study",))

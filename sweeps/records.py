@@ -175,6 +175,8 @@ class EnvironmentRecord:
     device: Literal["cpu", "cuda"]
     threads: int
     """CPU threads per fit."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Sources, heads, metrics and backbones that other distributions brought, each with what names its code."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

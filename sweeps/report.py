@@ -17,6 +17,8 @@ figures=KIND      a kind of picture, several, or all; default: those of the stud
 format=FORMAT     html is one page: the answer, pictures, tables that can be sorted, each seed run's learning curve, and
                   the test images that networks miss, shown as far as run.cache or their files are there; latex has
                   tables for booktabs
+run.tracking_uri=URI
+                  the MLflow server that the study was tracked on, where its pictures go
 metric=val/loss   with results=: what trials are compared by (default val/accuracy)
 docs=PLACES       markdown files, or folders of them, whose markers are filled:
                       <!-- sweeps: study=NAME table=summary -->   or results=reports/NAME.csv; figure=curves
@@ -36,7 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_tl.address import Address, parse
-from resnet_tl.cli import entry, require
+from resnet_tl.command import Section, command, entry, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand, nearest, parse_words
@@ -66,12 +68,16 @@ ALLOWED = (
 SUFFIXES = {"markdown": "md", "csv": "csv", "json": "json", "latex": "tex", "html": "html"}
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def _kinds() -> list[Section]:
+    return [
+        Section(heading="Kinds of table", text=TABLES.help(), options={"table": tuple(TABLES.kinds)}),
+        Section(heading="Kinds of picture", text=FIGURES.help(), options={"figures": ("all", *FIGURES.kinds)}),
+    ]
+
+
+@command(sections=_kinds, needs_words=True)
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if not words or "--help" in words or "-h" in words:
-        print(f"{(__doc__ or '').strip()}\n\nKinds of table:\n{TABLES.help()}\n\nKinds of picture:\n{FIGURES.help()}")
-        return 0 if words else 2
     values = parse_words(words, literal=("study", "docs", "results", "run.out", "run.cache", *ADDRESSES, "metric"))
     _check(values)
     given = values.get("run.tracking_uri")

@@ -35,11 +35,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from resnet_tl.address import without_secrets
-from resnet_tl.cli import describe_options, entry
+from resnet_tl.command import Section, command, entry, options_of
 from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand
-from sweeps.definition.compose import compose, shipped
 from sweeps.definition.config import Definition, RunConfig, StudyConfig
 from sweeps.definition.outputs.registry import TABLES
 from sweeps.records import count, seed_runs_told
@@ -49,19 +48,16 @@ if TYPE_CHECKING:
     from sweeps.planning.study_state import Outcome
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def _sections() -> list[Section]:
+    models = ((StudyConfig, "study"), (TrialConfig, "trial"), (DataConfig, "data"), (RunConfig, "run"))
+    return [options_of(model, group) for model, group in models]
+
+
+@command(sections=_sections)
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip() + "\n")
-        for model, group in (
-            (TrialConfig, "trial"),
-            (DataConfig, "data"),
-            (StudyConfig, "study"),
-            (RunConfig, "run"),
-        ):
-            print(describe_options(model, group))
-        return 0
+    from sweeps.definition.compose import compose, shipped
+
     if "--list" in words:
         for study in shipped():
             print(f"{study.name}\n    {study.question}")

@@ -11,38 +11,34 @@ run.storage    where their ledger is, if it is not the file studies.db
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
-from resnet_tl.cli import entry, flags, require
+from resnet_tl.command import command, entry, flags, require
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.definition.config import parse_storage
 from sweeps.definition.space import describe
 from sweeps.records import RunState, SeedRun, StudyRecord, TrialRecord, TrialState, cause_told, duration
-from sweeps.storage.database import Database, database_of
 from sweeps.storage.driver_note import TOLD_EVERY_S, DriverNote, place_of, read_note
-from sweeps.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from sweeps.storage.database import Database
+    from sweeps.storage.ledger import Ledger
 
 WORDS = ("study", "watch", "format", "run.out", "run.storage")
 SILENT_S = 12 * TOLD_EVERY_S
 """Age of a note from which on its driver is taken for gone."""
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@command()
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
+    from sweeps.storage.database import database_of
+
     values = parse_words(words, literal=[word for word in WORDS if word != "watch"])
     require(values, WORDS, ())
     form = values.get("format", "text")
@@ -72,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _standings(database: Database, out: Path, name: str | None) -> "list[Standing]":
+def _standings(database: "Database", out: Path, name: str | None) -> "list[Standing]":
     ledger = database.read()
     try:
         studies = ledger.studies()
@@ -86,8 +82,12 @@ def _standings(database: Database, out: Path, name: str | None) -> "list[Standin
         ledger.close()
 
 
-def _watch(database: Database, out: Path, name: str | None) -> int:
+def _watch(database: "Database", out: Path, name: str | None) -> int:
     """Shows the studies that run, again and again: on a terminal in place, else as lines where something is new."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
     console = Console(soft_wrap=True)
     last = ""
     with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
@@ -138,7 +138,7 @@ class Standing:
         return self.driver is not None and self.driver.age_s() < SILENT_S and not self.driver.is_gone()
 
 
-def standing_of(ledger: Ledger, study: StudyRecord, out: Path) -> Standing:
+def standing_of(ledger: "Ledger", study: StudyRecord, out: Path) -> Standing:
     """Looks at a study in the ledger, and for its driver under `run.out`."""
     trials = ledger.trials(study.name)
     ended = (run for run in ledger.seed_runs(study.name) if run.state != RunState.PAUSED)

@@ -15,7 +15,6 @@ searches. Ctrl-C ends it. Optuna's own dashboard reads studies.db as it is:
 """
 
 import signal
-import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from resnet_tl.address import parse
-from resnet_tl.cli import entry, flags, require
+from resnet_tl.command import command, entry, flags, require
 from resnet_tl.data.cache import default_cache
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
@@ -36,12 +35,9 @@ LITERAL = ("study", "run.out", "run.tracking_uri")
 PORT = 5000
 
 
-def main(words: Sequence[str] | None = None) -> int:
+@command()
+def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if "--help" in words or "-h" in words:
-        print((__doc__ or "").strip())
-        return 0
     values = parse_words(words, literal=LITERAL)
     require(values, (*LITERAL, "port", "open"), ())
     flags(values, ("open",))

@@ -46,6 +46,7 @@ from resnet_tl.data.splits import SPLITS, SYNTHETIC, absent, by_split, cut, join
 from resnet_tl.errors import ConfigError, DataError, shown
 from resnet_tl.files import discard, make_folder, move, sha256_of, sync_all, write_text
 from resnet_tl.identity import digest
+from resnet_tl.parts import identity_of
 
 if TYPE_CHECKING:
     from resnet_tl.data.synthetic import Generated
@@ -339,7 +340,8 @@ def _signature(config: DataConfig, *, is_cut: bool, like: Prepared | None) -> st
     libraries = [version(library) for library in source.libraries]
     # of an archive there is a folder in its place, and generated images are none of the files
     options = config.model_dump(mode="json", exclude={"url", "sha256", "synthetic"})
-    more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else [])]
+    own = identity_of("resnet_tl.sources", config.source)
+    more = [*([] if is_cut else ["folds"]), *([like.fingerprint] if like else []), *([own] if own else [])]
     return digest([FORMAT, SEEN_FORMAT, options, state, libraries, *more])
 
 

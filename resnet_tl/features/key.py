@@ -13,6 +13,7 @@ from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.views import View, finite_views
 from resnet_tl.freezing import cut_of
 from resnet_tl.identity import Environment, digest
+from resnet_tl.parts import identity_of
 
 FORMAT = 2
 """Raised when the way of storing features changes."""
@@ -64,7 +65,9 @@ class FrozenPrefix:
 
     def key(self, view: View) -> str:
         """Names the outputs for one view of the images; every field counts."""
-        return digest([FORMAT, asdict(self) | {"environment": self.environment.identity()}, asdict(view)])
+        own = identity_of("resnet_tl.backbones", self.backbone)
+        named = asdict(self) | {"environment": self.environment.identity()} | ({"own": own} if own else {})
+        return digest([FORMAT, named, asdict(view)])
 
     def folder(self, view: View, cache: Path) -> Path:
         """Where they are, or will be."""

@@ -25,10 +25,11 @@ from resnet_tl.files import replacing, replacing_folder, sha256_of
 from resnet_tl.head_spec import num_outputs_of
 from resnet_tl.identity import version_of
 from resnet_tl.option_text import problems_of
+from resnet_tl.parts import identity_of
 
 FORMAT = 1
 
-BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS, "images_name": None}
+BEFORE = {"first_layer": "luma", "resize": "crop", "bits": 16, "max_pixels": MAX_PIXELS, "images_name": None, "own": {}}
 """What held for networks whose card does not say it, since it was written before there was a choice."""
 
 _Count = Annotated[int, Field(ge=1)]
@@ -67,6 +68,8 @@ class Card:
     """How those weights fit the images, where their channels differ; cards from before there was a choice have none,
     and their networks `luma`."""
     versions: dict[str, str]
+    own: dict[str, str]
+    """Parts that other distributions brought; the network is another with other code of theirs."""
     images_name: str | None
     """Of the images that it was trained on, with their splits; None of versions that noted none."""
     tensors_sha256: str = ""
@@ -97,6 +100,7 @@ def read_card(folder: Path) -> Card:
             raise CheckpointError(f"{path} must have format {FORMAT}; another version of this program wrote it.")
         # as JSON and strictly: lists are tuples there, and texts are no numbers
         card = TypeAdapter(Card).validate_json(json.dumps(BEFORE | content), strict=True)
+        _require_parts(path, card)
         wrong = _contradictions(card, TrialConfig.model_validate(card.trial))
     except FileNotFoundError:
         inner = folder / "checkpoint"
@@ -116,6 +120,20 @@ def read_card(folder: Path) -> Card:
             f"{path} is damaged, or another version of this program wrote it:", *(f"  {line}" for line in wrong)
         )
     return card
+
+
+def _require_parts(path: Path, card: Card) -> None:
+    """Parts of other distributions must be here, and those that the network was trained with."""
+    for what, group in (("backbone", "resnet_tl.backbones"), ("head", "resnet_tl.heads")):
+        name = str(card.trial.get(what))
+        identity = identity_of(group, name)
+        now = f"{name} of {identity}" if identity else None
+        if card.own.get(what) != now:
+            trained_with = card.own.get(what, f"{name}, built in")
+            raise CheckpointError(
+                f"{path} needs the {what} that it was trained with, {trained_with}, but here is {now or 'none'}: "
+                "install that version of its distribution."
+            )
 
 
 def _sentences(error: ValidationError) -> list[str]:

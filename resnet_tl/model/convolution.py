@@ -23,7 +23,7 @@ _PRECISIONS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
 
 class Convolution(nn.Conv2d):
-    """A convolution without bias, groups or dilation; a matrix product where that is quicker.
+    """A convolution without bias or dilation; a matrix product where that is quicker, which none with groups is.
 
     Both give the same numbers but for rounding. Which one runs depends on the device, the precision and the size of
     the maps alone, all of which are in a run's fingerprint.
@@ -35,7 +35,7 @@ class Convolution(nn.Conv2d):
     @classmethod
     def like(cls, other: nn.Conv2d) -> "Convolution":
         """The same convolution, with the very weights."""
-        assert (other.bias, other.groups, other.dilation, other.padding_mode) == (None, 1, (1, 1), "zeros")
+        assert (other.bias, other.dilation, other.padding_mode) == (None, (1, 1), "zeros")
         with torch.device("meta"):
             made = cls(
                 other.in_channels,
@@ -43,6 +43,7 @@ class Convolution(nn.Conv2d):
                 other.kernel_size,  # type: ignore[arg-type]
                 other.stride,  # type: ignore[arg-type]
                 other.padding,  # type: ignore[arg-type]
+                groups=other.groups,
                 bias=False,
             )
         made.weight = other.weight
@@ -50,7 +51,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Feature maps [B, K, H, W] from [B, C, H, W]."""
-        if self.as_product and not is_gpu(input.device):
+        if self.as_product and self.groups == 1 and not is_gpu(input.device):
             autocast = torch.is_autocast_enabled("cpu")
             precision = _PRECISIONS.get(torch.get_autocast_dtype("cpu") if autocast else input.dtype)
             sizes, padding = input.shape[2:], self.padding

@@ -4,6 +4,7 @@ Axes: B images, F features, H hidden units, K classes or outputs, O outputs.
 """
 
 import math
+import pkgutil
 from collections.abc import Callable
 from functools import partial
 
@@ -20,6 +21,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
     "leaky_relu": partial(nn.functional.leaky_relu, negative_slope=LEAKY_SLOPE),
 }
+
+
+def activation_of(name: str) -> Callable[[Tensor], Tensor]:
+    """The function of a `HeadSpec.activation`."""
+    found: Callable[[Tensor], Tensor] = ACTIVATIONS[name] if name in ACTIVATIONS else pkgutil.resolve_name(name)
+    return found
 
 
 class Head(nn.Module):
@@ -47,7 +54,7 @@ class Head(nn.Module):
         hidden_BH = self.hidden(features_BF)
         if self.norm is not None:
             hidden_BH = self.norm(hidden_BH)
-        hidden_BH = ACTIVATIONS[self.spec.activation](hidden_BH)
+        hidden_BH = activation_of(self.spec.activation)(hidden_BH)
         if keep_BH is not None:
             hidden_BH = hidden_BH * keep_BH / (1 - self.spec.dropout)
         logits_BK = self.out(hidden_BH)

@@ -198,16 +198,23 @@ def _partly(block: Any, inputs_BCHW: Tensor, first: int, end: int, layout: torch
 def build_backbone(
     name: str, channels: int, *, state: dict[str, Tensor] | None = None, seed: int | None = None
 ) -> nn.Module:
-    """A torchvision ResNet without its classifier, with convolutions of ours.
+    """A ResNet of torchvision's making without its classifier, with convolutions of ours.
 
     Args:
         state: its parameters and buffers; or
         seed: draw them from this run's stream, by torchvision's initialisation.
     """
-    import torchvision.models
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+    arch = BACKBONES[name]
 
     def make() -> Any:
-        network: Any = getattr(torchvision.models, name)(weights=None)
+        network: Any = ResNet(
+            BasicBlock if arch.expansion == 1 else Bottleneck,
+            list(arch.num_blocks),
+            groups=arch.groups,
+            width_per_group=arch.width_per_group,
+        )
         network.fc = nn.Identity()
         if channels != 3:
             old = network.conv1

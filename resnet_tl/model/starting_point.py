@@ -11,6 +11,7 @@ from resnet_tl.data.batches import Normalisation, measured
 from resnet_tl.data.prepare import Images, Prepared
 from resnet_tl.freezing import num_frozen
 from resnet_tl.head_spec import num_outputs_of
+from resnet_tl.identity import own_parts
 from resnet_tl.model import checkpoint
 from resnet_tl.model import weights as starting
 from resnet_tl.model.first_layer import fit_first_layer, fit_normalisation
@@ -85,6 +86,7 @@ class StartingPoint:
             base=self.base if frozen else None,
             first_layer=trial.first_layer,
             versions=checkpoint.versions(),
+            own=own_parts(trial),
             images_name=self.data.images_name,
         )
 

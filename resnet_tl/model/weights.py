@@ -152,14 +152,17 @@ def files_of(spec: str, backbone: str) -> dict[str, Path]:
 
 
 def _imagenet_version(spec: str, backbone: str) -> str | None:
-    if spec == "imagenet":
-        return BACKBONES[backbone].imagenet_version
-    if spec.upper().startswith("IMAGENET1K_"):
-        versions = ["IMAGENET1K_V1"] + (["IMAGENET1K_V2"] if BACKBONES[backbone].expansion == 4 else [])
-        if spec not in versions:
-            raise WeightsError(f"`trial.weights` of {backbone} must be one of {', '.join(versions)}, but got {spec}.")
-        return spec
-    return None
+    if spec != "imagenet" and not spec.upper().startswith("IMAGENET1K_"):
+        return None
+    versions = BACKBONES[backbone].imagenet_versions
+    if not versions:
+        raise WeightsError(
+            f"`trial.weights` of {backbone} must be none, a file, a checkpoint folder or a pretrain stage, but got "
+            f"{spec}: torchvision publishes no weights of it."
+        )
+    if spec != "imagenet" and spec not in versions:
+        raise WeightsError(f"`trial.weights` of {backbone} must be one of {', '.join(versions)}, but got {spec}.")
+    return versions[-1] if spec == "imagenet" else spec
 
 
 def _path(spec: str) -> Path:

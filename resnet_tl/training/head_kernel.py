@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from resnet_tl.device import company
-from resnet_tl.model.head_module import ACTIVATIONS, LEAKY_SLOPE, Head, class_logits
+from resnet_tl.model.head_module import LEAKY_SLOPE, Head, activation_of, class_logits
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1
@@ -42,6 +42,20 @@ def _leaky(slope: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"relu": _leaky(0.0), "leaky_relu": _leaky(LEAKY_SLOPE)}
 """For each of `model.heads.ACTIVATIONS` the gradient of its inputs, from these and the gradient of its outputs."""
+
+
+def _derivative(activation: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """That of an activation; of those that other distributions bring by torch's own differentiation."""
+    if activation in DERIVATIVES:
+        return DERIVATIVES[activation]
+
+    def differentiated(before: Tensor, back: Tensor) -> Tensor:
+        with torch.enable_grad():
+            inputs = before.detach().requires_grad_()
+            (found,) = torch.autograd.grad(activation_of(activation)(inputs), inputs, back)
+        return found
+
+    return differentiated
 
 
 def padded(members: Sequence[int]) -> list[int]:
@@ -107,7 +121,7 @@ class Heads:
         if self._spec.norm == "batch":
             scale_M1H = (self.buffers["norm.running_var"] + NORM_EPS).rsqrt() * self.parameters["norm.weight"]
             hidden_MBH = (hidden_MBH - self.buffers["norm.running_mean"]) * scale_M1H + self.parameters["norm.bias"]
-        return self._linear("out", ACTIVATIONS[self._spec.activation](hidden_MBH))
+        return self._linear("out", activation_of(self._spec.activation)(hidden_MBH))
 
     def gradients(
         self, features_MBF: Tensor, smooth_MBK: Tensor, share_MB1: Tensor, keep_MBH: Tensor | None
@@ -153,7 +167,7 @@ class Heads:
                 self.buffers[f"norm.running_{name}"].lerp_(new, NORM_MOMENTUM)
             self.buffers["norm.num_batches_tracked"] += 1
         hidden["before"] = values_MBH
-        values_MBH = ACTIVATIONS[self._spec.activation](values_MBH)
+        values_MBH = activation_of(self._spec.activation)(values_MBH)
         return values_MBH if keep_MBH is None else values_MBH * keep_MBH
 
     def _back_hidden(
@@ -161,7 +175,7 @@ class Heads:
     ) -> dict[str, Tensor]:
         if keep_MBH is not None:
             back = back * keep_MBH
-        back = DERIVATIVES[self._spec.activation](hidden["before"], back)
+        back = _derivative(self._spec.activation)(hidden["before"], back)
         found = {}
         if self._spec.norm == "batch":
             normal_MBH, count = hidden["normal"], back.shape[1]

@@ -21,6 +21,7 @@ from resnet_tl.freezing import num_frozen, phases
 from resnet_tl.identity import Environment, fingerprint
 from resnet_tl.model import weights
 from resnet_tl.option_text import expand
+from resnet_tl.parts import installed
 from resnet_tl.training.stage import StageResult, is_made, place, result_of, stage_fingerprint
 from sweeps.definition.aims import sizes_of
 from sweeps.definition.config import Definition, StudyConfig
@@ -478,7 +479,7 @@ class PreparedStudy:
                 counts=data.table,
                 channels=data.channels,
             ),
-            environment=EnvironmentRecord(**self.environment.identity()),
+            environment=EnvironmentRecord(**self.environment.identity(), parts=installed()),
             tables=tuple(table.written() for table in study.tables),
             figures=tuple(figure.written() for figure in study.figures),
             pruner=tuple(rule.model_dump() for rule in study.pruner),

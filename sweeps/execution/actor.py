@@ -18,6 +18,7 @@ from typing import Any
 from resnet_tl.device import gives_back
 from resnet_tl.errors import DataError
 from resnet_tl.heartbeat import beat, heard
+from resnet_tl.parts import installed
 from resnet_tl.result import Epoch
 from sweeps.execution.depot import Piece
 from sweeps.execution.executor import Task
@@ -267,7 +268,7 @@ def _read(path: str) -> str | None:
 def versions() -> dict[str, str]:
     """What of the software decides results, in this process."""
     found = {name: _version(name).split("+")[0] for name in ("torch", "torchvision", "numpy")}
-    return {"resnet-sweeps": f"{_version('resnet-sweeps')}, code {_code()}", **found}
+    return {"resnet-sweeps": f"{_version('resnet-sweeps')}, code {_code()}", **found, **installed()}
 
 
 def _version(name: str) -> str:

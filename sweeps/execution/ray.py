@@ -470,9 +470,12 @@ def _environment() -> dict[str, str]:
 
 def _wrong(facts: Facts, worker: _Worker) -> ConfigError | None:
     """Why results of a worker could not be told from, or put beside, those of another; None where they can."""
-    own = versions()
-    differ = [f"{name} is {facts.versions[name]} there and {own[name]} here" for name in own]
-    differ = [said for name, said in zip(own, differ, strict=True) if facts.versions[name] != own[name]]
+    own, theirs, none = versions(), facts.versions, "not installed"
+    differ = [
+        f"{name} is {theirs.get(name, none)} there and {own.get(name, none)} here"
+        for name in own | theirs
+        if theirs.get(name) != own.get(name)
+    ]
     if differ:
         return ConfigError(
             f"Every machine of the cluster must have the versions of this one, but of {worker.node} "

@@ -239,10 +239,12 @@ def held_bytes(trial: TrialConfig, data: Prepared, decision: Decision | None, *,
     after = list(zip(pieces(trial.backbone), costs, strict=True))[cut:]
     shapes = [cost.shape for name, cost in after if ".conv" not in name]
     maps = sum(math.prod(shape) for shape in shapes)
-    # six maps a block are kept for the backward pass of a batch; in an evaluation three of the stem's pass by, which
-    # are four times as large as the one after its pooling
+    # so many maps a block are kept for the backward pass of a batch, eight of them as wide as a bottleneck is inside;
+    # in an evaluation three of the stem's pass by, which are four times as large as the one after its pooling
+    arch = BACKBONES[trial.backbone]
+    kept = 6 if arch.expansion == 1 else 4 + 8 * arch.inner_width(1) // (64 * arch.expansion)
     stem = 4 * 64 * data.input_size[0] * data.input_size[1] // 16
-    total += 4 * max(6 * maps * trial.batch_size, 0 if cut else 3 * stem * EVAL_BATCH)
+    total += 4 * max(kept * maps * trial.batch_size, 0 if cut else 3 * stem * EVAL_BATCH)
     # a matrix product keeps the windows of its input: nine taps of two bytes, twice a block
     small = [shape for shape in shapes if max(shape[1:], default=math.inf) <= MAX_PRODUCT_PX[trial.precision]]
     total += 36 * sum(math.prod(shape) for shape in small) * trial.batch_size

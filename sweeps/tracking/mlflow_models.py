@@ -32,6 +32,8 @@ def register(place: Place, study: str, network: Path, *, fingerprint: str, seed:
     Returns:
         None, or why it was not done: no result depends on it.
     """
+    if place.is_ours and not place.path.exists():
+        return f"there is no {place.path}"  # MLflow would try for minutes to open it
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     from mlflow.tracking import MlflowClient
 

@@ -23,16 +23,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     import torchvision.models
 
     folder = tmp_path_factory.mktemp("weights")
-    paths = {}
-    for name in ("resnet18", "resnet34", "resnet50"):
-        torch.manual_seed(0)
-        network = getattr(torchvision.models, name)()
-        for buffer in network.buffers():
-            if buffer.is_floating_point():
-                buffer += 0.1 * torch.rand_like(buffer)
-        paths[name] = str(folder / f"{name}.pth")
-        torch.save(network.state_dict(), paths[name])
-    return paths
+
+    class Made(dict[str, str]):
+        def __missing__(self, name: str) -> str:
+            torch.manual_seed(0)
+            network = getattr(torchvision.models, name)()
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    buffer += 0.1 * torch.rand_like(buffer)
+            self[name] = str(folder / f"{name}.pth")
+            torch.save(network.state_dict(), self[name])
+            return self[name]
+
+    return Made()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ def test_a_command_line_makes_cublas_repeatable_before_torch_is_loaded() -> None
     code = """
 import os, sys
 import resnet_tl.fit, resnet_tl.predict, resnet_tl.pretrain, sweeps.run
-from resnet_tl.cli import entry
+from resnet_tl.command import entry
 entry(lambda: print(os.environ["CUBLAS_WORKSPACE_CONFIG"], "torch" in sys.modules) or 0)
 """
     clean = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}

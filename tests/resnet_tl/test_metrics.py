@@ -44,7 +44,7 @@ def test_metrics_agree_with_scikit_learn(seed: int, num_classes: int, count: int
         "auroc": np.mean([reference.roc_auc_score(labels == k, log_p[:, k]) for k in range(num_classes)]),
         "balanced_accuracy": reference.balanced_accuracy_score(labels, predicted),
         "confidence": p[np.arange(len(labels)), labels].mean(),
-        "brier": reference.brier_score_loss(np.eye(num_classes)[labels], p, scale_by_half=False),
+        "brier": ((np.eye(num_classes)[labels] - p) ** 2).sum(1).mean(),  # theirs has several classes from 1.7 on
         "ece": calibration_error(p, predicted == labels),
     }
     assert got == pytest.approx(expected, abs=1e-6)

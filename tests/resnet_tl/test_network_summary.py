@@ -18,7 +18,7 @@ def summary(config: TrialConfig, channels: int = 3, side: int = 64, num_classes:
     return summarise(config, channels=channels, input_size=(side, side), num_classes=num_classes)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "resnext101_64x4d", "wide_resnet50_2"])
 @pytest.mark.parametrize(("channels", "side"), [(3, 64), (1, 45)])
 def test_shapes_parameters_and_flops_are_those_of_the_real_network(backbone: str, channels: int, side: int) -> None:
     with torch.device("meta"):

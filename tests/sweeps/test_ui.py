@@ -105,9 +105,12 @@ def started(command: list[str], home: Path, mark: str) -> Iterator[tuple["subpro
             time.sleep(0.2)
         yield process, said.read_text()
     finally:
-        if process.poll() is None:
+        process.terminate()  # not killed at once, since it has to end what it started
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
 
 
 def below(process: int) -> set[int]:

@@ -1,15 +1,33 @@
-"""The sources of images: each module of this folder is one, under the name `SOURCE`."""
+"""The sources of images: each module of this folder is one, under the name `SOURCE`; other distributions bring more."""
 
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.source import Source
 from resnet_tl.errors import ConfigError, DataError
 from resnet_tl.option_text import nearest
+from resnet_tl.parts import load
 
-SOURCES: tuple[Source, ...] = tuple(
+_BUILT_IN: tuple[Source, ...] = tuple(
     import_module(f"{__name__}.{module.name}").SOURCE for module in pkgutil.iter_modules(__path__)
+)
+
+
+def _is_source(name: str, value: Any) -> bool:
+    members = ("names", "libraries", "options", "files", "list")
+    return all(hasattr(value, member) for member in members) and tuple(value.names) == (name,)
+
+
+SOURCES: tuple[Source, ...] = (
+    *_BUILT_IN,
+    *load(
+        "resnet_tl.sources",
+        built_in={name.partition(".")[0] for source in _BUILT_IN for name in source.names},
+        must="a `Source` whose only name is that of the entry point",
+        fits=_is_source,
+    ).values(),
 )
 
 

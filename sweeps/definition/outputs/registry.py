@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import brief, nearest
+from resnet_tl.parts import GROUPS, load, part_of, require_sound
 from sweeps.definition.outputs.options import FigureOptions, OutputOptions
 
 
@@ -39,7 +40,22 @@ class Registry:
         """By name."""
         package = importlib.import_module(f"sweeps.definition.outputs.{self.folder}")
         names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-        return {name: importlib.import_module(f"{package.__name__}.{name}").Options for name in names}
+        built_in = {name: importlib.import_module(f"{package.__name__}.{name}").Options for name in names}
+        return built_in | {name: part.Options for name, part in self._brought(built_in).items()}
+
+    def brought(self, kind: str) -> Any:
+        """The module of a kind that another distribution brings, `Options` and `draw` in one; None of built-in ones."""
+        return part_of(f"sweeps.{self.folder}", kind) if kind in self.kinds else None
+
+    def _brought(self, built_in: Collection[str]) -> Mapping[str, Any]:
+        if f"sweeps.{self.folder}" not in GROUPS:
+            return {}
+        return load(
+            f"sweeps.{self.folder}",
+            built_in=built_in,
+            must="a module with `Options`, an `OutputOptions`, and `draw`",
+            fits=lambda _, value: issubclass(value.Options, OutputOptions) and callable(value.draw),
+        )
 
     def spec(self, written: Any, where: str) -> Spec:
         """Reads `summary`, or `{pivot: {rows: lr, columns: batch_size}}`.
@@ -51,16 +67,18 @@ class Registry:
             ConfigError: an unknown kind, or options that it does not take; all of them at once.
         """
         kind, options = written, cast(Any, {})
+        known = self.kinds
+        require_sound()
         if isinstance(written, dict) and len(written) == 1:
             kind, options = next(iter(written.items()))
-        if not isinstance(kind, str) or kind not in self.kinds:
+        if not isinstance(kind, str) or kind not in known:
             raise ConfigError(
-                f"`{where}` must name kinds of {self.noun}, but got {brief(kind)}; {nearest(str(kind), self.kinds)}"
+                f"`{where}` must name kinds of {self.noun}, but got {brief(kind)}; {nearest(str(kind), known)}"
             )
         options = options or {}
         if not isinstance(options, dict):
             raise ConfigError(f"`{where}`: the options of {kind} must be a mapping, but got {brief(options)}.")
-        model = self.kinds[kind]
+        model = known[kind]
         try:
             return Spec(kind=kind, options=model.model_validate(options))
         except ValidationError as error:

@@ -2,7 +2,7 @@
 
 A module has `draw(results, trials, options)`, where `trials` are those to show: all of the study's, or with `by` those
 with one value. All numbers come from `results`. A trial with a failed, diverged or pruned seed run shows that word in
-place of a mean; a planned result that is not there yet is `/`.
+place of a mean; a planned result that is not there yet is `/`. Other distributions bring modules of both.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol, cast
 
 from sweeps.definition.outputs.options import OutputOptions, PerValueOptions
-from sweeps.definition.outputs.registry import Spec
+from sweeps.definition.outputs.registry import TABLES, Spec
 from sweeps.reporting.cells import name_of, show
 from sweeps.reporting.results import Results, Trial, distinct
 from sweeps.reporting.table import Table
@@ -35,7 +35,8 @@ def make(results: Results, spec: Spec) -> list[Table]:
     Raises:
         ConfigError: the results lack what the table shows.
     """
-    kind = cast(Kind, importlib.import_module(f"{__name__}.{spec.kind}"))
+    brought = TABLES.brought(spec.kind)
+    kind = cast(Kind, brought or importlib.import_module(f"{__name__}.{spec.kind}"))
     by = spec.options.by if isinstance(spec.options, PerValueOptions) else None
     if by is None:
         return kind.draw(results, results.trials, spec.options)

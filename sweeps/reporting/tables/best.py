@@ -44,5 +44,5 @@ def _resnet(values: dict[str, Any]) -> str:
     backbone, weights = str(values["backbone"]), str(values.get("weights"))
     depth = backbone.removeprefix("resnet")
     if weights == "imagenet":
-        weights = BACKBONES[backbone].imagenet_version
+        weights = BACKBONES[backbone].imagenet_versions[-1]
     return f"{depth} v.{weights[-1]}" if weights.startswith("IMAGENET1K_V") else depth

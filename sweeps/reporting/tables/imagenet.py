@@ -48,4 +48,5 @@ def draw(results: Results, trials: Sequence[Trial], options: Options) -> list[Ta
 def _version(trial: Trial) -> str:
     """The name of the weights; `imagenet`, the default, means another version for each depth."""
     weights = str(trial.values.get("weights", "imagenet"))
-    return BACKBONES[trial.values["backbone"]].imagenet_version if weights == "imagenet" else weights
+    versions = BACKBONES[trial.values["backbone"]].imagenet_versions
+    return versions[-1] if weights == "imagenet" and versions else weights

@@ -33,7 +33,10 @@ FREEZES = [0.7, 0.8, 0.9, 1.0]
 @pytest.mark.parametrize("freeze", FREEZES)
 @pytest.mark.parametrize(
     "backbone",
-    ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), pytest.param("resnet50", marks=pytest.mark.slow)],
+    [
+        "resnet18",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet34", "resnet50", "resnext50_32x4d")),
+    ],
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_stored_and_recomputed_features_train_the_same_weights(

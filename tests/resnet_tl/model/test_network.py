@@ -24,13 +24,16 @@ def step(net: Network, **changes: object) -> None:
     optimizer.step()
 
 
-def test_drawing_weights_seeds_no_gpu_and_draws_what_torchvision_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backbone", ["resnet18", "resnext50_32x4d", "wide_resnet50_2"])
+def test_drawing_weights_seeds_no_gpu_and_draws_what_torchvision_does(
+    monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
     torch.manual_seed(derive(3, "backbone_init"))
-    expected = torchvision.models.resnet18(weights=None).state_dict()
+    expected = getattr(torchvision.models, backbone)(weights=None).state_dict()
     before = torch.get_rng_state()
     seeded: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
-    drawn = build_backbone("resnet18", 3, seed=3).state_dict()
+    drawn = build_backbone(backbone, 3, seed=3).state_dict()
     assert seeded == []
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in drawn.items())
@@ -87,7 +90,11 @@ def test_dropout_drops_hidden_units_and_keeps_their_mean() -> None:
     assert torch.allclose(head(features), head.out(hidden))
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+CUT = ["resnet18", "resnet50", pytest.param("resnext50_32x4d", marks=pytest.mark.slow)]
+CUT += [pytest.param("wide_resnet50_2", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("backbone", CUT)
 def test_a_network_can_be_cut_behind_every_piece(backbone: str) -> None:
     net = network(backbone=backbone, freeze="all").eval()
     images = torch.randn(PREFIX_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -101,7 +108,7 @@ def test_a_network_can_be_cut_behind_every_piece(backbone: str) -> None:
             torch.testing.assert_close(net.tail(outputs[cut]), whole, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("backbone", CUT)
 def test_multiplications_are_those_that_torch_counts(backbone: str) -> None:
     net = network(backbone=backbone, freeze="all").eval()
     for cut, name in enumerate(pieces(backbone), start=1):

@@ -36,7 +36,7 @@ def run_with(
         (home / "site" / "sitecustomize.py").write_text(patch)
         environment["PYTHONPATH"] = f"{home / 'site'}:{environment.get('PYTHONPATH', '')}"
         patch = ""
-    script = f"{patch}\nfrom resnet_tl.cli import entry\nfrom sweeps.run import main\nentry(main)"
+    script = f"{patch}\nfrom resnet_tl.command import entry\nfrom sweeps.run import main\nentry(main)"
     return subprocess.run(
         [sys.executable, "-c", script, *words],
         cwd=home, env=environment, capture_output=True, text=True, check=check, timeout=300,
@@ -132,7 +132,7 @@ def test_an_interrupted_study_reports_what_is_done(home: Path, sent: signal.Sign
 @pytest.mark.slow
 def test_a_worker_that_is_stopped_costs_its_run_one_more_try(home: Path) -> None:
     patch = "from sweeps.execution import watch\nwatch.STILL_S = 4.0\n"
-    script = f"{patch}from resnet_tl.cli import entry\nfrom sweeps.run import main\nentry(main)"
+    script = f"{patch}from resnet_tl.command import entry\nfrom sweeps.run import main\nentry(main)"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "study=small.yaml", "trial.weights=none", "trial.epochs=40"],
         cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

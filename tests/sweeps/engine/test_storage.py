@@ -147,7 +147,7 @@ def test_a_server_that_stays_away_costs_no_result(
     storage = f"run.storage={postgres}"
     script = (
         "from sweeps.storage import postgres; postgres.PATIENCE_S = 2.0\n"
-        "from sweeps.run import main; from resnet_tl.cli import entry\n"
+        "from sweeps.run import main; from resnet_tl.command import entry\n"
         "entry(main)\n"
     )
     words = [sys.executable, "-c", script, "study=small.yaml", "run.out=out", storage]
