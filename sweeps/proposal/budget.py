@@ -1,14 +1,10 @@
-"""What fits into the time: size, epochs and seeds of the first study, and how long it is going to take.
-
-Which trials it has is fixed (see `study_file`): three that train the whole network, one of them from nothing, two that
-train its last stage, and heads on stored features, which take next to no time.
-"""
+"""What fits into the time: size, epochs and seeds of the first study, and how long it is going to take."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweeps.proposal.speed import Speed
+from sweeps.proposal.speed import FORWARD, Speed
 
 SIZES = (224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 """Pixels of a side, from the one that ImageNet's weights were trained at to the least a ResNet makes sense of."""
@@ -36,11 +32,17 @@ class Work:
     num_val: int
     num_all: int
     workers: int
-    is_pretrained: bool
-    """Whether there are starting weights, without which there are fewer trials."""
+    num_whole: int
+    """Trials that train the whole network."""
+    num_tail: int
+    """Trials that train its last stage, on stored outputs of the others; heads alone take next to nothing."""
+    stores_features: bool
+    """Whether outputs of a frozen network are computed once."""
     has_stage: bool
     """Whether the study makes them itself, from all images in four positions."""
     checks_labels: bool
+    num_fresh: int = 0
+    """Seed runs that confirm the best trials, behind all others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +93,7 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
 
     first_stage = STAGE_EPOCHS[0] if work.has_stage else 0
     tried = [at(size, fewest, SEEDS[0], first_stage) for size in sizes]
-    tried += [at(sizes[-1], fewest, 2, first_stage), at(sizes[-1], FEWEST_EPOCHS, 2, first_stage)]
+    tried.append(at(sizes[-1], FEWEST_EPOCHS, SEEDS[0], first_stage))
     best = next((budget for budget in tried if budget.fits), tried[-1])
     if not best.fits:
         return best
@@ -111,18 +113,18 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
 def estimate(
     work: Work, speed: Speed, *, size: int, epochs: int, num_seeds: int, stage_epochs: int, most_s: float
 ) -> Budget:
-    """How long a study of the fixed trials takes."""
+    """How long a study takes."""
     whole, tail, forward = speed.whole(size), speed.tail(size), speed.forward(size)
-    num_whole, num_tail = (3, 2) if work.is_pretrained else (2, 0)
-    epoch_s = num_whole * (work.num_train * whole + work.num_val * forward)
-    epoch_s += num_tail * (work.num_train * tail + work.num_val * tail * 0.5)
-    fits_s = (num_whole + num_tail) * FIT_S * max(1.0, speed.load_s / 2)
-    features_s = work.num_all * forward if work.is_pretrained else 0.0
+    num_trials = max(1, work.num_whole + work.num_tail)
+    epoch_s = work.num_whole * (work.num_train * whole + work.num_val * forward)
+    epoch_s += work.num_tail * (work.num_train * tail + work.num_val * tail * FORWARD)
+    features_s = work.num_all * forward if work.stores_features else 0.0
     begin_s = START_LOADS * speed.load_s + _stage_s(work, speed, size, stage_epochs) + features_s
     end_s = END_LOADS * speed.load_s
     if work.checks_labels:
         end_s += LABELS_LOADS * speed.load_s + work.num_all * forward
-    seed_s = (epochs * epoch_s + fits_s) / min(work.workers, num_whole + num_tail)
+    seed_s = (epochs * epoch_s + fits_s(work, speed.load_s)) / min(work.workers, num_trials)
+    end_s += work.num_fresh / num_trials * seed_s
     found = Budget(
         size=size,
         epochs=epochs,
@@ -134,6 +136,11 @@ def estimate(
         fits=True,
     )
     return replace(found, fits=found.seconds <= most_s)
+
+
+def fits_s(work: Work, load_s: float) -> float:
+    """Seconds of the fits of one seed beside their epochs, on a machine that takes so long to load libraries."""
+    return max(1, work.num_whole + work.num_tail) * FIT_S * max(1.0, load_s / 2)
 
 
 def _stage_s(work: Work, speed: Speed, size: int, epochs: int) -> float:

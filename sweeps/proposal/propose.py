@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,20 +72,33 @@ def propose(request: Request) -> Proposed:
     start = starts.choose(request.weights, backbone)
     batch_size = min(BATCH_ON_GPU if is_gpu(device) else BATCH, max(8, survey.num_in("train") // 8))
     sizes = (128, 224) if is_gpu(device) else (32, 64)
-    speed = speeds.measure(backbone, device=device, batch_size=batch_size, num_classes=len(survey.classes), sizes=sizes)
     workers = len(allot(run.device, Environment(device=device, threads=run.threads or 1), run.workers))
+    speed = speeds.measure(
+        backbone,
+        device=device,
+        workers=workers,
+        batch_size=batch_size,
+        num_classes=len(survey.classes),
+        sizes=sizes,
+    )
     work = budgets.Work(
         num_train=survey.num_in("train"),
         num_val=survey.num_in("val"),
         num_all=survey.num_images,
         workers=workers,
-        is_pretrained=not start.is_nothing,
+        num_whole=2 if start.is_nothing else 3,
+        num_tail=0 if start.is_nothing else 2,
+        stores_features=not start.is_nothing,
         has_stage=start.is_stage,
         checks_labels=not start.is_nothing,
     )
-    chosen = budgets.choose(work, speed, most_s=60 * request.minutes, batch_size=batch_size, sides=survey.short_sides)
+    fit = partial(budgets.choose, most_s=60 * request.minutes, batch_size=batch_size, sides=survey.short_sides)
+    chosen = fit(work, speed)
+    is_slim = not chosen.fits and not start.is_nothing
+    if is_slim:
+        work = replace(work, num_whole=2, num_tail=1)
+        chosen = fit(work, speed)
     root = str(expand(request.root, "data.root").absolute())
-    cache = expand(run.cache, "run.cache") if run.cache else default_cache()
     proposal = Proposal(
         name=_free_name(survey, expand(run.out, "run.out")),
         root=root,
@@ -95,9 +109,11 @@ def propose(request: Request) -> Proposed:
         batch_size=batch_size,
         device=f"{hardware(device)}, {workers} at a time",
         minutes=request.minutes,
+        is_slim=is_slim,
         patients=None,
     )
-    config = _composed(proposal, request).data
+    definition = _composed(proposal, request)
+    config, cache = definition.data, cache_of(definition)
     data = prepare(config, cache)
     return Proposed(
         proposal=_with_groups(proposal, config, cache),
@@ -108,8 +124,18 @@ def propose(request: Request) -> Proposed:
     )
 
 
+def cache_of(definition: Definition) -> Path:
+    """What studies share."""
+    return expand(definition.run.cache, "run.cache") if definition.run.cache else default_cache()
+
+
+def reports_of(request: Request) -> Path:
+    """Where reports go."""
+    return expand(compose([*request.run_words]).run.out, "run.out") / "reports"
+
+
 def write(proposal: Proposal, request: Request) -> Definition:
-    """Writes the file, once it is known to be one that runs.
+    """Writes the file, once it is known to be one that can be read.
 
     Raises:
         ConfigError: what the user gave cannot stand in a study file.

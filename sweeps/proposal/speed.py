@@ -3,8 +3,10 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from resnet_tl.config import DataConfig, TrialConfig
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.device import is_gpu
 from resnet_tl.identity import Environment
+from sweeps.execution.ahead import load_ahead
 
 FORWARD = 1 / 3
 """Of the time of a training step that evaluation takes for the same images: two of its three passes are backwards."""
 TAIL = 1 / 4
 """Of the multiplications of a ResNet that lie in its last stage."""
+_EPOCHS = 4
 _SCORED = 1 / 4
 """Images of val for each of train, in what is timed."""
 
@@ -45,27 +49,43 @@ class Speed:
         return FORWARD * self.whole(size)
 
 
-def measure(backbone: str, *, device: str, batch_size: int, num_classes: int, sizes: tuple[int, ...]) -> Speed:
-    """Times a few steps of training at each size; takes some seconds.
+def measure(
+    backbone: str, *, device: str, workers: int, batch_size: int, num_classes: int, sizes: tuple[int, ...]
+) -> Speed:
+    """Times a few steps of training at each size, in as many processes as the study will have; takes some seconds.
+
+    One alone would be quicker than each of several, which share the memory's bus and whatever else the machine does.
 
     Args:
         device: `cpu` or `cuda`.
         sizes: pixels of a side.
     """
+    num = 2 * batch_size if is_gpu(device) else 32
+    values = {"backbone": backbone, "weights": "none", "optimizer": "adam", "lr": 1e-4, "epochs": _EPOCHS}
+    trial = TrialConfig.model_validate(values | {"batch_size": min(batch_size, num)})
     began = time.perf_counter()
+    with ProcessPoolExecutor(workers, mp_context=load_ahead()) as pool:
+        wait([pool.submit(_load) for _ in range(workers)])
+        load_s = time.perf_counter() - began
+        whole_s = {}
+        for size in sizes:
+            asked = [pool.submit(_whole_s, trial, device, size, num, num_classes) for _ in range(workers)]
+            whole_s[size] = float(np.mean([one.result() for one in asked]))
+    return Speed(whole_s=whole_s, load_s=load_s)
+
+
+def _load() -> None:
+    import_module("resnet_tl.training.seed_run")
+
+
+def _whole_s(trial: TrialConfig, device: str, size: int, num: int, num_classes: int) -> float:
+    """Seconds to train on one image; in a process of its own."""
     from resnet_tl.training.seed_run import fit
 
-    load_s = time.perf_counter() - began
-    num = 2 * batch_size if is_gpu(device) else 32
-    whole_s = {}
-    for size in sizes:
-        values = {"backbone": backbone, "weights": "none", "optimizer": "adam", "lr": 1e-4, "epochs": 3}
-        trial = TrialConfig.model_validate(values | {"batch_size": min(batch_size, num)})
-        with _made_up(size, num, num_classes) as data:
-            result = fit(trial, data, seed=0, environment=Environment(device=device, threads=1))
-        epoch_s = float(np.median([epoch.wall_s for epoch in result.history[1:]]))  # the first warms up
-        whole_s[size] = epoch_s / (data.num_images["train"] + FORWARD * data.num_images["val"])
-    return Speed(whole_s=whole_s, load_s=load_s)
+    with _made_up(size, num, num_classes) as data:
+        result = fit(trial, data, seed=0, environment=Environment(device=device, threads=1))
+    epoch_s = float(np.mean([epoch.wall_s for epoch in result.history[1:]]))  # the first warms up
+    return epoch_s / (data.num_images["train"] + FORWARD * data.num_images["val"])
 
 
 @contextmanager

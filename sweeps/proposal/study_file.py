@@ -3,9 +3,10 @@
 Words of users (names of classes, files and folders) stand in quotes, or as one line of a comment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,12 @@ HEAD_LRS = ("1e-3", "1e-2")
 WHOLE_LRS = ("1e-3", "3e-4")
 """Of Adam, whose usual one is 1e-3: the first is what one would take without a search."""
 SCRATCH_LR = "1e-3"
-FLIP = "augment: hflip"
+FLIP = (
+    "If a mirrored image would still be of its class (not so for letters, or left and right of a body), this is mostly "
+    "worth its while:"
+)
+FRESH_TRIALS, FRESH_SEEDS = 2, 5
+"""Of the study behind the first: what it confirms."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +43,12 @@ class Proposal:
     device: str
     """In words."""
     minutes: float
+    is_slim: bool
+    """Whether each recipe has one learning rate only, for want of time."""
     patients: Patients | None
     """Groups that the file names; None where names show none, or where the data's own splits divide them."""
+    best: Mapping[str, Any] | None = None
+    """Values of the best trial of the study before, which this one goes on from; None for the first."""
     divided: str = ""
     """Why groups that were found are not named; empty where there are none, or where they are."""
 
@@ -62,7 +72,8 @@ def one_line(text: str) -> str:
 def written(proposal: Proposal) -> str:
     """The whole file."""
     blocks = [_head(proposal), _study(proposal), _trial(proposal), _data(proposal)]
-    if proposal.start.is_stage:
+    uses_stage = proposal.best is None or proposal.best.get("weights") == STAGE
+    if proposal.start.is_stage and uses_stage:
         blocks.append(_stage(proposal))
     return "\n".join(line for block in blocks for line in block) + "\n"
 
@@ -81,7 +92,10 @@ def _head(proposal: Proposal) -> list[str]:
     survey, budget = proposal.survey, proposal.budget
     classes = len(survey.classes)
     return [
-        *_comment(f"A first study of {proposal.root}: {survey.num_images:,} images of {classes} classes."),
+        *_comment(
+            f"{'A first study' if proposal.best is None else 'The study behind the first'} of {proposal.root}: "
+            f"{survey.num_images:,} images of {classes} classes."
+        ),
         "#",
         "#   python -m sweeps.run study=THIS_FILE run.dry_run=true",
         "#   python -m sweeps.run study=THIS_FILE",
@@ -99,7 +113,7 @@ def _study(proposal: Proposal) -> list[str]:
     lines = [
         "study:",
         f"  name: {quoted(proposal.name)}",
-        "  question: Which recipe serves these images best, and is it better than three plain ones?",
+        f"  question: {_question(proposal)}",
         "  method: grid",
         f"  metric: {proposal.metric}",
     ]
@@ -110,6 +124,8 @@ def _study(proposal: Proposal) -> list[str]:
         indent=2,
     )
     lines.append(f"  seeds: [{', '.join(map(str, range(budget.num_seeds)))}]")
+    if proposal.best is not None:
+        return [*lines, *_around(proposal.best)]
     lines.append("  space:")
     if start.is_nothing:
         lines += _comment("Nothing to start from, so all networks train whole; the first is the usual one.", indent=4)
@@ -132,7 +148,8 @@ def _study(proposal: Proposal) -> list[str]:
         "    lr:",
         f"      - {{values: [{', '.join(HEAD_LRS)}], when: {{freeze: all}}}}",
         f"      - {{values: [{SCRATCH_LR}], when: {{weights: none}}}}",
-        f"      - {{values: [{', '.join(WHOLE_LRS)}]}}",
+        *(_comment("A second one, 3e-4 say, did not fit into the time.", indent=6) if proposal.is_slim else []),
+        f"      - {{values: [{', '.join(WHOLE_LRS[:1] if proposal.is_slim else WHOLE_LRS)}]}}",
         "  hypotheses:",
         f"    - {{says: Starting from these weights beats starting from nothing., "
         f"compare: {{weights: [{weights}, none]}}, expect: {weights}}}",
@@ -142,6 +159,29 @@ def _study(proposal: Proposal) -> list[str]:
         "  figures: [seeds, curves, forest, confusion]",
     ]
     return lines
+
+
+def _question(proposal: Proposal) -> str:
+    if proposal.best is None:
+        return "Which recipe serves these images best, and is it better than three plain ones?"
+    return "How good does the recipe that was best get with more time, and which learning rate suits it?"
+
+
+def _around(best: Mapping[str, Any]) -> list[str]:
+    lr = float(best["lr"])
+    return [
+        *_comment("The best were picked from these very numbers; fresh seeds say how good they are.", indent=2),
+        f"  confirm: {{top: {FRESH_TRIALS}, seeds: {FRESH_SEEDS}}}",
+        "  space:",
+        *_comment("The best one of the study before comes first, others around it.", indent=4),
+        f"    lr: {{values: [{lr:g}, {lr / 3:.2g}, {3 * lr:.2g}]}}",
+        *_comment(
+            "Take hflip out if a mirrored image is not of its class: letters, left and right of a body.", indent=4
+        ),
+        "    augment: {values: [none, hflip]}",
+        "  tables: [summary, slices, confirmed, classes, checklist]",
+        "  figures: [seeds, curves, forest, confusion, reliability]",
+    ]
 
 
 def _why_metric(proposal: Proposal) -> str:
@@ -160,7 +200,7 @@ def _trial(proposal: Proposal) -> list[str]:
     return [
         "trial:",
         f"  backbone: {proposal.backbone}",
-        *([] if not proposal.start.is_nothing else [*_comment(proposal.start.why, indent=2), "  weights: none"]),
+        *_fixed(proposal),
         "  head: linear",
         "  optimizer: adam",
         *_comment(
@@ -170,13 +210,19 @@ def _trial(proposal: Proposal) -> list[str]:
         ),
         f"  epochs: {budget.epochs}",
         f"  batch_size: {proposal.batch_size}",
-        *_comment(
-            "If a mirrored image would still be of its class (not so for letters, or left and right of a body), this "
-            "is mostly worth its while:",
-            indent=2,
-        ),
-        f"  # {FLIP}",
+        *([] if proposal.best is not None else [*_comment(FLIP, indent=2), "  # augment: hflip"]),
     ]
+
+
+def _fixed(proposal: Proposal) -> list[str]:
+    """Weights and what stays frozen, where the study does not search them."""
+    best, start = proposal.best, proposal.start
+    if best is None:
+        return [*_comment(start.why, indent=2), "  weights: none"] if start.is_nothing else []
+    weights = str(best.get("weights", "none"))
+    told = start.why if weights == start.weights and not start.is_stage else "As the best one of the study before."
+    lines = [*_comment(told, indent=2), f"  weights: {quoted(weights)}"]
+    return lines if weights == "none" else [*lines, f"  freeze: {best.get('freeze', 'none')}"]
 
 
 def _data(proposal: Proposal) -> list[str]:
@@ -191,7 +237,7 @@ def _data(proposal: Proposal) -> list[str]:
         lines += ["  channels: 1"]
     if any(value is not None for value in given.values()):
         lines += _comment("As it was asked for:", indent=2)
-        dumped = yaml.safe_dump(given, default_flow_style=None, allow_unicode=True, width=10**9, sort_keys=False)
+        dumped = yaml.safe_dump(given, default_flow_style=False, allow_unicode=True, width=10**9, sort_keys=False)
         lines += [f"  {line}" for line in dumped.splitlines()]
     return [*lines, *_cut(proposal), *_groups(proposal)]
 

@@ -1,0 +1,212 @@
+"""From a folder to a study that runs as it is."""
+
+import csv
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_tl.errors import ConfigError, DataError, WeightsError
+from resnet_tl.option_text import load_yaml_file
+from sweeps.definition.compose import compose
+from sweeps.definition.config import Definition
+from sweeps.init import main
+from sweeps.proposal import speed as speeds
+from sweeps.run import main as run
+from tests.conftest import write_images
+
+QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, load_s=1.0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, on a machine of known speed without a connection."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(speeds, "measure", lambda *_, **__: QUICK)
+    return tmp_path
+
+
+def written(*words: str) -> Definition:
+    assert main(words) == 0
+    return compose(["study=study.yaml"])
+
+
+def test_the_written_file_is_a_study_that_can_be_run_from_anywhere(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(home / "my images")
+    definition = written("my images")
+    capsys.readouterr()
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert run(["study=../study.yaml", "run.dry_run=true"]) == 0
+    told = capsys.readouterr().out
+    assert definition.study.name == "my_images"
+    assert "7 trials" not in told
+    assert told.count("\ntrial ") == 7
+    assert "warning" not in told.replace("warning: the pretrain stage own_images learns", "")
+
+
+def test_weights_that_cannot_be_had_are_replaced_aloud_and_only_where_they_were_not_asked_for(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(home / "images")
+    definition = written("images")
+    assert "must be downloaded once, but that failed" in " ".join(capsys.readouterr().out.split())
+    assert definition.space.grid().__next__()["weights"] == "own_images"
+    assert "but that failed" in (home / "study.yaml").read_text()
+    with pytest.raises(WeightsError, match="weights=rotations"):
+        main(["images", "weights=imagenet", "out=other.yaml"])
+    assert not (home / "other.yaml").exists()
+
+
+def test_without_weights_only_training_from_nothing_is_compared(home: Path) -> None:
+    write_images(home / "images")
+    definition = written("images", "weights=none")
+    assert [definition.trial(params).weights for params in definition.points()] == ["none", "none"]
+    assert definition.pretrain == {}
+
+
+def test_a_file_that_exists_is_left_alone_unless_told(home: Path) -> None:
+    write_images(home / "images")
+    (home / "study.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match=r"study\.yaml exists.*replace=true"):
+        main(["images"])
+    assert (home / "study.yaml").read_text() == "mine"
+    written("images", "replace=true")
+
+
+def test_nothing_but_the_file_is_left_behind(home: Path) -> None:
+    write_images(home / "images")
+    written("images")
+    assert sorted(path.name for path in home.iterdir()) == ["cache", "images", "study.yaml"]
+
+
+def test_patients_in_names_are_kept_together_and_the_guess_is_shown(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patients(home / "scans")
+    definition = written("scans")
+    assert definition.data.group_key == r"/(\d+)_[^/]*$"
+    assert "A GUESS" in capsys.readouterr().out
+    assert "LOOK AT THIS, it is a guess" in (home / "study.yaml").read_text()
+
+
+def test_patients_that_the_own_splits_divide_are_told_and_not_grouped(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patients(home / "scans")
+    for label in ("bars", "dots"):
+        for split, rest in (("train", (0, 1)), ("test", (2,))):
+            (home / "split" / split / label).mkdir(parents=True)
+            for path in (home / "scans" / label).iterdir():
+                if int(path.stem.partition("_")[2]) in rest:
+                    path.rename(home / "split" / split / label / path.name)
+    definition = written("split")
+    assert definition.data.group_key is None
+    assert "LOOK AT THIS" in (home / "study.yaml").read_text()
+    assert "too good for new patients" in " ".join(capsys.readouterr().out.split())
+
+
+def write_patients(root: Path) -> None:
+    """Twelve patients of two classes with three pictures each."""
+    write_images(root, classes=("bars", "dots"), count=18)
+    for label, name in enumerate(("bars", "dots")):
+        for number, path in enumerate(sorted((root / name).iterdir())):
+            path.rename(path.with_name(f"{100 * label + number // 3}_{number % 3}.png"))
+
+
+def test_a_rare_class_is_not_left_to_plain_accuracy(home: Path) -> None:
+    write_images(home / "images", count=12)
+    for path in sorted((home / "images" / "dots").iterdir())[4:]:
+        path.unlink()
+    assert written("images").study.metric == "val/balanced_accuracy"
+
+
+def test_grey_images_get_one_channel(home: Path) -> None:
+    write_images(home / "images")
+    for path in (home / "images").rglob("*.png"):
+        Image.open(path).convert("L").convert("RGB").save(path)
+    assert written("images").data.channels == 1
+
+
+@pytest.mark.parametrize("name", ["it's: a #1 - {set}", "drei Vögel", "a\nb", '"quoted"', "- list", "'single'", "\\d"])
+def test_words_of_the_user_are_text_in_the_file(home: Path, name: str) -> None:
+    write_images(home / name / name / "train")
+    definition = written(f"{name}/{name}", "data.skip_bad=true")
+    assert definition.data.root == str(home / name / name)
+    assert definition.data.skip_bad is True
+
+
+def test_arrays_are_proposed_for_too(home: Path) -> None:
+    draws = np.random.default_rng(0)
+    (home / "digits").mkdir()
+    np.save(home / "digits" / "x_train.npy", draws.integers(0, 256, (90, 28, 28), dtype=np.uint8))
+    np.save(home / "digits" / "y_train.npy", np.arange(90) % 3)
+    definition = written("digits", "weights=none")
+    assert definition.data.source == "arrays"
+    assert run(["study=study.yaml", "run.dry_run=true"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ([], "One folder of images must be given, but got none"),
+        (["images", "more"], "One folder of images must be given, but got images, more"),
+        (["images", "minutes=0"], "`minutes` must be a number"),
+        (["images", "minutes=true"], "`minutes` must be a number"),
+        (["images", "backbone=resnet19"], "`backbone` must be one of"),
+        (["images", "data.size=64"], "`data.size` is chosen here"),
+        (["images", "data.chanels=1"], "chanels"),
+        (["images", "wieghts=none"], "did you mean `?weights"),
+        (["images", "run=maybe"], "`run` must be true or false"),
+        (["images", "out=study.txt"], "must be a YAML file"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(home: Path, words: list[str], match: str) -> None:
+    write_images(home / "images")
+    (home / "more").mkdir()
+    with pytest.raises(ConfigError, match=match):
+        main(words or ["weights=none"])
+    assert not (home / "study.yaml").exists()
+
+
+def test_a_folder_that_holds_no_classes_is_refused(home: Path) -> None:
+    (home / "images").mkdir()
+    with pytest.raises(DataError, match="At least two class folders"):
+        main(["images"])
+
+
+@pytest.mark.slow
+def test_run_holds_to_what_it_announces_and_finds_planted_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """For real: timed, run, labels and copies looked for, and a second file that runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = write_images(tmp_path / "images", count=40)
+    planted = [root / "bars" / f"{number:02}.png" for number in range(3)]
+    for path in planted:
+        path.rename(root / "rings" / f"wrong_{path.name}")
+    Image.open(root / "dots" / "05.png").rotate(90).save(root / "dots" / "turned.png")
+    assert main(["images", "run=true", "minutes=1", "weights=rotations"]) == 0
+    told = capfd.readouterr().out
+    assert re.search(r"This takes about .* from now on", told)
+    assert re.search(r"Took .*; announced were", told)
+    report = (tmp_path / "reports" / "images.first_look.md").read_text()
+    for baseline in ("frozen network, linear head", "default fine-tune", "from scratch"):
+        assert baseline in report
+    with (tmp_path / "reports" / "images.labels.csv").open() as stream:
+        doubted = [Path(row["file"]).name for row in csv.DictReader(stream)]
+    assert {f"wrong_{path.name}" for path in planted} <= set(doubted)
+    for folder in ("images.labels", "images.copies"):
+        assert (tmp_path / "reports" / folder / "contact-0001.png").exists()
+    assert load_yaml_file(tmp_path / "study_next.yaml")["study"]["confirm"]
+    (command,) = re.findall(r"Run it: `python -m sweeps\.run (.*)`", report)
+    assert run([*shlex.split(command), "run.dry_run=true"]) == 0
