@@ -41,6 +41,8 @@ class Work:
     has_stage: bool
     """Whether the study makes them itself, from all images in four positions."""
     checks_labels: bool
+    decode_s: float = 0.0
+    """Seconds to decode all images once."""
     num_fresh: int = 0
     """Seed runs that confirm the best trials, behind all others."""
 
@@ -122,7 +124,7 @@ def estimate(
     begin_s = START_LOADS * speed.load_s + _stage_s(work, speed, size, stage_epochs) + features_s
     end_s = END_LOADS * speed.load_s
     if work.checks_labels:
-        end_s += LABELS_LOADS * speed.load_s + work.num_all * forward
+        end_s += LABELS_LOADS * speed.load_s + work.decode_s + work.num_all * forward
     seed_s = (epochs * epoch_s + fits_s(work, speed.load_s)) / min(work.workers, num_trials)
     end_s += work.num_fresh / num_trials * seed_s
     found = Budget(
@@ -147,4 +149,4 @@ def _stage_s(work: Work, speed: Speed, size: int, epochs: int) -> float:
     """A stage has one worker, and every image four times, of which it trains on most."""
     if not work.has_stage:
         return 0.0
-    return 4 * work.num_all * epochs * (0.9 * speed.whole(size) + 0.05 * speed.forward(size))
+    return 4 * work.decode_s + 4 * work.num_all * epochs * (0.9 * speed.whole(size) + 0.05 * speed.forward(size))

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_tl.data.prepare import Prepared
 from resnet_tl.files import write_text
 from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose
 from sweeps.proposal.labels import Doubts, NotChecked, as_csv
 from sweeps.proposal.pictures import draw_copies, draw_doubts
-from sweeps.proposal.propose import Proposed, Request, reports_of, told
+from sweeps.proposal.propose import Proposed, Request, facts, reports_of
 from sweeps.proposal.rounds import next_file, next_proposal
 from sweeps.proposal.study_file import written
 from sweeps.reporting.blocks import Block, Heading, Paragraph, Picture, Points
@@ -27,6 +28,8 @@ from sweeps.reporting.table import Table
 from sweeps.reporting.verdict import verdict
 from sweeps.storage.database import database_of
 
+MOST_CLASSES = 30
+"""In the table of images."""
 MOST_LISTED = 10
 """Doubted labels in the table; all are in the CSV."""
 
@@ -119,8 +122,6 @@ def finish(
             write_text(reports / f"{name}.labels.csv", as_csv(doubts))
         copy_pages, num_shown = draw_copies(proposed.copies, proposed.data, config, reports / f"{name}.copies")
         later = next_file(request.out)
-        if later.exists():
-            later = later.with_name(f"{later.stem}_{name}{later.suffix}")
         write_text(later, written(next_proposal(proposed, best)))
         steps = [
             (
@@ -134,7 +135,8 @@ def finish(
         table = against_baselines(results)
         look = Look(
             title=f"A first look at {name}",
-            found=[line for line in told(proposed) if line],
+            counts=_counts(proposed.data),
+            found=[f"{word}: {text}" for word, text in facts(proposed)],
             doubts=doubts,
             doubt_pages=doubt_pages,
             copies=_copies_told(proposed, num_shown),
@@ -149,6 +151,18 @@ def finish(
     lines += doubts.told() if isinstance(doubts, Doubts) else [f"Labels were not looked at: {doubts.why}."]
     lines += [f"Labels      {page}" for page in doubt_pages] + [f"Copies      {page}" for page in copy_pages]
     return [*lines, f"First look  {path}", f"Go on       {later}  (around {plain_text(title_of(results, best))})"]
+
+
+def _counts(data: Prepared) -> Table:
+    splits = list(data.table)
+    rows = [(name, *(f"{data.table[split][name]:,}" for split in splits)) for name in data.classes[:MOST_CLASSES]]
+    rows.append(("images", *(f"{data.num_images[split]:,}" for split in splits)))
+    more = len(data.classes) - MOST_CLASSES
+    notes = [
+        *([f"{more:,} more classes are not shown."] if more > 0 else []),
+        *([data.how_cut] if data.how_cut else []),
+    ]
+    return Table(title=None, header=("", *splits), rows=tuple(rows), notes=(*notes, *data.notes))
 
 
 def _copies_told(proposed: Proposed, num_shown: int) -> str:
@@ -170,8 +184,10 @@ class Look:
     """What the report is made of."""
 
     title: str
+    counts: Table
+    """Images of each class in each split."""
     found: Sequence[str]
-    """Lines on what is in the folder and what was proposed."""
+    """What else is in the folder, and what was proposed."""
     doubts: Doubts | NotChecked
     doubt_pages: Sequence[Path]
     copies: str
@@ -198,7 +214,7 @@ def report(results: Results, look: Look, folder: Path) -> str:
     blocks += _pages(look.doubt_pages, "labels", "Doubted labels, the most improbable first", folder, pictures)
     blocks += [Heading(text="Copies", level=2), Paragraph(lines=(look.copies,))]
     blocks += _pages(look.copy_pages, "copies", "Sets of copies, by number", folder, pictures)
-    blocks += [Heading(text="What is in the folder", level=2), Points(items=tuple(look.found))]
+    blocks += [Heading(text="What is in the folder", level=2), look.counts, Points(items=tuple(look.found))]
     steps: list[Inline] = [(f"{what}: ", code(command)) for what, command in look.next_steps]
     blocks += [Heading(text="Going on", level=2), Points(items=tuple(steps))]
     return markdown(blocks, pictures)

@@ -42,6 +42,9 @@ def draw_copies(copies: Copies, data: Prepared, config: DataConfig, folder: Path
 
 
 def _draw(cells: Iterable[tuple[str, str]], config: DataConfig, folder: Path) -> list[Path]:
+    cells = list(cells)
+    if not cells:
+        return []
     make_folder(folder)
     is_array = config.source == "arrays"
     update: dict[str, Any] = {"group_key": None, "group_missing": "refuse", "crop": None}

@@ -22,7 +22,7 @@ from sweeps.execution.devices import allot, hardware
 from sweeps.proposal import budget as budgets
 from sweeps.proposal import speed as speeds
 from sweeps.proposal import start as starts
-from sweeps.proposal.study_file import Proposal, written
+from sweeps.proposal.study_file import Proposal, one_line, written
 from sweeps.proposal.survey import Copies, Survey, copies_in, look
 from sweeps.storage.database import database_of
 
@@ -91,6 +91,7 @@ def propose(request: Request) -> Proposed:
         stores_features=not start.is_nothing,
         has_stage=start.is_stage,
         checks_labels=not start.is_nothing,
+        decode_s=survey.num_images * survey.decode_s / workers,
     )
     fit = partial(budgets.choose, most_s=60 * request.minutes, batch_size=batch_size, sides=survey.short_sides)
     chosen = fit(work, speed)
@@ -190,42 +191,42 @@ def _free_name(survey: Survey, out: Path) -> str:
     )
 
 
-def told(proposed: Proposed) -> list[str]:
-    """What was found and what is proposed, for the terminal."""
+def facts(proposed: Proposed) -> list[tuple[str, str]]:
+    """What was found and what is proposed, each under a word."""
     proposal, survey, copies = proposed.proposal, proposed.proposal.survey, proposed.copies
-    sides = survey.short_sides
-    lines = [describe_data(proposed.data), ""]
-    lines.append(
-        f"Sizes       short sides of {sides[0]} to {sides[-1]} pixels, half of them {survey.median_side} or more"
-    )
-    colours = "grey" if survey.is_grey else "coloured (some at least)"
-    lines.append(f"Channels    {colours}, of {survey.num_sampled} images looked at")
-    lines.append(
-        f"Classes     {len(survey.classes)}, the commonest {survey.imbalance:.1f} times as frequent as the rarest"
-    )
+    sides, budget = survey.short_sides, proposal.budget
+    colours = "all grey" if survey.is_grey else "coloured, some at least"
+    found = [
+        ("Sizes", f"short sides of {sides[0]} to {sides[-1]} pixels, half of them {survey.median_side} or more"),
+        ("Channels", f"{colours} ({survey.num_sampled} images looked at)"),
+        ("Classes", f"{len(survey.classes)}, the commonest {survey.imbalance:.1f} times as frequent as the rarest"),
+    ]
     if copies.sets:
-        lines.append(
-            f"Copies      {len(copies.sets):,} sets of copies ({copies.num_exact:,} images are exact ones); "
+        told = (
+            f"{len(copies.sets):,} sets of copies, exact or near ({copies.num_exact:,} images are exact ones); "
             f"{copies.num_across_classes:,} stand in several classes, {copies.num_across_splits:,} in several splits"
         )
     else:
-        lines.append("Copies      none found")
-    if proposal.patients is not None:
-        patients = proposal.patients
-        lines.append(f"Patients    A GUESS, look at it: {patients.told()},")
-        lines.append(f"            such as {', '.join(patients.example)}; the study keeps each in one split")
-    elif proposal.divided and survey.patients is not None:
-        lines.append(f"Patients    A GUESS, look at it: {survey.patients.told()}. {proposal.divided}")
-    elif survey.config.group_key is None:
-        lines.append("Patients    none seen in the names; if images belong together, data.group_key says how")
-    budget = proposal.budget
-    lines.append(f"Weights     {proposal.start.why}")
+        told = "none found, neither exact nor near ones"
+    found.append(("Copies", told))
+    if survey.patients is not None:
+        guessed = f"A GUESS, look at it: {survey.patients.told()}, such as {', '.join(survey.patients.example)}"
+        rest = f". {proposal.divided}" if proposal.divided else "; the study keeps each in one split"
+        found.append(("Patients", guessed + rest))
+    elif survey.config.group_key is None and survey.config.source == "image_folder":
+        found.append(("Patients", "none seen in the names; if images belong together, data.group_key says how"))
     stage = f", after {budget.stage_epochs} epochs on turned images" if budget.stage_epochs else ""
-    lines.append(
-        f"Proposed    {proposal.backbone} at {budget.size} pixels, batches of {proposal.batch_size}, {budget.epochs} "
-        f"epochs, {budget.num_seeds} seeds, by {proposal.metric}{stage}"
+    proposes = (
+        f"{proposal.backbone} at {budget.size} pixels, batches of {proposal.batch_size}, {budget.epochs} epochs, "
+        f"{budget.num_seeds} seeds, by {proposal.metric}{stage}"
     )
-    return lines
+    return [*found, ("Weights", proposal.start.why), ("Proposed", proposes)]
+
+
+def told(proposed: Proposed) -> list[str]:
+    """The same for the terminal, below the classes with their images in each split."""
+    lines = [f"{word:<11} {one_line(text)}" for word, text in facts(proposed)]
+    return [describe_data(proposed.data), "", *lines]
 
 
 def require_free(out: Path, *, replace_it: bool) -> None:

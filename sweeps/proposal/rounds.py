@@ -85,5 +85,6 @@ def next_proposal(proposed: Proposed, best: Trial) -> Proposal:
 
 
 def next_file(out: Path) -> Path:
-    """Where the study to go on with is written: beside the first."""
-    return out.with_name(f"{out.stem}_next{out.suffix}")
+    """Where the study to go on with is written: beside the first, in place of no other file."""
+    names = (f"{out.stem}_next{number}{out.suffix}" for number in ("", *range(2, 1000)))
+    return next(path for path in map(out.with_name, names) if not path.exists())

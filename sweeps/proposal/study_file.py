@@ -102,8 +102,8 @@ def _head(proposal: Proposal) -> list[str]:
         "#",
         *_comment(
             f"Cost: about {budget.seconds / 60:.1f} minutes on {proposal.device}, from training steps timed there, for "
-            f"minutes={proposal.minutes:g}. More time buys larger images, more epochs and more seeds: run sweeps.init "
-            "again with minutes=60, say."
+            f"minutes={proposal.minutes:g}. More time buys larger images, more epochs and more seeds"
+            + (": run sweeps.init again with minutes=60, say." if proposal.best is None else ".")
         ),
     ]
 

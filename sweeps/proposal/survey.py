@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from resnet_tl.config import DataConfig
-from resnet_tl.data.decode import BadImage
+from resnet_tl.data.decode import BadImage, size_of
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
@@ -169,15 +168,8 @@ def _sampled(config: DataConfig, sample: Sequence[int]) -> tuple[bool, int, floa
 def _short_sides(paths: Sequence[str]) -> list[int]:
     """From the heads of files alone; files that are none are left to the study's own reading, which names them."""
 
-    def side(path: str) -> int | None:
-        try:
-            with Image.open(path) as image:
-                return min(image.size)
-        except Exception:  # Pillow raises anything for damaged files
-            return None
-
     with ThreadPoolExecutor() as pool:
-        return [found for found in pool.map(side, paths) if found is not None]
+        return [min(size) for size in pool.map(size_of, map(Path, paths)) if size is not None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

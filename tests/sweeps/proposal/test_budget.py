@@ -58,9 +58,17 @@ def test_too_little_time_is_said_and_gets_the_least() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"num_train": 2800}, {"num_all": 4000}, {"num_whole": 6}, {"num_tail": 6}, {"has_stage": True}, {"num_fresh": 10}],
+    [
+        {"num_train": 2800},
+        {"num_all": 4000},
+        {"num_whole": 6},
+        {"num_tail": 6},
+        {"has_stage": True},
+        {"num_fresh": 10},
+        {"decode_s": 5.0},
+    ],
 )
-def test_more_work_takes_longer(more: dict[str, int]) -> None:
+def test_more_work_takes_longer(more: dict[str, float]) -> None:
     def seconds(work: Work) -> float:
         return estimate(work, SPEED, size=64, epochs=5, num_seeds=3, stage_epochs=2, most_s=1e9).seconds
 
