@@ -115,7 +115,10 @@ def finish(
     ledger = database_of(out, None).read()
     try:
         results = from_ledger(ledger, name, out.resolve())
-        best = ranking(results)[0]
+        ranked = ranking(results)
+        if not ranked:
+            return ["No trial is complete, so that there is nothing to compare; python -m sweeps.status says why."]
+        best = ranked[0]
         doubt_pages: list[Path] = []
         if isinstance(doubts, Doubts) and doubts.found:
             doubt_pages = draw_doubts(doubts, config, reports / f"{name}.labels")

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from resnet_tl.data.groups import group_key
 
 PATTERNS = (
-    r"^([^/]+)/[^/]+$",  # a folder for each patient below the class folder
+    r"/([^/]+)/[^/]+$",  # a folder for each patient below the class folder
     r"/(\d+)_[^/]*$",
     r"/(\d+)-[^/]*$",
     r"/([A-Za-z]+[ _-]?\d+)_[^/]*$",
     r"/([A-Za-z]+[ _-]?\d+)-[^/]*$",
     r"/([A-Za-z]+\d+[A-Za-z]+)\d+\.[^/]*$",
 )
-"""From names to groups, searched below the class folder; all but the first in the file's name wherever it lies."""
+"""From names to groups, searched with a `/` before the path, so that they hold wherever the file lies."""
 
 LEAST_FOUND = 0.3
 """Share of the images in whose names a pattern must be found."""

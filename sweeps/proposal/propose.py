@@ -69,7 +69,7 @@ def propose(request: Request) -> Proposed:
     device = run.device.split(":")[0]
     device = found() if device == "auto" else device
     backbone = request.backbone or ("resnet50" if is_gpu(device) else "resnet18")
-    start = starts.choose(request.weights, backbone)
+    start = starts.choose(request.weights, backbone, can_turn=survey.config.source == "image_folder")
     batch_size = min(BATCH_ON_GPU if is_gpu(device) else BATCH, max(8, survey.num_in("train") // 8))
     sizes = (128, 224) if is_gpu(device) else (32, 64)
     workers = len(allot(run.device, Environment(device=device, threads=run.threads or 1), run.workers))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from resnet_tl.errors import WeightsError
+from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.model import weights
 
 STAGE = "own_images"
@@ -29,17 +29,21 @@ class Start:
         return self.weights == "none"
 
 
-def choose(asked: str | None, backbone: str) -> Start:
+def choose(asked: str | None, backbone: str, *, can_turn: bool) -> Start:
     """Finds weights that can be had here.
 
     Args:
         asked: `imagenet`, `rotations`, `none`, or what `trial.weights` takes; None leaves it to us.
+        can_turn: whether there are image files, which alone a stage can learn to turn.
 
     Raises:
+        ConfigError: rotations were asked for where there are no files.
         WeightsError: those that were asked for cannot be had; says the one edit that makes it run.
     """
     if asked == "none":
         return Start(weights="none", why="weights=none was asked for: every network starts from random weights.")
+    if asked == "rotations" and not can_turn:
+        raise ConfigError("`weights=rotations` needs a folder of image files, but the images are arrays.")
     if asked == "rotations":
         return Start(weights=STAGE, why="weights=rotations was asked for: a stage learns from your own images.")
     try:
@@ -51,13 +55,23 @@ def choose(asked: str | None, backbone: str) -> Start:
                 "To go on here, give weights=rotations (the study learns from your own images first, without labels), "
                 "weights=FILE (a state dict or a checkpoint), or weights=none.",
             ) from None
-        first = error.problems[0].partition(". On a machine")[0]
+        if not can_turn:
+            return Start(
+                weights="none",
+                why=f"{_reason(error)}. So every network starts from random weights: with a connection, or with their "
+                "file in place, start anew with weights=imagenet.",
+            )
         return Start(
             weights=STAGE,
-            why=f"{first}. So a stage learns from your own images first, without their labels. ImageNet's weights are "
-            "mostly far better: with a connection, or with their file in place, start anew with weights=imagenet.",
+            why=f"{_reason(error)}. So a stage learns from your own images first, without their labels. "
+            "ImageNet's weights are mostly far better: with a connection, or with their file in place, start anew with weights=imagenet.",
         )
     if asked in (None, "imagenet"):
         told = said[0] if said else "ImageNet's weights are in torchvision's cache."
         return Start(weights="imagenet", why=told)
     return Start(weights=asked or "imagenet", why=" ".join([f"weights={asked} was asked for.", *said]))
+
+
+def _reason(error: WeightsError) -> str:
+    """Without what to do about it, which is said here in other words."""
+    return error.problems[0].partition(". On a machine")[0].rstrip(".")

@@ -118,11 +118,12 @@ def _study(proposal: Proposal) -> list[str]:
         f"  metric: {proposal.metric}",
     ]
     lines[-1:] = [*_comment(_why_metric(proposal), indent=2), lines[-1]]
-    lines += _comment(
-        f"{budget.num_seeds} seeds fit into the time"
-        + ("; fewer than three show hardly any spread." if budget.num_seeds < 3 else "; more narrow the intervals."),
-        indent=2,
-    )
+    told = f"{budget.num_seeds} seeds fit into the time; more narrow the intervals."
+    if budget.num_seeds < 3:
+        told = f"{budget.num_seeds} seeds fit into the time; fewer than three show hardly any spread, so add some."
+    elif not budget.fits:
+        told = "The time is too short for three seeds, but fewer show hardly any spread."
+    lines += _comment(told, indent=2)
     lines.append(f"  seeds: [{', '.join(map(str, range(budget.num_seeds)))}]")
     if proposal.best is not None:
         return [*lines, *_around(proposal.best)]
@@ -305,14 +306,18 @@ def single_quoted(text: str) -> str:
 
 def _stage(proposal: Proposal) -> list[str]:
     survey, budget = proposal.survey, proposal.budget
-    has_own = "train" in survey.counts and survey.config.source == "image_folder"
+    in_folders = survey.config.source == "image_folder" and survey.config.labels is None
+    has_own = in_folders and "train" in survey.counts
     root = f"{proposal.root.rstrip('/')}/{_train_folder(proposal)}" if has_own else proposal.root
-    seen = (
-        "It sees the training images alone."
-        if has_own
-        else "It sees all images, those of val and test too, though no label of any: scores of what starts from it may "
-        "be a little too good for new images."
-    )
+    cut = [split for split in ("val", "test") if split not in survey.counts]
+    if has_own and not cut:
+        seen = "It sees the training images alone."
+    else:
+        which = f"the images that {' and '.join(cut)} {'is' if len(cut) == 1 else 'are'} cut from" if has_own else "all"
+        seen = (
+            f"It sees {which}, though no label of any: scores of what starts from it may be a little too good for new "
+            "images."
+        )
     return [
         "pretrain:",
         *_comment(proposal.start.why, indent=2),
