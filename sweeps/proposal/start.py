@@ -63,8 +63,9 @@ def choose(asked: str | None, backbone: str, *, can_turn: bool) -> Start:
             )
         return Start(
             weights=STAGE,
-            why=f"{_reason(error)}. So a stage learns from your own images first, without their labels. "
-            "ImageNet's weights are mostly far better: with a connection, or with their file in place, start anew with weights=imagenet.",
+            why=f"{_reason(error)}. So a stage learns from your own images first, without their labels. ImageNet's "
+            "weights are mostly far better: with a connection, or with their file in place, start anew with "
+            "weights=imagenet.",
         )
     if asked in (None, "imagenet"):
         told = said[0] if said else "ImageNet's weights are in torchvision's cache."
