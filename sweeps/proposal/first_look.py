@@ -65,7 +65,7 @@ def against_baselines(results: Results) -> Table | None:
     others = {id(other.trial): other for other in found.others} if found is not None and found.best is best else {}
     plain = baselines(results)
     own = [line.name for line in plain if line.trial is best]
-    rows = [_row(results, f"best{f' (it is the {own[0]})' if own else ''}", best, None)]
+    rows = [_row(results, f"best{f': {own[0]}' if own else ''}", best, None)]
     rows += [
         _row(results, line.name, line.trial, others.get(id(line.trial))) for line in plain if line.trial is not best
     ]
@@ -177,7 +177,7 @@ def _copies_told(proposed: Proposed, num_shown: int) -> str:
     more = f" The first {num_shown} are shown." if num_shown < len(copies.sets) else ""
     return (
         f"{len(copies.sets):,} sets of images are copies of each other, exact or near; {copies.num_across_classes:,} "
-        "have images in several classes, so that one label at least is wrong, and "
+        "have images in several classes, where a label is wrong or classes overlap, and "
         f"{copies.num_across_splits:,} in several splits, where they make scores look better than they are.{more}"
     )
 

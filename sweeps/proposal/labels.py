@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from resnet_tl.data.notes import known_as
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.sources import source_of
 from resnet_tl.errors import DataError, UserError
@@ -35,8 +36,9 @@ from sweeps.storage.network_store import NetworkStore
 FOLDS = 5
 EPOCHS, LR = 40, 0.003
 """Of the heads, which take milliseconds an epoch; the best epoch is chosen on another fold than the one asked about."""
-IMPROBABLE = 0.1
-"""Probability of the given label below which an image is doubted."""
+IMPROBABLE, PROBABLE = 0.1, 0.5
+"""An image is doubted whose label is less probable than the one while another class has the other: of ten classes that
+are hard to tell apart, most have less than a tenth."""
 LEAST_RECALL = 0.25
 """Below which the length of the list says nothing of how many labels are wrong."""
 MOST_SHOWN = 30
@@ -73,8 +75,9 @@ class Doubts:
     def told(self) -> list[str]:
         """What the list is worth, one sentence each."""
         lines = [
-            f"{len(self.found):,} of {self.num_images:,} labels are improbable (below {IMPROBABLE:.0%}) to a linear "
-            "head on the frozen network that has not learnt from the image.",
+            f"{len(self.found):,} of {self.num_images:,} labels are improbable (below {IMPROBABLE:.0%}, and "
+            f"another class {PROBABLE:.0%} or more) to a linear head on the frozen network that has not learnt "
+            "from the image.",
             "It is a list to look at and no verdict. How many of them are wrong cannot be told from it: hard images "
             "and rare examples look odd as well, and the heads are right on no more than "
             f"{self.accuracy:.0%} of the images (naming the commonest class: {self.chance:.0%}).",
@@ -172,7 +175,7 @@ def _doubts(definition: Definition, data: Prepared) -> Doubts | NotChecked:
     return judge(
         log_softmax(kept.logits["test"].astype(np.float64)),
         kept.labels["test"],
-        names=images.names,
+        names=known_as(images.names, definition.data),
         classes=data.classes,
     )
 
@@ -188,7 +191,7 @@ def judge(log_p_NK: Floats, labels_N: Ints, *, names: Sequence[str], classes: Se
     p_NK = np.exp(log_p_NK)
     best_N = p_NK.argmax(1)
     p_given_N = p_NK[np.arange(len(labels_N)), labels_N]
-    is_odd_NK = p_NK < IMPROBABLE
+    is_odd_NK = (p_NK < IMPROBABLE) & (p_NK.max(1, keepdims=True) >= PROBABLE)
     odd = np.flatnonzero(is_odd_NK[np.arange(len(labels_N)), labels_N])
     # no head has learnt from the label it is asked about, so that any other in its place would get the same answer
     is_other_NK = np.arange(p_NK.shape[1]) != labels_N[:, None]

@@ -6,12 +6,13 @@ from typing import Any
 
 from resnet_tl.config import DataConfig
 from resnet_tl.data.decode import BadImage
+from resnet_tl.data.notes import known_as
 from resnet_tl.data.prepare import Prepared
 from resnet_tl.data.source import Listing
 from resnet_tl.data.sources import source_of
 from resnet_tl.data.splits import SPLITS
 from resnet_tl.files import make_folder
-from resnet_tl.inference.sheet import SIDE, Sheet
+from resnet_tl.inference.sheet import Sheet
 from sweeps.proposal.labels import MOST_SHOWN, Doubts
 from sweeps.proposal.survey import Copies
 
@@ -22,13 +23,14 @@ MOST_COPIES = 60
 def draw_doubts(doubts: Doubts, config: DataConfig, folder: Path) -> list[Path]:
     """The most improbable labels, a page of them."""
     shown = doubts.found[:MOST_SHOWN]
-    cells = ((doubt.name, f"{doubt.given}? rather {doubt.predicted} {doubt.p_predicted:.0%}") for doubt in shown)
+    cells = ((doubt.name, f"{doubt.given} → {doubt.predicted} {doubt.p_predicted:.0%}") for doubt in shown)
     return _draw(cells, config, folder)
 
 
 def draw_copies(copies: Copies, data: Prepared, config: DataConfig, folder: Path) -> tuple[list[Path], int]:
     """Sets of copies, those in several classes first; returns the pages and how many sets are on them."""
     images = data.load()
+    names = known_as(images.names, config)
     split_of = {index: split for split in SPLITS for index in images.splits[split].tolist()}
     cells: list[tuple[str, str]] = []
     shown = 0
@@ -37,7 +39,7 @@ def draw_copies(copies: Copies, data: Prepared, config: DataConfig, folder: Path
             break
         shown = number
         for index in found[:MOST_COPIES]:
-            cells.append((images.names[index], f"{number}: {data.classes[images.labels_N[index]]}, {split_of[index]}"))
+            cells.append((names[index], f"{number}: {data.classes[images.labels_N[index]]}, {split_of[index]}"))
     return _draw(cells, config, folder), shown
 
 
@@ -46,18 +48,20 @@ def _draw(cells: Iterable[tuple[str, str]], config: DataConfig, folder: Path) ->
     if not cells:
         return []
     make_folder(folder)
-    is_array = config.source == "arrays"
-    update: dict[str, Any] = {"group_key": None, "group_missing": "refuse", "crop": None}
-    if is_array:
-        update |= {"size": None, "resize": "crop"}
-    else:
-        update |= {"size": SIDE, "resize": "pad", "channels": 3}
+    update: dict[str, Any] = {
+        "group_key": None,
+        "group_missing": "refuse",
+        "crop": None,
+        "size": None,
+        "resize": "crop",
+    }
+    if config.source == "image_folder":
+        update["channels"] = 3
     listing = source_of(config).list(config.model_copy(update=update))
-    place = {name: index for index, name in enumerate(listing.names)}
-    root = f"{config.root}/"
+    place = {name: index for index, name in enumerate(known_as(listing.names, config))}
     sheet = Sheet(folder)
     for name, said in cells:
-        _add(sheet, listing, place[name], name.removeprefix(root), said)
+        _add(sheet, listing, place[name], name, said)
     sheet.finish()
     return sheet.pages
 
