@@ -22,8 +22,10 @@ from sweeps.execution.devices import allot, hardware
 from sweeps.proposal import budget as budgets
 from sweeps.proposal import speed as speeds
 from sweeps.proposal import start as starts
-from sweeps.proposal.study_file import Proposal, one_line, written
+from sweeps.proposal.proposal import Proposal
+from sweeps.proposal.study_file import written
 from sweeps.proposal.survey import Copies, Survey, copies_in, look
+from sweeps.proposal.wording import one_line
 from sweeps.storage.database import database_of
 
 BATCH = 32

@@ -10,8 +10,9 @@ from sweeps.definition.compose import compose
 from sweeps.engine.driver import drive
 from sweeps.proposal import budget as budgets
 from sweeps.proposal.budget import Budget, Work
+from sweeps.proposal.proposal import Proposal
 from sweeps.proposal.propose import Proposed, Request
-from sweeps.proposal.study_file import FRESH_SEEDS, FRESH_TRIALS, Proposal
+from sweeps.proposal.study_file import FRESH_SEEDS, FRESH_TRIALS
 from sweeps.records import RunState
 from sweeps.reporting.results import Trial
 from sweeps.storage.database import database_of

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from resnet_tl.errors import ConfigError, WeightsError
 from resnet_tl.model import weights
+from resnet_tl.option_text import expand
 
 STAGE = "own_images"
 """The pretrain stage that learns how the user's own images are turned."""
@@ -70,7 +71,9 @@ def choose(asked: str | None, backbone: str, *, can_turn: bool) -> Start:
     if asked in (None, "imagenet"):
         told = said[0] if said else "ImageNet's weights are in torchvision's cache."
         return Start(weights="imagenet", why=told)
-    return Start(weights=asked or "imagenet", why=" ".join([f"weights={asked} was asked for.", *said]))
+    path = expand(asked, "weights")
+    found = str(path.absolute()) if path.exists() else asked  # the study is to run from any folder
+    return Start(weights=found, why=" ".join([f"weights={asked} was asked for.", *said]))
 
 
 def _reason(error: WeightsError) -> str:

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 from resnet_tl.errors import ConfigError, DataError, WeightsError
 from resnet_tl.option_text import load_yaml_file
 from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
-from sweeps.init import main
+from sweeps.init import _request, main
 from sweeps.proposal import speed as speeds
+from sweeps.proposal.propose import propose, write
+from sweeps.proposal.rounds import next_proposal
+from sweeps.reporting.results import Trial
 from sweeps.run import main as run
 from tests.conftest import write_images
 
@@ -63,6 +68,31 @@ def test_weights_that_cannot_be_had_are_replaced_aloud_and_only_where_they_were_
     with pytest.raises(WeightsError, match="weights=rotations"):
         main(["images", "weights=imagenet", "out=other.yaml"])
     assert not (home / "other.yaml").exists()
+
+
+def test_weights_of_a_file_are_found_from_anywhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(home / "images")
+    torch.save(torchvision.models.resnet18().state_dict(), home / "own.pth")
+    definition = written("images", "weights=own.pth")
+    assert {definition.trial(params).weights for params in definition.points()} == {str(home / "own.pth"), "none"}
+    assert definition.pretrain == {}
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert run(["study=../study.yaml", "run.dry_run=true"]) == 0
+
+
+def test_the_study_to_go_on_with_is_around_the_best(home: Path) -> None:
+    write_images(home / "images", count=20)
+    request, _ = _request(["images", "weights=rotations"])
+    proposed = propose(request)
+    best = Trial(number=0, values={"weights": "own_images", "freeze": "layer3", "lr": 0.003})
+    later = next_proposal(proposed, best)
+    definition = write(later, request)
+    first = next(definition.points())
+    assert (first["lr"], definition.base["freeze"], definition.base["weights"]) == (0.003, "layer3", "own_images")
+    assert definition.study.confirm is not None
+    assert list(definition.pretrain) == ["own_images"]
+    assert run(["study=study.yaml", "run.dry_run=true"]) == 0
 
 
 def test_without_weights_only_training_from_nothing_is_compared(home: Path) -> None:
