@@ -54,7 +54,7 @@ class Proposed:
 
     proposal: Proposal
     data: Prepared
-    """The images as the study sees them, but for groups."""
+    """The images as the study sees them."""
     copies: Copies
     work: budgets.Work
     speed: speeds.Speed
@@ -117,11 +117,12 @@ def propose(request: Request) -> Proposed:
     )
     definition = _composed(proposal, request)
     config, cache = definition.data, cache_of(definition)
-    data = prepare(config, cache)
+    alone = prepare(config, cache)
+    proposal, data = _with_groups(proposal, config, cache, alone)
     return Proposed(
-        proposal=_with_groups(proposal, config, cache),
+        proposal=proposal,
         data=data,
-        copies=copies_in(data),
+        copies=copies_in(alone, data),
         work=work,
         speed=speed,
     )
@@ -158,22 +159,30 @@ def _composed(proposal: Proposal, request: Request) -> Definition:
         draft.unlink(missing_ok=True)
 
 
-def _with_groups(proposal: Proposal, config: DataConfig, cache: Path) -> Proposal:
-    """Names the patients that names show, unless the data's own splits have divided them already."""
+def _with_groups(proposal: Proposal, config: DataConfig, cache: Path, alone: Prepared) -> tuple[Proposal, Prepared]:
+    """Names the patients that names show, unless the data's own splits have divided them already.
+
+    Args:
+        alone: the images without groups.
+
+    Returns:
+        The proposal, and the images as it has them.
+    """
     patients = proposal.survey.patients
     if patients is None:
-        return proposal
+        return proposal, alone
     update = {"group_key": patients.pattern, "group_missing": "own" if patients.missing else "refuse"}
     try:
-        prepare(config.model_copy(update=update), cache)
+        data = prepare(config.model_copy(update=update), cache)
     except DataError as error:
         told = " ".join(error.problems[0].split())
-        return replace(
+        divided = replace(
             proposal,
             divided=f"The line below would keep each in one split, but is left out, since this does not work: {told} "
             "Scores on test may be too good for new patients.",
         )
-    return replace(proposal, patients=patients)
+        return divided, alone
+    return replace(proposal, patients=patients), data
 
 
 def _free_name(survey: Survey, out: Path) -> str:

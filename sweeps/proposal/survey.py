@@ -186,10 +186,15 @@ class Copies:
     """Sets with images in several splits."""
 
 
-def copies_in(data: Prepared) -> Copies:
-    """The copies among images that no group key binds together."""
-    images = data.load()
-    split_of = {index: split for split in SPLITS for index in images.splits[split].tolist()}
+def copies_in(alone: Prepared, data: Prepared) -> Copies:
+    """Finds the copies.
+
+    Args:
+        alone: the images without groups, of which those that belong together are copies.
+        data: the same images as they are split.
+    """
+    images, split = alone.load(), data.load().splits
+    split_of = {index: name for name in SPLITS for index in split[name].tolist()}
     members: dict[int, list[int]] = {}
     for index, cluster in enumerate(images.clusters_N.tolist()):
         members.setdefault(cluster, []).append(index)
