@@ -1,6 +1,5 @@
 """From a folder to a study that runs as it is."""
 
-import csv
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from rich.console import Console
 
 from resnet_tl.errors import ConfigError, DataError, WeightsError
 from resnet_tl.option_text import load_yaml_file
@@ -17,6 +17,8 @@ from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
 from sweeps.init import _request, main
 from sweeps.proposal import speed as speeds
+from sweeps.proposal.labels import Doubts, check_labels
+from sweeps.proposal.pictures import draw_doubts
 from sweeps.proposal.propose import propose, write
 from sweeps.proposal.rounds import next_proposal
 from sweeps.reporting.results import Trial
@@ -216,16 +218,13 @@ def test_a_folder_that_holds_no_classes_is_refused(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_run_holds_to_what_it_announces_and_finds_planted_labels(
+def test_a_first_look_runs_from_the_folder_to_a_second_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """For real: timed, run, labels and copies looked for, and a second file that runs."""
+    """For real: timed, run, labels and copies looked for, and a second file that can be run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = write_images(tmp_path / "images", count=40)
-    planted = [root / "bars" / f"{number:02}.png" for number in range(3)]
-    for path in planted:
-        path.rename(root / "rings" / f"wrong_{path.name}")
     Image.open(root / "dots" / "05.png").rotate(90).save(root / "dots" / "turned.png")
     assert main(["images", "run=true", "minutes=1", "weights=rotations"]) == 0
     told = capfd.readouterr().out
@@ -234,11 +233,32 @@ def test_run_holds_to_what_it_announces_and_finds_planted_labels(
     report = (tmp_path / "reports" / "images.first_look.md").read_text()
     for baseline in ("frozen network, linear head", "default fine-tune", "from scratch"):
         assert baseline in report
-    with (tmp_path / "reports" / "images.labels.csv").open() as stream:
-        doubted = [Path(row["file"]).name for row in csv.DictReader(stream)]
-    assert {f"wrong_{path.name}" for path in planted} <= set(doubted)
-    for folder in ("images.labels", "images.copies"):
-        assert (tmp_path / "reports" / folder / "contact-0001.png").exists()
+    assert "labels are improbable" in report
+    assert (tmp_path / "reports" / "images.copies" / "contact-0001.png").exists()
     assert load_yaml_file(tmp_path / "study_next.yaml")["study"]["confirm"]
     (command,) = re.findall(r"Run it: `python -m sweeps\.run (.*)`", report)
     assert run([*shlex.split(command), "run.dry_run=true"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("splits", [False, True])
+def test_planted_labels_are_doubted_first_in_splits_of_the_data_too(home: Path, splits: bool) -> None:
+    root = write_images(home / "images" / ("train" if splits else ""), count=40)
+    planted = [f"wrong_{number}.png" for number in range(3)]
+    for number, name in enumerate(planted):
+        (root / "bars" / f"{number:02}.png").rename(root / "rings" / name)
+    if splits:
+        write_images(home / "images" / "val", count=5)
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), home / "own.pth")
+    request, _ = _request(["images", "weights=own.pth"])
+    proposed = propose(request)
+    write(proposed.proposal, request)
+    doubts = check_labels(proposed, request, command="init", console=Console(quiet=True))
+    assert isinstance(doubts, Doubts)
+    assert doubts.num_images == 120 + 15 * splits
+    assert {Path(doubt.name).name for doubt in doubts.found[:3]} == set(planted)
+    pages = draw_doubts(doubts, compose(["study=study.yaml"]).data, home / "pages")
+    assert [page.name for page in pages] == ["contact-0001.png"]
+    assert {doubt.given for doubt in doubts.found[:3]} == {"rings"}
+    assert {doubt.predicted for doubt in doubts.found[:3]} == {"bars"}
