@@ -82,7 +82,12 @@ def _run(proposed: "Proposed", request: "Request", words: Sequence[str], began_s
     print(f"\nThis takes about {_minutes(budget.seconds)} from now on.\n", flush=True)
     command = shlex.join(["python", "-m", "sweeps.init", *words])
     console = Console(soft_wrap=True)
-    seed_s = rounds.run_first_seed(proposed, request, command=command, console=console)
+    study = [f"study={request.out}", *request.run_words]
+    try:
+        seed_s = rounds.run_first_seed(proposed, request, command=command, console=console)
+    except KeyboardInterrupt:
+        print(f"\nWhat is done is kept; the study goes on with  python -m sweeps.run {shlex.join(study)}")
+        raise
     num_seeds = rounds.seeds_that_fit(
         budget, seed_s=seed_s, left_s=ends_s - time.monotonic(), load_s=proposed.speed.load_s
     )
@@ -94,7 +99,6 @@ def _run(proposed: "Proposed", request: "Request", words: Sequence[str], began_s
     over_s = time.monotonic() + (num_seeds - 1) * seed_s + budget.end_s - ends_s
     if over_s > rounds.LATE * budget.seconds:
         print(f"The machine is slower than it was: it will take about {_minutes(budget.seconds + over_s)} in all.")
-    study = [f"study={request.out}", *request.run_words]
     print(f"\nRunning     python -m sweeps.run {shlex.join(study)}", flush=True)
     status = subprocess.run([sys.executable, "-m", "sweeps.run", *study], check=False).returncode
     if status not in (0, 1):
