@@ -16,11 +16,11 @@ SEEDS = (3, 5)
 STAGE_EPOCHS = (1, 10)
 STAGE_SHARE = 0.3
 """Of the time that a pretrain stage may take."""
-START_LOADS, END_LOADS = 5.0, 3.0
+START_LOADS, END_LOADS = 3.0, 2.5
 """A study's start and its end, in times of what a worker takes to load: databases, workers, report, pictures."""
 FIT_S = 0.4
 """Of each fit, beside its epochs: building the network, storing it."""
-LABELS_LOADS = 4.0
+LABELS_LOADS = 2.5
 """The check of labels beside its features: a small study of its own."""
 
 
