@@ -23,6 +23,9 @@ FEWEST_SEEDS = 2
 """That a first look is run with, whatever it takes: one seed shows no spread."""
 AGAIN_LOADS = 3.0
 """To start the study again for the other seeds, in times of loading libraries."""
+MOST_SEEDS = 10
+"""Where the first one was quicker than it was reckoned."""
+MOST_PACE = 3.0
 NEXT_TIMES = 20
 """How many times the time of the first study the one behind it gets."""
 
@@ -49,10 +52,18 @@ def run_first_seed(proposed: Proposed, request: Request, *, command: str, consol
 
 
 def seeds_that_fit(budget: Budget, *, seed_s: float, left_s: float, load_s: float) -> int:
-    """How many seeds the study gets in all, the first included."""
-    spare_s = left_s - budget.end_s - AGAIN_LOADS * load_s
+    """How many seeds the study gets in all, the first included.
+
+    Args:
+        seed_s: what a further one takes.
+        left_s: of the time that was announced.
+    """
+    begun_s = budget.seconds - left_s - seed_s
+    # what is still to be started and ended is as much quicker or slower than it was reckoned as the start was
+    pace = min(MOST_PACE, max(1 / MOST_PACE, begun_s / budget.begin_s))
+    spare_s = left_s - pace * (budget.end_s + AGAIN_LOADS * load_s)
     fitting, late = (1 + int(max(0.0, seconds) / seed_s) for seconds in (spare_s, spare_s + LATE * budget.seconds))
-    return max(FEWEST_SEEDS, min(budgets.SEEDS[0], late), min(budgets.SEEDS[1], fitting))
+    return max(FEWEST_SEEDS, min(budgets.SEEDS[0], late), min(MOST_SEEDS, fitting))
 
 
 def next_proposal(proposed: Proposed, best: Trial) -> Proposal:

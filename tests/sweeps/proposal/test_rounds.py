@@ -16,14 +16,20 @@ def test_as_planned_where_it_goes_as_planned() -> None:
     assert seeds(40, 120) == 3
 
 
-def test_a_quicker_machine_gets_more_seeds_and_never_too_many() -> None:
-    assert seeds(20, 140) == 5
-    assert seeds(1, 150) == 5
+def test_quicker_seeds_are_more_and_never_too_many() -> None:
+    assert seeds(20, 140) == 6
+    assert seeds(1, 159) == 10
+
+
+def test_a_start_that_was_quick_leaves_room_for_the_end() -> None:
+    """Begun in 10 seconds in place of 20, so that the end takes 20 in place of 40."""
+    assert seeds(20, 150) == 7
 
 
 def test_a_third_seed_may_be_a_quarter_late_but_a_fourth_not() -> None:
-    assert seeds(40, 80) == 3
-    assert seeds(40, 159) == 3
+    assert seeds(40, 90) == 2
+    assert seeds(40, 110) == 3
+    assert seeds(40, 119) == 3
 
 
 def test_a_machine_that_became_slow_gets_two() -> None:
