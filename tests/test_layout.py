@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
         "sweeps.report",
         "sweeps.status",
         "sweeps.describe",
+        "sweeps.init",
         "sweeps.planning.plan",
         "sweeps.reporting.report",
         "sweeps.engine.prepared_study",

@@ -244,6 +244,15 @@ def _is_deep(args: object) -> bool:
     )
 
 
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Width and height as the head of a file states them; None of what is no picture."""
+    try:
+        with path.open("rb") as stream:
+            return _opened(stream, path).size
+    except Exception:  # as for pixels
+        return None
+
+
 def is_turned(path: Path) -> bool:
     """Whether EXIF says that a picture is to be shown turned or mirrored; False of what is no picture."""
     try:

@@ -1,0 +1,1 @@
+"""What to try first on a folder of images: a look at it, and a study that runs as it is."""
