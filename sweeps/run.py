@@ -169,6 +169,8 @@ def _headline(definition: Definition) -> str:
         f"{size} on {data.source}{f' {where}' if where else ''}, device {run.device}; report: {report}\n"
         "reading the images …"
     )
+
+
 def _origin(best: Path) -> tuple[str, int]:
     """Of which trial, by fingerprint, and seed a stored network is."""
     fingerprint, seed = (best / "origin.txt").read_text().split()

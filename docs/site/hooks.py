@@ -8,30 +8,29 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = (
-    "sweeps.run", "sweeps.report", "sweeps.status", "sweeps.doctor", "sweeps.init", "sweeps.ui", "sweeps.ensemble",
-    "sweeps.describe", "resnet_tl.fit", "resnet_tl.predict", "resnet_tl.evaluate", "resnet_tl.export",
-    "resnet_tl.pretrain", "resnet_tl.patches", "resnet_tl.describe", "resnet_tl.cache",
-)  # fmt: skip
-"""In the order in which a reader meets them."""
+FIRST = ("run", "init", "report", "status", "ui", "doctor", "fit", "predict")
+"""Commands that a reader meets first; the others come in the order of their names."""
 
 
 def reference() -> str:
     """The page: commands as they explain themselves, every option, every table, picture and score."""
-    from resnet_tl.cli import describe_options
+    import resnet_tl
+    import sweeps
+    from resnet_tl.command import commands_of, options_of
     from resnet_tl.config import DataConfig, TrialConfig
     from resnet_tl.metrics import METRICS
     from sweeps.definition.config import RunConfig, StudyConfig
     from sweeps.definition.outputs.registry import FIGURES, TABLES
 
     lines = ["# Reference", "", "Made of the code by `make docs`.", "", "## Commands", ""]
-    for name in COMMANDS:
-        text = (ROOT / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-        said = ast.get_docstring(ast.parse(text)) or ""
-        lines += [f"### python -m {name}", "", "```text", said.strip(), "```", ""]
+    for package in (sweeps, resnet_tl):
+        for name in sorted(commands_of(package), key=lambda name: (FIRST.index(name) if name in FIRST else 99, name)):
+            text = (ROOT / package.__name__ / f"{name}.py").read_text(encoding="utf-8")
+            said = ast.get_docstring(ast.parse(text)) or ""
+            lines += [f"### python -m {package.__name__}.{name}", "", "```text", said.strip(), "```", ""]
     lines += ["## Options", ""]
     for model, group in ((TrialConfig, "trial"), (DataConfig, "data"), (StudyConfig, "study"), (RunConfig, "run")):
-        lines += [f"### {group}", "", "```text", describe_options(model, group).strip(), "```", ""]
+        lines += [f"### {group}", "", "```text", options_of(model, group).text.strip("\n"), "```", ""]
     for title, kinds in (("Tables", TABLES), ("Pictures", FIGURES)):
         lines += [f"## {title}", "", "```text", kinds.help(), "```", ""]
     lines += ["## Scores", "", "| Score | Better | What it is |", "| --- | --- | --- |"]
@@ -42,17 +41,17 @@ def reference() -> str:
     return "\n".join([*lines, ""])
 
 
-def on_page_markdown(markdown: str, page: object, **_: object) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     """Links that lead out of the pages, to reports and code, become plain words: the site has none of these."""
     return re.sub(
         r"(?<!!)\[([^\]]+)\]\((?:\.\./)+(?:reports|resnet_tl|sweeps|tests|benchmarks)[^)]*\)", r"\1", markdown
     )
 
 
-def on_files(files: object, **_: object) -> None:
+def on_pre_build(**_: object) -> None:
     """The page is written anew before the site is built."""
     (ROOT / "docs" / "reference.md").write_text(reference(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    on_files(None)
+    on_pre_build()

@@ -132,6 +132,3 @@ def test_the_reference_is_what_the_code_says() -> None:
     spec.loader.exec_module(hooks)
     written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert written == hooks.reference(), "run: python docs/site/hooks.py"
-    every = {f"{package}.{path.stem}" for package in ("sweeps", "resnet_tl") for path in (ROOT / package).glob("*.py")
-             if "__main__" in path.read_text(encoding="utf-8")}  # fmt: skip
-    assert set(hooks.COMMANDS) == every

@@ -173,13 +173,12 @@ def test_optunas_dashboard_opens_the_ledger_as_it_is(home: Path, tmp_path: Path)
     program, port = shutil.which("optuna-dashboard"), free_port()
     assert program is not None
     command = [sys.executable, program, "sqlite:///studies.db", "--port", str(port), "--server", "wsgiref"]
-    with started(command, home, "Listening"):
-        with Page(tmp_path / "profile", width=1500, height=760) as browser:
-            browser.open(f"http://127.0.0.1:{port}/dashboard")
-            browser.wait_for("drawn", "MAXIMIZE")
-            browser.open(f"http://127.0.0.1:{port}/dashboard/studies/1/trials")
-            browser.wait_for("Trial 3", "Complete")
-            browser.screenshot(home / "optuna.png", whole=False)
+    with started(command, home, "Listening"), Page(tmp_path / "profile", width=1500, height=760) as browser:
+        browser.open(f"http://127.0.0.1:{port}/dashboard")
+        browser.wait_for("drawn", "MAXIMIZE")
+        browser.open(f"http://127.0.0.1:{port}/dashboard/studies/1/trials")
+        browser.wait_for("Trial 3", "Complete")
+        browser.screenshot(home / "optuna.png", whole=False)
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+from sweeps.records import count
 from sweeps.reporting.blocks import MissedImage, MissedImages
-from sweeps.reporting.cells import count
 from sweeps.reporting.inline import plain_text
 
 

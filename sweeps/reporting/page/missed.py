@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from resnet_tl.data.decode import BadImage, Pixels, Rules, decode_file
 from resnet_tl.data.stored import stored_pixels
+from sweeps.records import count
 from sweeps.reporting.blocks import MissedImage, MissedImages
-from sweeps.reporting.cells import count
 from sweeps.reporting.details import Details
 from sweeps.reporting.inline import Inline, code
 from sweeps.reporting.page.thumbnails import as_address

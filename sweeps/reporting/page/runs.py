@@ -2,8 +2,8 @@
 
 from html import escape
 
+from sweeps.records import count
 from sweeps.reporting.blocks import SeedRuns
-from sweeps.reporting.cells import count
 from sweeps.reporting.page.parts import as_data
 
 
