@@ -6,6 +6,11 @@ python docs/site/hooks.py       writes docs/reference.md; a test holds that it i
 import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = ("run", "init", "report", "status", "ui", "doctor", "fit", "predict")
@@ -42,10 +47,19 @@ def reference() -> str:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Links that lead out of the pages, to reports and code, become plain words: the site has none of these."""
-    return re.sub(
-        r"(?<!!)\[([^\]]+)\]\((?:\.\./)+(?:reports|resnet_tl|sweeps|tests|benchmarks)[^)]*\)", r"\1", markdown
-    )
+    """Links to what the site has not, reports and code, become plain words; pictures of reports come along."""
+    elsewhere = r"(?:\.\./)+(?:reports|resnet_tl|sweeps|tests|benchmarks)[^)]*|(?:\.\./)*(?:examples/|first_hour)[^)]*"
+    plain = re.sub(rf"(?<!!)\[([^\]]+)\]\((?:{elsewhere})\)", r"\1", markdown)
+    return re.sub(r"!\[([^\]]*)\]\(\.\./((?:\.\./)*reports/)", r"![\1](\2", plain)
+
+
+def on_files(files: "Files", config: "MkDocsConfig", **_: object) -> "Files":
+    """Adds the pictures of reports."""
+    from mkdocs.structure.files import File
+
+    for picture in sorted((ROOT / "reports").glob("*.svg")):
+        files.append(File.generated(config, f"reports/{picture.name}", abs_src_path=str(picture)))
+    return files
 
 
 def on_pre_build(**_: object) -> None:
