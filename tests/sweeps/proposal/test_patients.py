@@ -44,3 +44,8 @@ def test_numbered_files_are_no_patients() -> None:
 
 def test_a_handful_of_long_series_is_no_patients() -> None:
     assert guess([f"{number // 60}_{number}.png" for number in range(420)], [0, 1] * 210) is None
+
+
+def test_names_of_small_classes_are_no_patients() -> None:
+    names = [f"kind{label}_{number}.png" for label in range(6) for number in range(8)]
+    assert guess(names, [label for label in range(6) for _ in range(8)]) is None
