@@ -110,16 +110,6 @@ def _run(definition: Definition, command: str) -> int:
     written = write_report(results, report)
     said = verdict(results)
     origin = _origin(outcome.best) if outcome.best else None
-    if outcome.ran or outcome.sent:
-        from sweeps.tracking.mlflow_files import publish
-        from sweeps.tracking.mlflow_models import register
-
-        why = publish(place, name, [*written.pictures, report], paragraph(said))
-        if why is None and outcome.best and origin:
-            is_confirmed = outcome.fresh_done == outcome.fresh and leads_on_fresh_seeds(results) == origin[0]
-            why = register(place, name, outcome.best, fingerprint=origin[0], seed=origin[1], is_confirmed=is_confirmed)
-        if why:
-            print(f"MLflow lacks the report or the best network: {why}.")
     if outcome.ran == 0:
         searched, fresh = outcome.done - outcome.fresh_done, outcome.fresh_done
         print(f"{name}: all {seed_runs_told(searched, fresh)} are done; nothing was trained.")
@@ -152,6 +142,18 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {database.shown}")
     print(f"Browse runs    {_browse(definition)}")
+    if (
+        outcome.ran or outcome.sent
+    ) and not outcome.unsent:  # last: a server may be slow, and the answer is told by now
+        from sweeps.tracking.mlflow_files import publish
+        from sweeps.tracking.mlflow_models import register
+
+        why = publish(place, name, [*written.pictures, report], paragraph(said))
+        if why is None and outcome.best and origin:
+            is_confirmed = outcome.fresh_done == outcome.fresh and leads_on_fresh_seeds(results) == origin[0]
+            why = register(place, name, outcome.best, fingerprint=origin[0], seed=origin[1], is_confirmed=is_confirmed)
+        if why:
+            print(f"MLflow lacks the report or the best network: {why}.")
     if outcome.unsent:
         print(f"MLflow lacks {outcome.unsent} of the seed runs that have ended; the same command sends them.")
     return 1 if outcome.failed else 0

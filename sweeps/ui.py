@@ -14,6 +14,7 @@ searches. Ctrl-C ends it. Optuna's own dashboard reads studies.db as it is:
     pip install optuna-dashboard && optuna-dashboard sqlite:///studies.db
 """
 
+import os
 import signal
 import webbrowser
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.tracking.credentials import hand_over
 from sweeps.tracking.mlflow_database import Place
-from sweeps.tracking.mlflow_server import Shown, add_views, find_studies, serving
+from sweeps.tracking.mlflow_server import HOST, Shown, add_views, find_studies, serving
 from sweeps.tracking.mlflow_views import run_link, trials_link, view_tags
 
 LITERAL = ("study", "run.out", "run.tracking_uri")
@@ -51,13 +52,15 @@ def main(words: Sequence[str]) -> int:
     if place.is_server:
         if "port" in values:
             raise ConfigError(f"`port` does not go with a server, but got {place.shown}; it has its own.")
-        _show(values, place.uri, out)
+        _show(values, place.uri, out, is_ours=False)
         return 0
     _end_in_order()
+    for name in ("no_proxy", "NO_PROXY"):  # a proxy knows nothing of this machine's own address
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
     try:
         with serving(place, port) as server:
             server.wait_ready()
-            _show(values, server.base, out)
+            _show(values, server.base, out, is_ours=True)
             print("Ctrl-C ends it.", flush=True)
             server.wait()
     except KeyboardInterrupt:
@@ -76,7 +79,7 @@ def _end_in_order() -> None:
             signal.signal(getattr(signal, name), end)
 
 
-def _show(values: dict[str, Any], base: str, out: Path) -> None:
+def _show(values: dict[str, Any], base: str, out: Path, *, is_ours: bool) -> None:
     """Prints where studies are seen, and opens the first of them."""
     studies = find_studies(base)
     if "study" in values:
@@ -87,7 +90,7 @@ def _show(values: dict[str, Any], base: str, out: Path) -> None:
         studies = [study for study in studies if study.name == values["study"]]
     links = []
     for study in studies:
-        has_view = study.has_view or _give_view(base, study, out)
+        has_view = study.has_view or (is_ours and _give_view(base, study, out))
         links.append(trials_link(base, study.experiment, has_view=has_view))
         print(f"{study.name}\n  trials  {links[-1]}")
         if study.report:

@@ -122,6 +122,12 @@ def check(spec: str, backbone: str) -> tuple[str, ...]:
     return (f"The weights {version} of {backbone} will be downloaded once ({size / 1e6:.0f} MB) to {published.path}.",)
 
 
+def are_here(spec: str, backbone: str) -> bool:
+    """Whether weights can be loaded without downloading anything."""
+    version = None if spec == "none" else _imagenet_version(spec, backbone)
+    return version is None or _published(backbone, version).path.exists()
+
+
 def backbone_of(folder: Path) -> str:
     """The depth of the network in a checkpoint, without importing torch.
 

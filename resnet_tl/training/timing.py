@@ -17,6 +17,7 @@ from resnet_tl.data.batches import cut_batches, epoch_order
 from resnet_tl.device import autocast, head_threads, is_gpu
 from resnet_tl.features.head_inputs import Computed, Run, Step
 from resnet_tl.freezing import is_head_only
+from resnet_tl.heartbeat import beat
 from resnet_tl.identity import Environment
 from resnet_tl.model.head_module import class_logits
 from resnet_tl.model.runtime import computing
@@ -25,10 +26,12 @@ from resnet_tl.training.heads_learner import HeadsLearner
 from resnet_tl.training.member import Member
 from resnet_tl.training.network_learner import NetworkLearner
 
+FEWEST = 2
 STEPS = 5
 """That are timed, behind one that is not: it asks for memory and chooses kernels."""
-LEAST_S = 0.2
-"""Steps are timed for at least as long, and at least `STEPS` of them."""
+LEAST_S, MOST_S = 0.2, 3.0
+"""Steps are timed for at least as long, and at least `STEPS` of them; where that takes longer than the most, fewer are
+enough."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +140,8 @@ def _first(epoch: Callable[[], Iterator[Made]], wait: Callable[[], None]) -> tup
     made: list[Made] = []
     times: list[float] = []
     batches = itertools.chain.from_iterable(epoch() for _ in itertools.count())
-    while len(made) <= STEPS:
+    while len(made) <= STEPS and not (len(made) >= FEWEST and sum(times) > MOST_S):
+        beat()
         begun = time.perf_counter()
         made.append(next(batches))
         wait()
@@ -148,7 +152,8 @@ def _first(epoch: Callable[[], Iterator[Made]], wait: Callable[[], None]) -> tup
 def _median_s(work: Callable[[int], object], wait: Callable[[], None]) -> float:
     """Of one call, by its number."""
     times: list[float] = []
-    while len(times) <= STEPS or sum(times[1:]) < LEAST_S:
+    while (len(times) <= STEPS or sum(times[1:]) < LEAST_S) and not (len(times) >= FEWEST and sum(times) > MOST_S):
+        beat()
         begun = time.perf_counter()
         work(len(times))
         wait()

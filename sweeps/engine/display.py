@@ -50,7 +50,7 @@ class Display:
         self._console = console
         self._lines: dict[Hashable, TaskID] = {}
         self._jobs: dict[Hashable, RunningJob] = {}
-        self._best = ""
+        self._best = self._told_best = ""
         self._left_s: float | None = None
         self._progress: Progress | None = None
         self._live: Live | None = None
@@ -101,13 +101,17 @@ class Display:
 
     def finished(self, key: Hashable, line: str, *, counts: bool = True) -> None:
         """A job has ended."""
-        self._jobs.pop(key, None)
+        self.drop(key)
         self._done += counts
         if self._progress:
-            if key in self._lines:
-                self._progress.remove_task(self._lines.pop(key))
             self._progress.update(self._bar, completed=self._done)
         self.say(f"[{self._done}/{self._total}] {line}")
+
+    def drop(self, key: Hashable) -> None:
+        """A job has ended, and what it was at is tried again."""
+        self._jobs.pop(key, None)
+        if self._progress and key in self._lines:
+            self._progress.remove_task(self._lines.pop(key))
 
     def stands(self, *, best: str, num_failed: int, left_s: float | None) -> None:
         """How the study stands; a log is told once a minute at most, and nothing twice.
@@ -116,12 +120,12 @@ class Display:
             best: a sentence about the best trial so far; empty before there is one.
             left_s: seconds until all is done, as far as that can be known.
         """
-        is_new, self._best, self._left_s = best != self._best, best, left_s
+        self._best, self._left_s = best, left_s
         failed = f"{num_failed} failed" if num_failed else ""
         if self._progress:
             self._progress.update(self._bar, left=self._left(), note=failed)
-        elif is_new and time.monotonic() - self._stood_s > QUIET_S:
-            self._stood_s = time.monotonic()
+        elif best != self._told_best and time.monotonic() - self._stood_s > QUIET_S:
+            self._told_best, self._stood_s = best, time.monotonic()
             self.say("; ".join(filter(None, [f"[{self._done}/{self._total}] {best}", self._left(), failed])))
 
     def _left(self) -> str:

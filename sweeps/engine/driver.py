@@ -43,7 +43,7 @@ from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
 from sweeps.planning.pace import Pace, shape_of
 from sweeps.planning.sampler import Proposal, Sampler
-from sweeps.planning.study_state import Outcome, leader_told, waiting_bytes
+from sweeps.planning.study_state import Outcome, ends_early, leader_told, waiting_bytes
 from sweeps.records import RunState, SeedRun, TrialRecord, count, mean_curve
 from sweeps.statistics.pruning import cut_at
 from sweeps.storage.database import Database, database_of
@@ -283,8 +283,10 @@ class _Driver:
         """Says which trial leads, and how long it will take."""
         waiting: Counter[str | None] = Counter()
         configs = [trial.config for trial in self._state.trials] or self._prepared.probes()
-        mean_epochs = sum(config.num_epochs for config in configs) / len(configs)
+        mean_epochs = sum(config.num_epochs for config in configs) / max(1, len(configs))
+        num_runs = 0
         for trial, many in self._state.lacking():
+            num_runs += many
             if trial is None:
                 waiting[None] += round(many * mean_epochs)
                 continue
@@ -295,7 +297,7 @@ class _Driver:
         display.stands(
             best="" if leader is None else leader_told(*leader, metric=self._study.metric),
             num_failed=sum(state == RunState.FAILED for state in self._state.states.values()),
-            left_s=self._pace.left_s(waiting, len(self._workers().slots)),
+            left_s=self._pace.left_s(waiting, len(self._workers().slots), num_runs=num_runs),
         )
 
     def _check_training(self, executor: Executor) -> None:
@@ -400,7 +402,7 @@ class _Driver:
             total=so_far.total,
             done=so_far.done,
             console=self._console,
-            may_stop=bool(self._study.pruner or self._study.stop),
+            may_stop=ends_early(self._study, [trial.config for trial in self._state.trials]),
         )
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:

@@ -23,7 +23,7 @@ from sweeps.planning.feature_reuse import (
     why_nothing,
     worker_bytes,
 )
-from sweeps.planning.study_state import StudyState, waiting_bytes
+from sweeps.planning.study_state import StudyState, ends_early, waiting_bytes
 from sweeps.records import ASK_AHEAD, TrialRecord, count, duration, seed_runs_told
 from sweeps.statistics.pruning import rules_of
 from sweeps.storage.ledger import Ledger
@@ -69,7 +69,8 @@ def preflight(definition: Definition, ledger: Ledger | None) -> Iterator[str]:
     if elsewhere:
         yield f"taken over: {count(len(elsewhere), 'seed run')} that other studies of this ledger have done"
     if foreseen:
-        yield _time_told(foreseen, may_stop=bool(study.pruner or study.stop))
+        configs = [trial.config for trial in plan.trials] + (prepared.probes() if plan.to_ask else [])
+        yield _time_told(foreseen, may_stop=ends_early(study, configs))
     elif why_not:
         yield why_not
     counts = so_far.outcome(ran=0, best=None)
@@ -112,15 +113,15 @@ def _made_before(prepared: PreparedStudy) -> Iterator[str]:
 
 def _elsewhere(prepared: PreparedStudy, so_far: StudyState, ledger: Ledger | None) -> set[tuple[str, int]]:
     """Fingerprints and seeds of what other studies of the ledger have done."""
-    if ledger is None or not ledger.has_others(prepared.study.name):
+    if ledger is None:
         return set()
-    found = set()
-    for trial, _ in so_far.lacking():
-        for seed in prepared.known.lacks(trial, prepared.study.seeds) if trial else ():
-            row = ledger.find(trial.fingerprint, seed)  # type: ignore[union-attr]
-            if row is not None and (not row.metrics or set(prepared.study.scores) <= set(row.metrics)):
-                found.add((row.fingerprint, seed))
-    return found
+    lacking = {
+        (trial.fingerprint, seed)
+        for trial, _ in so_far.lacking()
+        for seed in (prepared.known.lacks(trial, prepared.study.seeds) if trial else ())
+        if trial
+    }
+    return lacking & ledger.done_elsewhere(prepared.study.name, prepared.study.scores)
 
 
 def _trials(prepared: PreparedStudy, so_far: StudyState, foreseen: Forecast | None) -> Iterator[str]:
@@ -222,7 +223,8 @@ def _time_told(foreseen: Forecast, *, may_stop: bool) -> str:
     workers = count(foreseen.num_workers, "worker")
     shared = f", {duration(foreseen.shared_s)} of it for what is made once for all" if foreseen.shared_s >= 1 else ""
     most = "at most " if may_stop else "about "
-    return f"time: {most}{duration(foreseen.seconds)} on {workers}, as steps took just now{shared}"
+    reckoned = f"; {foreseen.num_reckoned} kinds of trial were reckoned by others" if foreseen.num_reckoned else ""
+    return f"time: {most}{duration(foreseen.seconds)} on {workers}, as steps took just now{reckoned}{shared}"
 
 
 def _pruning_told(rule: RungsConfig | RaceConfig, study: StudyConfig, num_trials: int, most_epochs: int) -> str:

@@ -184,10 +184,13 @@ class Scheduler:
             for number in range(1) if len(work.runs) == 1 else sorted({number for number, _ in news}):
                 item = work.runs[number]
                 self._outbox.epochs(item.trial, item.seed, tuple(met.get(number, ())))
+        config = work.runs[0].trial.config
         every = [epoch for epochs in met.values() for epoch in epochs]
-        shape = shape_of(work.runs[0].trial.config)
-        self._pace.follow(work.key, shape, epochs=len(every), seconds=math.fsum(epoch.wall_s for epoch in every))
-        done = max((len(epochs) for epochs in met.values()), default=0) + share
+        if len(every) > config.head_epochs:  # the head alone takes no time
+            seconds = math.fsum(epoch.wall_s for epoch in every)
+            self._pace.follow(work.key, shape_of(config), epochs=len(every), seconds=seconds)
+        alone = len(work.runs) == 1 and not self._study.data.folds  # else it is not known whose epoch it is
+        done = max((len(epochs) for epochs in met.values()), default=0) + (share if alone else 0)
         note = (
             f"{self._study.data.folds} fits" if self._study.data.folds else "starting"
         )  # whose epochs come at the end
@@ -198,7 +201,7 @@ class Scheduler:
             note = f"{len(work.runs)} heads side by side" if is_head else f"{len(work.runs)} ends of one training"
         ends = [(item.trial.config.num_epochs, item.until) for item in work.runs]
         most = max(min(end, until or end) for end, until in ends)
-        self._display.running(work.key, _name(work.runs), done, most, note)
+        self._display.running(work.key, _name(work.runs), min(done, most), most, note)
 
     def done(self, running: Running[Work], result: Any) -> None:
         """Writes down what a job says."""
@@ -276,6 +279,7 @@ class Scheduler:
 
     def _forget(self, work: Work) -> None:
         self._pace.forget(work.key)
+        self._display.drop(work.key)
         self._met.pop(work.key, None)
         self._shown.discard(work.key)
 

@@ -6,20 +6,21 @@ Two trials have the same shape when an epoch of one takes as long as an epoch of
 from collections.abc import Hashable, Mapping
 
 from resnet_tl.config import TrialConfig
+from resnet_tl.freezing import num_frozen
 from resnet_tl.identity import digest
 
 WITHOUT_COST = frozenset(
     {
         "weights", "lr", "momentum", "weight_decay", "schedule", "warmup_epochs", "backbone_lr_factor",
-        "label_smoothing", "dropout", "first_layer", "epochs", "patience", "monitor",
+        "label_smoothing", "dropout", "first_layer", "epochs", "patience", "monitor", "freeze", "trainable_blocks",
     }
 )  # fmt: skip
-"""Options that do not change how long an epoch takes."""
+"""Options that do not change how long an epoch takes, but for how many tensors are frozen."""
 
 
 def shape_of(trial: TrialConfig) -> str:
     """Names what decides how long an epoch of a trial takes, on the images of one study."""
-    return digest(trial.model_dump(mode="json", exclude=set(WITHOUT_COST)))
+    return digest([trial.model_dump(mode="json", exclude=set(WITHOUT_COST)), num_frozen(trial, channels=3)])
 
 
 class Pace:
@@ -44,13 +45,14 @@ class Pace:
         """A job has ended, and comes to `learn` as far as it has a result."""
         self._running.pop(key, None)
 
-    def left_s(self, waiting: Mapping[str | None, float], workers: int) -> float | None:
+    def left_s(self, waiting: Mapping[str | None, float], workers: int, *, num_runs: int) -> float | None:
         """Seconds until all is done; None before anything is known.
 
         Args:
             waiting: epochs of all seed runs without a result, those that run now included, by their shape; None stands
                 for shapes that are not known yet.
             workers: jobs at a time.
+            num_runs: seed runs without a result.
         """
         epochs, seconds = dict(self._epochs), dict(self._seconds)
         for shape, done, spent in self._running.values():
@@ -66,4 +68,4 @@ class Pace:
 
         whole = sum(many * epoch_s(shape) for shape, many in waiting.items())
         done_s = sum(done * epoch_s(shape) for shape, done, _ in self._running.values())
-        return max(0.0, whole - done_s) / workers
+        return max(0.0, whole - done_s) / max(1, min(workers, num_runs))

@@ -85,6 +85,11 @@ def waiting_bytes(study: StudyConfig, configs: Sequence[TrialConfig], data: Prep
     return rules.rungs.seeds * sum(state_bytes(config, data) for config in configs)
 
 
+def ends_early(study: StudyConfig, configs: Iterable[TrialConfig]) -> bool:
+    """Whether less may be trained than is planned, so that what is said of time is the most there can be."""
+    return bool(study.pruner or study.stop) or any(config.patience is not None for config in configs)
+
+
 def leader_told(trial: TrialRecord, values_S: Sequence[float], *, metric: str) -> str:
     """A sentence about the best trial so far, with the interval of its mean over seeds."""
     told = summarise(values_S)
@@ -321,15 +326,21 @@ class StudyState:
         return None if trial is None or values is None else (trial, tuple(values.values()))
 
     def lacking(self) -> Iterator[tuple[TrialRecord | None, int]]:
-        """Seed runs without a result: how many of each trial, and of those that are not named yet."""
-        known = 0
+        """Seed runs that have not ended: how many of each trial, and of those that are not named yet.
+
+        Those that failed are tried again by a later start only.
+        """
         for trial in self.trials:
-            many = sum(not self._is_done(trial, seed) for seed in self.wanted(trial))
-            known += many
-            if many:
-                yield trial, many
+            wanted = self.wanted(trial)
+            through = [
+                self._is_done(trial, seed) or self.states.get((trial.fingerprint, seed)) == RunState.FAILED
+                for seed in wanted
+            ]
+            if not all(through):
+                yield trial, len(through) - sum(through)
+        searched = sum(len(self.wanted(trial)) for trial in self.trials)
         outcome = self.outcome(ran=0, best=None)
-        yield None, outcome.total - outcome.done - known
+        yield None, outcome.total - searched - outcome.fresh_done
 
     def to_confirm(self) -> list[Todo]:
         """Seed runs on fresh seeds that are still to do; none before the search has ended."""

@@ -5,7 +5,7 @@ The one source of truth for resuming and for reports. One process writes a study
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,18 @@ class Ledger:
         """Whether the ledger holds seed runs of another study."""
         query = sa.select(_seed_runs.c.seed).where(_seed_runs.c.study != study).limit(1)
         return self._look(lambda connection: connection.execute(query).first() is not None)
+
+    def done_elsewhere(self, study: str, scores: Collection[str]) -> set[tuple[str, int]]:
+        """Fingerprints and seeds of results of other studies that have all of some scores, or diverged."""
+        columns = (_seed_runs.c.fingerprint, _seed_runs.c.seed, _seed_runs.c.state, _seed_runs.c.metrics)
+        states = [RunState.COMPLETE.value, RunState.DIVERGED.value]
+        query = sa.select(*columns).where((_seed_runs.c.study != study) & _seed_runs.c.state.in_(states))
+        rows = self._look(lambda connection: connection.execute(query).all())
+        return {
+            (fingerprint, seed)
+            for fingerprint, seed, state, metrics in rows
+            if state == RunState.DIVERGED.value or set(scores) <= set(metrics)
+        }
 
     def find(self, fingerprint: str, seed: int) -> SeedRun | None:
         """The same seed run in any study, if it is a result."""

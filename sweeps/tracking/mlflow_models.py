@@ -1,6 +1,8 @@
 """The best network of a study in MLflow's model registry, in the form that `mlflow models serve` answers with."""
 
+import io
 import logging
+import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +27,7 @@ def register(place: Place, study: str, network: Path, *, fingerprint: str, seed:
     """Makes the best network of a study a version of the model with the study's name, unless it is one already.
 
     Args:
-        network: folder of a checkpoint that needs no other file, with `samples/`.
+        network: folder of a checkpoint that needs no other file. Its `samples` stay here: they are images of test.
         fingerprint: of the trial.
         is_confirmed: whether the trial also led on fresh seeds.
 
@@ -45,6 +47,8 @@ def register(place: Place, study: str, network: Path, *, fingerprint: str, seed:
         client.set_registered_model_alias(study, BEST, number)
         if is_confirmed:
             client.set_registered_model_alias(study, CONFIRMED, number)
+        elif number == client.get_registered_model(study).aliases.get(CONFIRMED):
+            client.delete_registered_model_alias(study, CONFIRMED)  # another trial leads on the fresh seeds by now
     except Exception as error:  # whatever MLflow and its databases raise, the study is done
         return one_line(error)
     return None
@@ -80,6 +84,7 @@ def _save(network: Path, destination: Path) -> None:
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Map, Schema
+    from PIL import Image
 
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -91,13 +96,17 @@ def _save(network: Path, destination: Path) -> None:
             ]
         ),
     )
-    example = pd.DataFrame({"image": [path.read_bytes() for path in sorted((network / "samples").iterdir())[:1]]})
-    mlflow.pyfunc.save_model(
-        str(destination),
-        loader_module=LOADER,
-        data_path=str(network),
-        code_paths=[str(Path(resnet_tl.__file__).parent)],
-        signature=signature,
-        input_example=example,
-        pip_requirements=[f"mlflow=={version('mlflow')}", *(f"{name}=={version(name)}" for name in NEEDED)],
-    )
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(picture, "PNG")
+    with tempfile.TemporaryDirectory(prefix="network-") as folder:
+        shutil.copytree(network, Path(folder) / "network", ignore=shutil.ignore_patterns("samples", "origin.txt"))
+        mlflow.pyfunc.save_model(
+            str(destination),
+            loader_module=LOADER,
+            data_path=str(Path(folder) / "network"),
+            code_paths=[str(Path(resnet_tl.__file__).parent)],
+            signature=signature,
+            input_example=pd.DataFrame({"image": [picture.getvalue()]}),
+            # without the label of a build, `+cpu` say, which the index of packages does not know
+            pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in ("mlflow", *NEEDED)],
+        )

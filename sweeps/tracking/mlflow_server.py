@@ -156,6 +156,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
         process.wait()
         return
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # asked again, it would leave the server behind
+        with contextlib.suppress(ValueError):  # of another thread
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     deadline = time.monotonic() + END_S
     kind = signal.SIGTERM
     with contextlib.suppress(ProcessLookupError):  # raised when nobody of the group is left

@@ -13,8 +13,12 @@ TWO_EPOCHS: Any = SimpleNamespace(epochs=2)
 
 def test_a_fit_is_its_epochs_with_their_scores_and_the_final_ones() -> None:
     # an epoch: 4 steps, and 2 batches of val; at the end 5 batches
-    assert _fit_s(TIMES, TWO_EPOCHS, DATA, is_stored=False) == pytest.approx(1 + 2 * (4 * 0.5 + 2 * 0.3) + 5 * 0.3)
-    assert _fit_s(TIMES, TWO_EPOCHS, DATA, is_stored=True) == pytest.approx(1 + 2 * (4 * 0.3 + 2 * 0.1) + 5 * 0.1)
+    assert _fit_s(TIMES, TWO_EPOCHS, DATA, is_stored=False, is_last=True) == pytest.approx(
+        1 + 2 * (4 * 0.5 + 2 * 0.3) + 5 * 0.3
+    )
+    assert _fit_s(TIMES, TWO_EPOCHS, DATA, is_stored=True, is_last=True) == pytest.approx(
+        1 + 2 * (4 * 0.3 + 2 * 0.1) + 5 * 0.1
+    )
 
 
 def test_jobs_go_to_the_worker_that_is_free_first() -> None:
