@@ -13,7 +13,7 @@ def element(block: MissedImages) -> str:
     networks = count(block.num_networks, "network")
     said = (
         f"What {networks} (all complete seed runs of the search) said of the {block.num_images:,} test images. An "
-        "image that all of them miss is often labelled wrongly, or shows something else than its class."
+        "image that all of them miss may be labelled wrongly or show something else than its class; or it is hard."
     )
     spends = (
         "These are images of the test split. Whoever chooses a trial, cleans images or changes labels by looking at "

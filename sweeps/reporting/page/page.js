@@ -127,7 +127,7 @@ function curves(data) {
     const keys = Object.keys(data.runs).filter((other) => other.split("/")[0] === trial && other !== key).concat(key);
     const every = keys.flatMap((each) => data.runs[each][1]).filter((value) => value !== null);
     const epochs = Math.max(...keys.map((each) => data.runs[each][1].length));
-    let [low, high] = [Math.min(...every), Math.max(...every)];
+    let [low, high] = every.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
     if (low === high) [low, high] = [low - 1, high + 1];
     const x = (epoch) => left + ((width - left - right) * (epoch - 1)) / Math.max(epochs - 1, 1);
     const y = (value) => top + ((height - top - bottom) * (high - value)) / (high - low);

@@ -88,6 +88,7 @@ def explorable(kind: str, plotly_json: str) -> str:
     from sweeps.reporting.page.parts import as_data
 
     name = escape(kind, quote=True)
-    return f'<p class="explore"><button type="button" hidden data-chart="{name}">Zoom in</button></p>' + as_data(
-        f"chart-{name}", plotly_json
+    return (
+        f'<p class="explore"><button type="button" hidden data-chart="{name}" aria-label="Zoom in: {name}">Zoom in</button></p>'
+        + as_data(f"chart-{name}", plotly_json)
     )

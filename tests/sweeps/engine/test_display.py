@@ -44,9 +44,15 @@ def test_a_log_hears_how_the_study_stands_once_a_minute_and_nothing_twice(clock:
     clock[0] = 90.0
     shown.stands(best="another " + BEST, num_failed=2, left_s=100.0)
     assert out.getvalue() == f"[1/4] another {BEST}; 1:40 left; 2 failed\n"
-    clock[0] = 200.0
-    shown.stands(best="another " + BEST, num_failed=2, left_s=50.0)
-    assert out.getvalue().count("\n") == 1
+    clock[0] = 150.0
+    shown.stands(best=BEST, num_failed=2, left_s=60.0)
+    assert out.getvalue().count("\n") == 1, "a minute has not gone by"
+    clock[0] = 155.0
+    shown.stands(best=BEST, num_failed=2, left_s=60.0)
+    assert out.getvalue().endswith(f"{BEST}; 1:00 left; 2 failed\n"), "it is told later"
+    clock[0] = 300.0
+    shown.stands(best=BEST, num_failed=2, left_s=50.0)
+    assert out.getvalue().count("\n") == 2
 
 
 def test_what_is_left_where_trials_may_be_stopped_is_the_most_there_can_be(clock: list[float]) -> None:
