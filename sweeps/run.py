@@ -142,9 +142,7 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {database.shown}")
     print(f"Browse runs    {_browse(definition)}")
-    if (
-        outcome.ran or outcome.sent
-    ) and not outcome.unsent:  # last: a server may be slow, and the answer is told by now
+    if (outcome.ran or outcome.sent) and not outcome.unsent:  # last, since a server may be slow
         from sweeps.tracking.mlflow_files import publish
         from sweeps.tracking.mlflow_models import register
 

@@ -89,6 +89,6 @@ def explorable(kind: str, plotly_json: str) -> str:
 
     name = escape(kind, quote=True)
     return (
-        f'<p class="explore"><button type="button" hidden data-chart="{name}" aria-label="Zoom in: {name}">Zoom in</button></p>'
-        + as_data(f"chart-{name}", plotly_json)
+        f'<p class="explore"><button type="button" hidden data-chart="{name}" aria-label="Zoom in: {name}">Zoom in'
+        "</button></p>" + as_data(f"chart-{name}", plotly_json)
     )
