@@ -147,7 +147,7 @@ def _run(definition: Definition, command: str) -> int:
         from sweeps.tracking.mlflow_models import register
 
         why = publish(place, name, [*written.pictures, report], paragraph(said))
-        if why is None and outcome.best and origin:
+        if why is None and place.is_server and outcome.best and origin:  # in our own store `sweeps.ui` does it
             is_confirmed = outcome.fresh_done == outcome.fresh and leads_on_fresh_seeds(results) == origin[0]
             why = register(place, name, outcome.best, fingerprint=origin[0], seed=origin[1], is_confirmed=is_confirmed)
         if why:

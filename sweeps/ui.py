@@ -27,8 +27,12 @@ from resnet_tl.command import command, entry, flags, require
 from resnet_tl.data.cache import default_cache
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
+from sweeps.reporting.reading import from_ledger
+from sweeps.reporting.verdict import leads_on_fresh_seeds
+from sweeps.storage.database import database_of
 from sweeps.tracking.credentials import hand_over
 from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_models import register
 from sweeps.tracking.mlflow_server import HOST, Shown, add_views, find_studies, serving
 from sweeps.tracking.mlflow_views import run_link, trials_link, view_tags
 
@@ -58,6 +62,7 @@ def main(words: Sequence[str]) -> int:
     for name in ("no_proxy", "NO_PROXY"):  # a proxy knows nothing of this machine's own address
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
     try:
+        _register(place, out, values.get("study"))
         with serving(place, port) as server:
             server.wait_ready()
             _show(values, server.base, out, is_ours=True)
@@ -66,6 +71,25 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print()
     return 0
+
+
+def _register(place: Place, out: Path, study: str | None) -> None:
+    """Makes the best networks of studies models of MLflow: here, since for a study that runs it would take too long."""
+    for network in sorted((out / "mlruns" / "best").glob("*")):
+        if study not in (None, network.name) or not (network / "origin.txt").exists():
+            continue
+        fingerprint, seed = (network / "origin.txt").read_text().split()
+        is_confirmed = None
+        if (database := database_of(out)).exists():
+            ledger = database.read()
+            try:
+                if network.name in [record.name for record in ledger.studies()]:
+                    is_confirmed = leads_on_fresh_seeds(from_ledger(ledger, network.name, out)) == fingerprint
+            finally:
+                ledger.close()
+        why = register(place, network.name, network, fingerprint=fingerprint, seed=int(seed), is_confirmed=is_confirmed)
+        if why:
+            print(f"The best network of {network.name} is no model of MLflow: {why}.")
 
 
 def _end_in_order() -> None:
@@ -103,8 +127,6 @@ def _show(values: dict[str, Any], base: str, out: Path, *, is_ours: bool) -> Non
 
 def _give_view(base: str, study: Shown, out: Path) -> bool:
     """Adds our views to an experiment of an earlier version, if the ledger knows its study."""
-    from sweeps.storage.database import database_of
-
     database = database_of(out)
     if not database.exists():
         return False

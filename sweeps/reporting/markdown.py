@@ -66,7 +66,7 @@ def paragraph(lines: Sequence[Inline]) -> str:
 
 def broken(lines: Sequence[str]) -> str:
     """The same of lines that are written out."""
-    return "\n".join([*(f"{line}  " for line in lines[:-1]), lines[-1]])
+    return "  \n".join(lines)
 
 
 def picture(caption: str, address: str) -> str:

@@ -47,7 +47,16 @@ def verdict(results: Results) -> list[Inline]:
 
 
 def leads_on_fresh_seeds(results: Results) -> str | None:
-    """The trial with the best mean on the fresh seeds of a confirmation, by fingerprint; None where there is none."""
+    """The trial with the best mean on the fresh seeds of a confirmation, by fingerprint; None where there is none, or
+    where some are still to come."""
+    confirm = results.about.confirm if results.about else None
+    fresh = [trial.fresh for trial in results.trials if trial.fresh]
+    if (
+        confirm is None
+        or any(len(trial.seeds) < len(confirm.seeds) for trial in fresh)
+        or len(fresh) < min(confirm.top, sum(trial.state == "complete" for trial in results.trials))
+    ):
+        return None
     again = [(results.sort_key(trial.fresh), trial.fingerprint) for trial in results.trials if trial.fresh]
     (has_none, *_), leader = min(again, default=((True,), None))
     return None if has_none else leader

@@ -1,5 +1,6 @@
 """The best network of a study in MLflow's model registry, in the form that `mlflow models serve` answers with."""
 
+import contextlib
 import io
 import logging
 import shutil
@@ -17,19 +18,24 @@ from sweeps.tracking.mlflow_files import local_path, own_run
 BEST, CONFIRMED = "best", "confirmed"
 """Aliases of a version: the newest best network, and one whose trial also led on fresh seeds."""
 
+WEIGHTS = "model.safetensors"
+"""Of a checkpoint: nearly all of its bytes, so that a link stands in place of a copy."""
+
 LOADER = "resnet_tl.inference.serving"
 
 NEEDED = ("torch", "torchvision", "numpy", "pillow", "safetensors", "scikit-learn", "pydantic", "pyyaml", "scipy")
 """Packages that a server of the network needs beside MLflow, in the versions that are installed here."""
 
 
-def register(place: Place, study: str, network: Path, *, fingerprint: str, seed: int, is_confirmed: bool) -> str | None:
+def register(
+    place: Place, study: str, network: Path, *, fingerprint: str, seed: int, is_confirmed: bool | None
+) -> str | None:
     """Makes the best network of a study a version of the model with the study's name, unless it is one already.
 
     Args:
         network: folder of a checkpoint that needs no other file. Its `samples` stay here: they are images of test.
         fingerprint: of the trial.
-        is_confirmed: whether the trial also led on fresh seeds.
+        is_confirmed: whether the trial also led on fresh seeds; None where nobody knows.
 
     Returns:
         None, or why it was not done: no result depends on it.
@@ -47,7 +53,7 @@ def register(place: Place, study: str, network: Path, *, fingerprint: str, seed:
         client.set_registered_model_alias(study, BEST, number)
         if is_confirmed:
             client.set_registered_model_alias(study, CONFIRMED, number)
-        elif number == client.get_registered_model(study).aliases.get(CONFIRMED):
+        elif is_confirmed is False and number == client.get_registered_model(study).aliases.get(CONFIRMED):
             client.delete_registered_model_alias(study, CONFIRMED)  # another trial leads on the fresh seeds by now
     except Exception as error:  # whatever MLflow and its databases raise, the study is done
         return one_line(error)
@@ -110,3 +116,8 @@ def _save(network: Path, destination: Path) -> None:
             # without the label of a build, `+cpu` say, which the index of packages does not know
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in ("mlflow", *NEEDED)],
         )
+    stored = destination / "data" / "network" / WEIGHTS
+    with contextlib.suppress(OSError):  # another file system, where a copy it stays
+        aside = stored.with_suffix(".link")
+        aside.hardlink_to(network / WEIGHTS)
+        aside.replace(stored)
