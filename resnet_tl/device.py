@@ -195,3 +195,11 @@ def gives_back(device: str) -> Iterator[None]:
             gc.collect()
             with contextlib.suppress(RuntimeError):  # a GPU that failed fails here again, and hides how it did
                 torch.cuda.empty_cache()
+
+
+def wait_for(device: str) -> None:
+    """Returns once a device has done what it was asked for: a GPU answers before it has."""
+    if is_gpu(device):
+        import torch
+
+        torch.cuda.synchronize(device)

@@ -20,21 +20,19 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnet_tl.address import parse
 from resnet_tl.command import command, entry, flags, require
 from resnet_tl.data.cache import default_cache
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
-from sweeps.reporting.reading import from_ledger
-from sweeps.reporting.verdict import leads_on_fresh_seeds
-from sweeps.storage.database import database_of
 from sweeps.tracking.credentials import hand_over
-from sweeps.tracking.mlflow_database import Place
-from sweeps.tracking.mlflow_models import register
 from sweeps.tracking.mlflow_server import HOST, Shown, add_views, find_studies, serving
 from sweeps.tracking.mlflow_views import run_link, trials_link, view_tags
+
+if TYPE_CHECKING:
+    from sweeps.tracking.mlflow_database import Place
 
 LITERAL = ("study", "run.out", "run.tracking_uri")
 PORT = 5000
@@ -43,6 +41,8 @@ PORT = 5000
 @command()
 def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
+    from sweeps.tracking.mlflow_database import Place
+
     values = parse_words(words, literal=LITERAL)
     require(values, (*LITERAL, "port", "open"), ())
     flags(values, ("open",))
@@ -73,8 +73,13 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _register(place: Place, out: Path, study: str | None) -> None:
+def _register(place: "Place", out: Path, study: str | None) -> None:
     """Makes the best networks of studies models of MLflow: here, since for a study that runs it would take too long."""
+    from sweeps.reporting.reading import from_ledger
+    from sweeps.reporting.verdict import leads_on_fresh_seeds
+    from sweeps.storage.database import database_of
+    from sweeps.tracking.mlflow_models import register
+
     for network in sorted((out / "mlruns" / "best").glob("*")):
         if study not in (None, network.name) or not (network / "origin.txt").exists():
             continue
@@ -127,6 +132,8 @@ def _show(values: dict[str, Any], base: str, out: Path, *, is_ours: bool) -> Non
 
 def _give_view(base: str, study: Shown, out: Path) -> bool:
     """Adds our views to an experiment of an earlier version, if the ledger knows its study."""
+    from sweeps.storage.database import database_of
+
     database = database_of(out)
     if not database.exists():
         return False

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from resnet_tl.data.batches import cut_batches, epoch_order
-from resnet_tl.device import autocast, head_threads, is_gpu
+from resnet_tl.device import autocast, head_threads, wait_for
 from resnet_tl.features.head_inputs import Computed, Run, Step
 from resnet_tl.freezing import is_head_only
 from resnet_tl.heartbeat import beat
@@ -65,7 +65,7 @@ def time_steps(members: Sequence[Member], start: StartingPoint, *, environment: 
     num_steps = len(cut_batches(order, first.trial.batch_size))
 
     def wait() -> None:
-        wait_for(where)
+        wait_for(device)
 
     with computing(device=device, threads=environment.threads):
         begun = time.perf_counter()
@@ -127,12 +127,6 @@ class _Again:
 
 
 Made = TypeVar("Made")
-
-
-def wait_for(device: torch.device) -> None:
-    """Until a device has done what it was asked for."""
-    if is_gpu(str(device)):
-        torch.cuda.synchronize(device)
 
 
 def _first(epoch: Callable[[], Iterator[Made]], wait: Callable[[], None]) -> tuple[float, list[Made]]:

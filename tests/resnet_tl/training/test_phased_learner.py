@@ -132,7 +132,7 @@ def test_a_run_that_is_asked_to_stop_leaves_its_state_in_the_first_phase(
     prepared: Prepared, weights: dict[str, str], tmp_path: Path
 ) -> None:
     config = two_phases(weights, freeze="layer3")
-    with heard(lambda: None, lambda: True), pytest.raises(Stopped):
+    with heard(lambda share: None, lambda: True), pytest.raises(Stopped):
         fit(config, prepared, seed=0, environment=CPU, folder=tmp_path)
     assert (tmp_path / "state.pt").exists()
     resumed = fit(config, prepared, seed=0, environment=CPU, folder=tmp_path)

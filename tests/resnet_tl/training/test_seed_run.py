@@ -391,7 +391,7 @@ def test_who_waits_for_another_stage_gives_signs_of_life(prepared: Prepared, tmp
     lock.acquire()
     beats: list[int] = []
 
-    def listen() -> None:
+    def listen(share: float | None) -> None:
         beats.append(1)
         if len(beats) == 2:
             lock.release()
