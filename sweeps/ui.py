@@ -28,11 +28,11 @@ from resnet_tl.data.cache import default_cache
 from resnet_tl.errors import ConfigError
 from resnet_tl.option_text import expand, nearest, parse_words
 from sweeps.tracking.credentials import hand_over
-from sweeps.tracking.mlflow_server import HOST, Shown, add_views, find_studies, serving
 from sweeps.tracking.mlflow_views import run_link, trials_link, view_tags
 
 if TYPE_CHECKING:
     from sweeps.tracking.mlflow_database import Place
+    from sweeps.tracking.mlflow_server import Shown
 
 LITERAL = ("study", "run.out", "run.tracking_uri")
 PORT = 5000
@@ -42,6 +42,7 @@ PORT = 5000
 def main(words: Sequence[str]) -> int:
     """Runs the command line; returns the exit status."""
     from sweeps.tracking.mlflow_database import Place
+    from sweeps.tracking.mlflow_server import HOST, serving
 
     values = parse_words(words, literal=LITERAL)
     require(values, (*LITERAL, "port", "open"), ())
@@ -110,6 +111,8 @@ def _end_in_order() -> None:
 
 def _show(values: dict[str, Any], base: str, out: Path, *, is_ours: bool) -> None:
     """Prints where studies are seen, and opens the first of them."""
+    from sweeps.tracking.mlflow_server import find_studies
+
     studies = find_studies(base)
     if "study" in values:
         names = [study.name for study in studies]
@@ -130,9 +133,10 @@ def _show(values: dict[str, Any], base: str, out: Path, *, is_ours: bool) -> Non
         webbrowser.open(links[0] if links else base)
 
 
-def _give_view(base: str, study: Shown, out: Path) -> bool:
+def _give_view(base: str, study: "Shown", out: Path) -> bool:
     """Adds our views to an experiment of an earlier version, if the ledger knows its study."""
     from sweeps.storage.database import database_of
+    from sweeps.tracking.mlflow_server import add_views
 
     database = database_of(out)
     if not database.exists():
