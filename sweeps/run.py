@@ -142,12 +142,18 @@ def _run(definition: Definition, command: str) -> int:
     print(f"Report         {report}  ({more}every run is in {name}.csv)")
     print(f"Ledger         {database.shown}")
     print(f"Browse runs    {_browse(definition)}")
-    if (outcome.ran or outcome.sent) and not outcome.unsent:  # last, since a server may be slow
-        from sweeps.tracking.mlflow_files import publish
+    # last, since a server may be slow
+    if not outcome.unsent:
+        from sweeps.tracking.mlflow_files import publish, report_name
         from sweeps.tracking.mlflow_models import register
 
-        why = publish(place, name, [*written.pictures, report], paragraph(said))
-        if why is None and place.is_server and outcome.best and origin:  # in our own store `sweeps.ui` does it
+        files, answer = [*written.pictures, report], paragraph(said)
+        # the last start may have been killed before this
+        is_due = place.is_ours and place.lacks_report(name, report_name(files, answer))
+        why = publish(place, name, files, answer) if outcome.ran or outcome.sent or is_due else None
+        if (
+            why is None and place.is_server and outcome.ran and outcome.best and origin
+        ):  # in our own store `sweeps.ui` does it
             is_confirmed = outcome.fresh_done == outcome.fresh and leads_on_fresh_seeds(results) == origin[0]
             why = register(place, name, outcome.best, fingerprint=origin[0], seed=origin[1], is_confirmed=is_confirmed)
         if why:

@@ -83,7 +83,11 @@ def preflight(definition: Definition, ledger: Ledger | None) -> Iterator[str]:
 def _images(prepared: PreparedStudy, said: Sequence[str]) -> Iterator[str]:
     data = prepared.data
     yield describe_data(data)
-    yield f"{data.input_size[0]}×{data.input_size[1]} pixels, {count(data.channels, 'channel')}"
+    height, width = data.input_size
+    yield (
+        f"{data.num_stored:,} images of {len(data.classes)} classes, {height}×{width} pixels, "
+        f"{count(data.channels, 'channel')}"
+    )
     yield from prepared.warnings()
     yield from said
     if data.folds:

@@ -40,6 +40,9 @@ ENDED = ("FINISHED", "FAILED")
 STAGE = "pretrain stage"
 """The tag `kind` of a pretrain stage's run."""
 
+REPORT_NAME = "report"
+"""The tag that names the content of a study's report, see `mlflow_files.report_name`."""
+
 LEAST_BYTES = 512
 """Of a SQLite file that holds anything: its smallest page."""
 
@@ -267,6 +270,19 @@ class Place:
         )
         return self._without_found(
             stages, lambda connection: {name for (name,) in connection.execute(query, (STAGE, study))}
+        )
+
+    def lacks_report(self, study: str, name: str) -> bool:
+        """Whether the study's own run in our own database has another report than that of a name, or none."""
+        query = (
+            "SELECT n.value FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id "
+            "JOIN tags n ON n.run_uuid = r.run_uuid AND n.key = ? "
+            "WHERE e.name = ? AND r.lifecycle_stage != 'deleted' AND r.status = 'FINISHED'"
+        )
+        return bool(
+            self._without_found(
+                {name}, lambda connection: {found for (found,) in connection.execute(query, (REPORT_NAME, study))}
+            )
         )
 
     def _without_found(

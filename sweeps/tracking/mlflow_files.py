@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from resnet_tl.files import sha256_of
+from resnet_tl.identity import digest
 from sweeps.tracking.credentials import one_line
-from sweeps.tracking.mlflow_database import Place
+from sweeps.tracking.mlflow_database import REPORT_NAME, Place
 from sweeps.tracking.mlflow_views import REPORT
 
 DESCRIPTION = "mlflow.note.content"
@@ -26,6 +28,11 @@ def local_path(uri: str) -> Path | None:
     if parsed.scheme not in ("file", ""):
         return None
     return Path(urllib.request.url2pathname(parsed.path))
+
+
+def report_name(files: Sequence[Path], answer: str) -> str:
+    """Names the content of a report with its pictures."""
+    return digest([answer, *(path.name for path in files), *(sha256_of(path) for path in files)])
 
 
 def publish(place: Place, study: str, files: Sequence[Path], answer: str) -> str | None:
@@ -51,6 +58,7 @@ def publish(place: Place, study: str, files: Sequence[Path], answer: str) -> str
         client.set_tag(run.info.run_id, DESCRIPTION, answer[:MOST_CHARACTERS])
         for path in files:
             client.log_artifact(run.info.run_id, str(path))
+        client.set_tag(run.info.run_id, REPORT_NAME, report_name(files, answer))  # last: all of it is there
         client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow and its databases raise, the study is done
         return one_line(error)

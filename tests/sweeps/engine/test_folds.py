@@ -92,7 +92,7 @@ def test_a_dry_run_says_what_folds_mean(home: Path, capsys: pytest.CaptureFixtur
     assert "3 fits for each seed run" in told
     assert "no network is kept (to get one, run the best configuration without study.folds)" in told
     assert "disk: no network; predictions are kept always, about 3.46 kB in all" in told  # 4 x 2 x 36 x 3 numbers
-    assert "test" not in told.splitlines()[2], "one column of images"
+    assert "test" not in told.splitlines()[3], "one column of images"
     assert not (home / "studies.db").exists()
 
 

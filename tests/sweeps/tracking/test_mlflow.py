@@ -18,7 +18,7 @@ from sweeps.storage.sqlite import sqlite_engine
 from sweeps.tracking import mlflow_database
 from sweeps.tracking.mlflow_client import MlflowTracker
 from sweeps.tracking.mlflow_database import Place
-from sweeps.tracking.mlflow_files import fetch_checkpoint, publish
+from sweeps.tracking.mlflow_files import fetch_checkpoint, publish, report_name
 from sweeps.tracking.outbox import Ended
 from tests.sweeps.tracking.test_tracker import ABOUT, TRIAL, mlflow, told
 
@@ -152,7 +152,10 @@ def test_a_folder_of_any_name_is_tracked_within_it_and_can_be_browsed(
     place = Place(out=out, cache=cache, given=None)
     source = tmp_path / "report.md"
     source.write_text("text")
+    assert place.lacks_report("s", report_name([source], "Best by far."))
     assert publish(place, "s", [source], "Best by far.") is None
+    assert not place.lacks_report("s", report_name([source], "Best by far."))
+    assert place.lacks_report("s", report_name([source], "Another."))
     client = MlflowClient(place.uri)  # as a browser's server opens it
     (experiment,) = client.search_experiments(filter_string="name = 's'")
     for run in client.search_runs([experiment.experiment_id], "tags.kind = 'seed run'"):
