@@ -79,7 +79,7 @@ class Doubts:
             f"another class {PROBABLE:.0%} or more) to a linear head on the frozen network that has not learnt "
             "from the image.",
             "It is a list to look at and no verdict. How many of them are wrong cannot be told from it: hard images "
-            "and rare examples look odd as well, and the heads are right on no more than "
+            "and rare examples look odd as well, and the heads agree with the labels on "
             f"{self.accuracy:.0%} of the images (naming the commonest class: {self.chance:.0%}).",
         ]
         if self.recall < LEAST_RECALL:
@@ -88,8 +88,8 @@ class Doubts:
             )
         else:
             lines.append(
-                f"Of labels that were wrong at random it would hold about {self.recall:.0%}; so if all that it holds "
-                f"were wrong, there would be about {len(self.found) / self.recall:.0f} in all, and hardly more."
+                f"Of labels that were wrong at random it would hold about {self.recall:.0%}; of those swapped between "
+                "classes that look alike, fewer, so there may be more wrong ones than it holds."
             )
         return lines
 

@@ -48,9 +48,24 @@ def test_heads_that_are_too_sure_doubt_no_more_than_others() -> None:
 
 def test_a_list_that_finds_little_says_so() -> None:
     log_p_NK, labels_N = drawn(2000)
-    assert any("and hardly more" in line for line in judged(log_p_NK, labels_N).told())
+    assert not any("Nor does it find much" in line for line in judged(log_p_NK, labels_N).told())
     vague = judged(log_softmax(np.random.default_rng(2).normal(size=(2000, 3))), labels_N)
     assert any("Nor does it find much" in line for line in vague.told())
+
+
+def test_labels_swapped_between_classes_that_look_alike_are_found_more_rarely_and_the_list_says_so() -> None:
+    draws = np.random.default_rng(0)
+    log_p_NK = log_softmax(draws.normal(size=(4000, 3)) * [1, 1, 0] + np.eye(3)[draws.integers(0, 3, 4000)] * [0, 0, 9])
+    labels_N = (log_p_NK + draws.gumbel(size=(4000, 3))).argmax(1)
+    wrong = draws.choice(np.flatnonzero(labels_N < 2), 200, replace=False)
+    labels_N[wrong] = 1 - labels_N[wrong]
+    told = judged(log_p_NK, labels_N)
+    found = {doubt.index for doubt in told.found} & set(wrong.tolist())
+    assert len(found) / 200 < told.recall / 2
+    text = " ".join(told.told())
+    assert "there may be more wrong ones than it holds" in text
+    assert "in all" not in text
+    assert f"agree with the labels on {told.accuracy:.0%}" in text
 
 
 def test_heads_that_are_right_about_all_images_doubt_none() -> None:
