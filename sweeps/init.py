@@ -138,6 +138,10 @@ def _request(words: Sequence[str]) -> "tuple[Request, dict[str, Any]]":
     for name in ("data.root", "data.source", "data.size", "data.url"):
         if name in values:
             problems.append(f"`{name}` is chosen here, from the folder that is given; leave it out.")
+    if any(key == "data.synthetic" or key.startswith("data.synthetic.") for key in values):
+        problems.append(
+            "`data.synthetic` is nothing for a first look; leave it out, and add it to the file for a later study."
+        )
     minutes = values.get("minutes", 3)
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0.5 <= minutes <= 10_000:
         problems.append(f"`minutes` must be a number from 0.5 to 10000, but got {minutes}.")

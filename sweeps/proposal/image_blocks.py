@@ -54,7 +54,7 @@ def _cut(proposal: Proposal) -> list[str]:
             f"{counts}; copies stay on one side.{own}",
             indent=2,
         ),
-        "  split_seed: 0",
+        *(["  split_seed: 0"] if "split_seed" not in survey.config.model_fields_set else []),
         *(f"  {split}_fraction: {getattr(survey.config, f'{split}_fraction'):g}" for split in lacking
           if f"{split}_fraction" not in survey.config.model_fields_set),
     ]  # fmt: skip
@@ -80,7 +80,8 @@ def _groups(proposal: Proposal) -> list[str]:
         indent=2,
     )
     lines.append(f"  group_key: {single_quoted(found.pattern)}")
-    return [*lines, "  group_missing: own"] if found.missing else lines
+    needs_own = found.missing and "group_missing" not in proposal.survey.config.model_fields_set
+    return [*lines, "  group_missing: own"] if needs_own else lines
 
 
 def stage_block(proposal: Proposal) -> list[str]:

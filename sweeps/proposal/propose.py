@@ -171,7 +171,9 @@ def _with_groups(proposal: Proposal, config: DataConfig, cache: Path, alone: Pre
     patients = proposal.survey.patients
     if patients is None:
         return proposal, alone
-    update = {"group_key": patients.pattern, "group_missing": "own" if patients.missing else "refuse"}
+    update = {"group_key": patients.pattern}
+    if patients.missing and "group_missing" not in config.model_fields_set:
+        update["group_missing"] = "own"
     try:
         data = prepare(config.model_copy(update=update), cache)
     except DataError as error:

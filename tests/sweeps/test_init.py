@@ -147,6 +147,16 @@ def test_patients_that_the_own_splits_divide_are_told_and_not_grouped(
     assert "too good for new patients" in " ".join(capsys.readouterr().out.split())
 
 
+def test_options_that_the_user_gave_are_written_once(home: Path) -> None:
+    write_patients(home / "scans")
+    (home / "scans" / "bars" / "0_0.png").rename(home / "scans" / "bars" / "other.png")
+    definition = written("scans", "weights=none", "data.split_seed=3", "data.group_missing=refuse")
+    assert definition.data.split_seed == 3
+    assert definition.data.group_key is None  # some names have no group, and that is to be refused
+    assert "must be found in every path" in " ".join((home / "study.yaml").read_text().replace("#", "").split())
+    assert written("scans", "weights=none", "replace=true").data.group_missing == "own"
+
+
 def write_patients(root: Path) -> None:
     """Twelve patients of two classes with three pictures each."""
     write_images(root, classes=("bars", "dots"), count=18)
@@ -197,6 +207,7 @@ def test_arrays_are_proposed_for_too(home: Path) -> None:
         (["images", "minutes=true"], "`minutes` must be a number"),
         (["images", "backbone=resnet19"], "`backbone` must be one of"),
         (["images", "data.size=64"], "`data.size` is chosen here"),
+        (["images", "data.synthetic={share: 0.5}"], "`data.synthetic` is nothing for a first look"),
         (["images", "data.chanels=1"], "chanels"),
         (["images", "wieghts=none"], "did you mean `?weights"),
         (["images", "run=maybe"], "`run` must be true or false"),
