@@ -1,8 +1,14 @@
 """From a folder to a study that runs as it is."""
 
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +19,13 @@ from rich.console import Console
 
 from resnet_tl.errors import ConfigError, DataError, WeightsError
 from resnet_tl.option_text import load_yaml_file
+from sweeps import init
 from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
 from sweeps.init import _request, main
+from sweeps.proposal import first_look, labels, rounds
 from sweeps.proposal import speed as speeds
-from sweeps.proposal.labels import Doubts, check_labels
+from sweeps.proposal.labels import Doubts, NotChecked, check_labels
 from sweeps.proposal.pictures import draw_doubts
 from sweeps.proposal.propose import propose, write
 from sweeps.proposal.rounds import next_proposal
@@ -226,6 +234,65 @@ def test_a_folder_that_holds_no_classes_is_refused(home: Path) -> None:
     (home / "images").mkdir()
     with pytest.raises(DataError, match="At least two class folders"):
         main(["images"])
+
+
+CHILD = """
+import signal, sys, time
+def end(number, frame):
+    time.sleep(0.6)  # as long as it takes to end in order
+    print(f"ended in order by {signal.Signals(number).name}", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGINT, end), signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(20)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="groups of processes")
+@pytest.mark.parametrize(("kind", "comes_to"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
+def test_the_study_ends_in_order_when_the_command_is_interrupted(
+    kind: signal.Signals, comes_to: Callable[[int, int], None]
+) -> None:
+    """Ctrl-C comes from the terminal to both processes, SIGTERM to the command alone."""
+    code = f"import sys\nfrom sweeps.init import _ended\nsys.exit(_ended([sys.executable, '-c', {CHILD!r}]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        comes_to(command.pid, kind)
+        assert command.stdout.read() == f"ended in order by {kind.name}\n"
+        assert command.wait() == 130
+
+
+def test_an_interrupted_second_phase_says_how_the_study_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(home / "images")
+    monkeypatch.setattr(rounds, "run_first_seed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(init, "_ended", lambda _: 130)
+    assert main(["images", "weights=none", "run=true"]) == 130
+    assert "the study goes on with  python -m sweeps.run study=study.yaml" in capsys.readouterr().out
+
+
+def test_an_interrupted_check_of_labels_leaves_the_rest_of_the_first_look(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def finish(_: Any, __: Any, doubts: Any, **___: Any) -> list[str]:
+        told.append(doubts)
+        return []
+
+    told: list[Any] = []
+    write_images(home / "images")
+    monkeypatch.setattr(rounds, "run_first_seed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(init, "_ended", lambda _: 0)
+    monkeypatch.setattr(labels, "check_labels", interrupted)
+    monkeypatch.setattr(first_look, "finish", finish)
+    assert main(["images", "weights=none", "run=true"]) == 130
+    assert told == [NotChecked(why="it was interrupted")]
 
 
 @pytest.mark.slow
