@@ -229,10 +229,10 @@ def _of_labels(doubts: Doubts | NotChecked) -> list[Block]:
     blocks: list[Block] = [Paragraph(lines=tuple(doubts.told()))]
     if doubts.found:
         rows = tuple(
-            (code(doubt.name), doubt.given, f"{doubt.p_given:.1%}", doubt.predicted, f"{doubt.p_predicted:.1%}")
-            for doubt in doubts.found[:MOST_LISTED]
+            (code(each.name), each.split, each.given, f"{each.p_given:.1%}", each.predicted, f"{each.p_predicted:.1%}")
+            for each in doubts.found[:MOST_LISTED]
         )
-        header = ("File", "Label", "its probability", "Rather", "its probability")
+        header = ("File", "Split", "Label", "its probability", "Rather", "its probability")
         blocks.append(Table(title=None, header=header, rows=rows))
     return blocks
 

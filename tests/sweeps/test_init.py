@@ -335,6 +335,10 @@ def test_planted_labels_are_doubted_first_in_splits_of_the_data_too(home: Path, 
     doubts = check_labels(proposed, request, command="init", console=Console(quiet=True))
     assert isinstance(doubts, Doubts)
     assert doubts.num_images == 120 + 15 * splits
+    assert {doubt.split for doubt in doubts.found} <= {"train", "val", "test"}
+    images = proposed.data.load()
+    of_test = {Path(images.names[index]).name for index in images.splits["test"]} & set(planted)
+    assert {Path(doubt.name).name for doubt in doubts.found[:3] if doubt.split == "test"} == of_test
     assert {Path(doubt.name).name for doubt in doubts.found[:3]} == set(planted)
     pages = draw_doubts(doubts, compose(["study=study.yaml"]).data, home / "pages")
     assert [page.name for page in pages] == ["contact-0001.png"]
