@@ -82,11 +82,8 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
         most_s: seconds from now on.
         sides: of the images, ascending; none is made larger than most of them are.
     """
-    median = sides[len(sides) // 2]
-    sizes = [size for size in SIZES if size <= max(median, SIZES[-1])]
-    steps = max(1, math.ceil(work.num_train / batch_size))
-    fewest = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
-    most = min(MOST_EPOCHS, max(fewest, MOST_STEPS // steps))
+    sizes = [size for size in SIZES if size <= largest_size(sides)]
+    fewest, most = epochs_of(work.num_train, batch_size)
 
     def at(size: int, epochs: int, num_seeds: int, stage_epochs: int) -> Budget:
         return estimate(
@@ -110,6 +107,19 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
     for num_seeds in range(best.num_seeds, SEEDS[1] + 1):
         best = more if (more := best.with_seeds(num_seeds)).seconds <= most_s else best
     return best
+
+
+def largest_size(sides: Sequence[int]) -> int:
+    """The largest size that makes most images no larger; see `choose`."""
+    median = sides[len(sides) // 2]
+    return next((size for size in SIZES if size <= median), SIZES[-1])
+
+
+def epochs_of(num_train: int, batch_size: int) -> tuple[int, int]:
+    """The fewest and the most epochs that a fit of so many images gets."""
+    steps = max(1, math.ceil(num_train / batch_size))
+    fewest = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
+    return fewest, min(MOST_EPOCHS, max(fewest, MOST_STEPS // steps))
 
 
 def estimate(
