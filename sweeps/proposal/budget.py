@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweeps.proposal.speed import FORWARD, Speed
+from sweeps.proposal.speed import TAIL, Speed
 
 SIZES = (224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 """Pixels of a side, from the one that ImageNet's weights were trained at to the least a ResNet makes sense of."""
@@ -126,10 +126,9 @@ def estimate(
     work: Work, speed: Speed, *, size: int, epochs: int, num_seeds: int, stage_epochs: int, most_s: float
 ) -> Budget:
     """How long a study takes."""
-    whole, tail, forward = speed.whole(size), speed.tail(size), speed.forward(size)
+    whole, forward = speed.whole(size), speed.forward(size)
     num_trials = max(1, work.num_whole + work.num_tail)
-    epoch_s = work.num_whole * (work.num_train * whole + work.num_val * forward)
-    epoch_s += work.num_tail * (work.num_train * tail + work.num_val * tail * FORWARD)
+    epoch_s = (work.num_whole + TAIL * work.num_tail) * (work.num_train * whole + work.num_val * forward)
     features_s = work.num_all * forward if work.stores_features else 0.0
     begin_s = START_LOADS * speed.load_s + _stage_s(work, speed, size, stage_epochs) + features_s
     end_s = END_LOADS * speed.load_s

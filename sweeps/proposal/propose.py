@@ -74,11 +74,13 @@ def propose(request: Request) -> Proposed:
     start = starts.choose(request.weights, backbone, can_turn=survey.config.source == "image_folder")
     batch_size = min(BATCH_ON_GPU if is_gpu(device) else BATCH, max(8, survey.num_in("train") // 8))
     sizes = (128, 224) if is_gpu(device) else (32, 64)
-    workers = len(allot(run.device, Environment(device=device, threads=run.threads or 1), run.workers))
+    environment = Environment(device=device, threads=run.threads or 1)
+    slots = allot(run.device, environment, run.workers)
+    workers = len(slots)
     speed = speeds.measure(
         backbone,
-        device=device,
-        workers=workers,
+        slots=slots,
+        environment=environment,
         batch_size=batch_size,
         num_classes=len(survey.classes),
         sizes=sizes,

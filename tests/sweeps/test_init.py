@@ -33,7 +33,7 @@ from sweeps.reporting.results import Trial
 from sweeps.run import main as run
 from tests.conftest import write_images
 
-QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, load_s=1.0)
+QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, forward_s={32: 0.0003, 64: 0.0012}, load_s=1.0)
 
 
 @pytest.fixture
