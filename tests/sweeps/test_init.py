@@ -63,7 +63,7 @@ def test_the_written_file_is_a_study_that_can_be_run_from_anywhere(
     assert run(["study=../study.yaml", "run.dry_run=true"]) == 0
     told = capsys.readouterr().out
     assert definition.study.name == "my_images"
-    assert told.count("\ntrial ") == 7
+    assert len(re.findall(r"\n +\d  (?:own_images|none) ", told)) == 7
     assert "warning" not in told.replace("warning: the pretrain stage own_images learns", "")
 
 
