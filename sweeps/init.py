@@ -149,7 +149,11 @@ def _request(words: Sequence[str]) -> "tuple[Request, dict[str, Any]]":
     """
     from sweeps.proposal.propose import Request
 
-    folders = [word for word in words if word.partition("=")[0] not in (*OWN, *RUN) and not word.startswith("data.")]
+    folders = [
+        word
+        for word in words
+        if "=" not in word or not (word.startswith("data.") or word.partition("=")[0] in (*OWN, *RUN))
+    ]
     named = [word for word in folders if "=" in word and not expand(word, "the folder").exists()]
     problems = [
         f"`{key}` is not an option; {nearest(key, (*OWN, *RUN, 'data.labels'))}"

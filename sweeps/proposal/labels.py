@@ -29,7 +29,7 @@ from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
 from sweeps.engine.driver import drive
-from sweeps.proposal.propose import Proposed, Request, cache_of, reports_of
+from sweeps.proposal.propose import LABELS, Proposed, Request, cache_of, reports_of
 from sweeps.reporting.reading import from_ledger
 from sweeps.storage.database import database_of
 from sweeps.storage.network_store import NetworkStore
@@ -126,7 +126,7 @@ def check_labels(proposed: Proposed, request: Request, *, command: str, console:
         return NotChecked(why=f"the smallest class has {smallest} images, and three folds need one each")
     words = [
         f"study={request.out}",
-        f"study.name={proposal.name}_labels",
+        f"study.name={proposal.name}{LABELS}",
         "study.question=Which labels does a head find improbable that has not learnt from the image?",
         f"study.folds={folds}",
         "study.seeds=[0]",

@@ -1,6 +1,7 @@
 """From a folder to a study file: looks, chooses weights, times the machine, fits the study into the time, writes."""
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,8 @@ from sweeps.proposal.survey import Copies, Survey, copies_in, look
 from sweeps.proposal.wording import one_line
 from sweeps.storage.database import database_of
 
+LABELS, NEXT = "_labels", "_next"
+"""Ends of the names of the studies beside the first: the check of labels, and the one to go on with."""
 BATCH = 32
 BATCH_ON_GPU = 64
 
@@ -153,12 +156,10 @@ def write(proposal: Proposal, request: Request) -> Definition:
 
 def _composed(proposal: Proposal, request: Request) -> Definition:
     """What the file would say, read as `sweeps.run` reads it."""
-    draft = request.out.with_name(f".{request.out.name}.draft.yaml")
-    try:
+    with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
+        draft = Path(folder) / "draft.yaml"
         write_text(draft, written(proposal))
         return compose([f"study={draft}", *request.run_words])
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _with_groups(proposal: Proposal, config: DataConfig, cache: Path, alone: Prepared) -> tuple[Proposal, Prepared]:
@@ -201,9 +202,9 @@ def _free_name(survey: Survey, out: Path) -> str:
         taken = {study.name for study in ledger.studies()}
     finally:
         ledger.close()
-    return next(
-        name for number in range(1, 10_000) if (name := base if number == 1 else f"{base}_{number}") not in taken
-    )
+    names = (base if number == 1 else f"{base}_{number}" for number in range(1, 10_000))
+    # the check of labels and the study to go on with get names of their own from it
+    return next(name for name in names if taken.isdisjoint((name, f"{name}{LABELS}", f"{name}{NEXT}")))
 
 
 def facts(proposed: Proposed) -> list[tuple[str, str]]:
@@ -248,7 +249,7 @@ def require_free(out: Path, *, replace_it: bool) -> None:
     """Checks that the file may be written.
 
     Raises:
-        ConfigError: it exists, or its folder does not.
+        ConfigError: it exists, or its folder does not, or cannot be written.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"`out` must be a file in a folder that exists, but got {out}.")
@@ -259,3 +260,11 @@ def require_free(out: Path, *, replace_it: bool) -> None:
             f"`out` must be a new file, but {out} exists. Run it with  python -m sweeps.run study={out}, give another "
             "name with out=, or replace=true to write it anew."
         )
+    try:
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=".sweeps-"):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"`out` must be in a folder in which files can be written, but {out.parent.absolute()} is none "
+            f"({error.strerror}); give another one with out=."
+        ) from None

@@ -31,7 +31,9 @@ from sweeps.proposal.propose import propose, write
 from sweeps.proposal.rounds import next_proposal
 from sweeps.reporting.results import Trial
 from sweeps.run import main as run
+from sweeps.storage.database import database_of
 from tests.conftest import write_images
+from tests.sweeps.reporting.studies import study
 
 QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, forward_s={32: 0.0003, 64: 0.0012}, load_s=1.0)
 
@@ -121,10 +123,34 @@ def test_a_file_that_exists_is_left_alone_unless_told(home: Path) -> None:
     written("images", "weights=none", "replace=true")
 
 
-def test_nothing_but_the_file_is_left_behind(home: Path) -> None:
+def test_nothing_but_the_file_is_left_behind_or_changed(home: Path) -> None:
     write_images(home / "images")
+    (home / ".study.yaml.draft.yaml").write_text("mine")
     written("images", "weights=none")
-    assert sorted(path.name for path in home.iterdir()) == ["cache", "images", "study.yaml"]
+    assert sorted(path.name for path in home.iterdir()) == [".study.yaml.draft.yaml", "cache", "images", "study.yaml"]
+    assert (home / ".study.yaml.draft.yaml").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_looked_at(home: Path) -> None:
+    with pytest.raises(ConfigError, match="`out` must be in a folder in which files can be written, but /proc"):
+        main(["nowhere", "out=/proc/study.yaml"])
+
+
+def test_a_folder_may_be_called_as_an_option_is(home: Path) -> None:
+    write_images(home / "weights")
+    assert written("weights", "weights=none").study.name == "weights"
+
+
+@pytest.mark.parametrize("taken", ["images", "images_labels", "images_next"])
+def test_a_name_is_free_where_those_that_are_made_from_it_are(home: Path, taken: str) -> None:
+    write_images(home / "images")
+    definition = written("images", "weights=none")
+    assert definition.study.name == "images"
+    ledger = database_of(home).open()
+    ledger.put_study(study(name=taken))
+    ledger.close()
+    assert written("images", "weights=none", "replace=true").study.name == "images_2"
 
 
 def test_patients_in_names_are_kept_together_and_the_guess_is_shown(
