@@ -121,13 +121,11 @@ def propose(request: Request) -> Proposed:
         patients=None,
     )
     definition = _composed(proposal, request)
-    config, cache = definition.data, cache_of(definition)
-    alone = prepare(config, cache)
-    proposal, data = _with_groups(proposal, config, cache, alone)
+    proposal, data = _prepared(proposal, definition.data, cache_of(definition))
     return Proposed(
         proposal=proposal,
         data=data,
-        copies=copies_in(alone, data),
+        copies=copies_in(data),
         work=work,
         speed=speed,
     )
@@ -162,31 +160,29 @@ def _composed(proposal: Proposal, request: Request) -> Definition:
         return compose([f"study={draft}", *request.run_words])
 
 
-def _with_groups(proposal: Proposal, config: DataConfig, cache: Path, alone: Prepared) -> tuple[Proposal, Prepared]:
+def _prepared(proposal: Proposal, config: DataConfig, cache: Path) -> tuple[Proposal, Prepared]:
     """Names the patients that names show, unless the data's own splits have divided them already.
-
-    Args:
-        alone: the images without groups.
 
     Returns:
         The proposal, and the images as it has them.
     """
     patients = proposal.survey.patients
     if patients is None:
-        return proposal, alone
+        return proposal, prepare(config, cache)
     update = {"group_key": patients.pattern}
     if patients.missing and "group_missing" not in config.model_fields_set:
         update["group_missing"] = "own"
     try:
         data = prepare(config.model_copy(update=update), cache)
     except DataError as error:
+        data = prepare(config, cache)  # what is wrong with the images themselves ends it here
         told = " ".join(error.problems[0].split())
         divided = replace(
             proposal,
             divided=f"The line below would keep each in one split, but is left out, since this does not work: {told} "
             "Scores on test may be too good for new patients.",
         )
-        return divided, alone
+        return divided, data
     return replace(proposal, patients=patients), data
 
 

@@ -165,6 +165,17 @@ def test_patients_in_names_are_kept_together_and_the_guess_is_shown(
     assert "LOOK AT THIS, it is a guess" in (home / "study.yaml").read_text()
 
 
+def test_a_folder_of_patients_is_decoded_once_and_their_pictures_are_no_copies(home: Path) -> None:
+    write_patients(home / "scans")
+    Image.open(home / "scans" / "bars" / "0_0.png").rotate(90).save(home / "scans" / "bars" / "0_3.png")
+    request, _ = _request(["scans", "weights=none"])
+    proposed = propose(request)
+    assert proposed.proposal.patients is not None
+    assert len(list((home / "cache" / "resnet-sweeps" / "data" / "seen").glob("*.json"))) == 1
+    names = proposed.data.load().names
+    assert [{Path(names[index]).name for index in found} for found in proposed.copies.sets] == [{"0_0.png", "0_3.png"}]
+
+
 def test_patients_that_the_own_splits_divide_are_told_and_not_grouped(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
