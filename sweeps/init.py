@@ -17,7 +17,9 @@ data.x=VALUE      an option of the images, data.labels=labels.csv or data.skip_b
 run.out=FOLDER    as for sweeps.run, and so are run.cache, run.workers and run.device
 """
 
+import contextlib
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 OWN = ("out", "run", "minutes", "weights", "backbone", "replace")
 RUN = ("run.out", "run.cache", "run.workers", "run.device")
+INTERRUPTED = 130
+"""Exit status."""
 
 
 @command(needs_words=True)
@@ -71,7 +75,7 @@ def _run(proposed: "Proposed", request: "Request", words: Sequence[str], began_s
 
     from sweeps.proposal import rounds
     from sweeps.proposal.first_look import finish
-    from sweeps.proposal.labels import check_labels
+    from sweeps.proposal.labels import NotChecked, check_labels
     from sweeps.proposal.propose import write
 
     budget = proposed.proposal.budget
@@ -80,10 +84,11 @@ def _run(proposed: "Proposed", request: "Request", words: Sequence[str], began_s
     command = shlex.join(["python", "-m", "sweeps.init", *words])
     console = Console(soft_wrap=True)
     study = [f"study={request.out}", *request.run_words]
+    interrupted = f"\nWhat is done is kept; the study goes on with  python -m sweeps.run {shlex.join(study)}"
     try:
         seed_s = rounds.run_first_seed(proposed, request, command=command, console=console)
     except KeyboardInterrupt:
-        print(f"\nWhat is done is kept; the study goes on with  python -m sweeps.run {shlex.join(study)}")
+        print(interrupted)
         raise
     num_seeds = rounds.seeds_that_fit(
         budget, seed_s=seed_s, left_s=ends_s - time.monotonic(), load_s=proposed.speed.load_s
@@ -97,16 +102,37 @@ def _run(proposed: "Proposed", request: "Request", words: Sequence[str], began_s
     if over_s > rounds.LATE * budget.seconds:
         print(f"The machine is slower than it was: it will take about {_minutes(budget.seconds + over_s)} in all.")
     print(f"\nRunning     python -m sweeps.run {shlex.join(study)}", flush=True)
-    status = subprocess.run([sys.executable, "-m", "sweeps.run", *study], check=False).returncode
+    status = _ended([sys.executable, "-m", "sweeps.run", *study])
+    if status == INTERRUPTED:
+        print(interrupted)
     if status not in (0, 1):
         return status
     print("\nLooking for labels that may be wrong …", flush=True)
-    doubts = check_labels(proposed, request, command=command, console=Console(quiet=True))
+    try:
+        doubts = check_labels(proposed, request, command=command, console=Console(quiet=True))
+    except KeyboardInterrupt:  # the rest of the first look takes seconds, and rests on all that was waited for
+        status, doubts = INTERRUPTED, NotChecked(why="it was interrupted")
     written = finish(proposed, request, doubts, study_words=study)
     print("\n".join(written))
     took_s = time.monotonic() - ends_s + budget.seconds
     print(f"Took        {_minutes(took_s)}; announced were {_minutes(budget.seconds)}")
     return status
+
+
+def _ended(command: Sequence[str]) -> int:
+    """Runs a command in a process of its own until that has ended in order; returns its exit status.
+
+    Ctrl-C comes to it from the terminal as well, and it must not be killed at what it does then. SIGTERM comes to this
+    process alone and is passed on.
+    """
+    child = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return child.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _minutes(seconds: float) -> str:
@@ -123,7 +149,11 @@ def _request(words: Sequence[str]) -> "tuple[Request, dict[str, Any]]":
     """
     from sweeps.proposal.propose import Request
 
-    folders = [word for word in words if word.partition("=")[0] not in (*OWN, *RUN) and not word.startswith("data.")]
+    folders = [
+        word
+        for word in words
+        if "=" not in word or not (word.startswith("data.") or word.partition("=")[0] in (*OWN, *RUN))
+    ]
     named = [word for word in folders if "=" in word and not expand(word, "the folder").exists()]
     problems = [
         f"`{key}` is not an option; {nearest(key, (*OWN, *RUN, 'data.labels'))}"
@@ -138,6 +168,10 @@ def _request(words: Sequence[str]) -> "tuple[Request, dict[str, Any]]":
     for name in ("data.root", "data.source", "data.size", "data.url"):
         if name in values:
             problems.append(f"`{name}` is chosen here, from the folder that is given; leave it out.")
+    if any(key == "data.synthetic" or key.startswith("data.synthetic.") for key in values):
+        problems.append(
+            "`data.synthetic` is nothing for a first look; leave it out, and add it to the file for a later study."
+        )
     minutes = values.get("minutes", 3)
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0.5 <= minutes <= 10_000:
         problems.append(f"`minutes` must be a number from 0.5 to 10000, but got {minutes}.")

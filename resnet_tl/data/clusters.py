@@ -49,6 +49,14 @@ def clusters_of(contents: Sequence[str], near: Iterable[Set]) -> list[int]:
     return united(len(contents), [*_exact(contents), *((images[0], image) for images in near for image in images[1:])])
 
 
+def sets_of(clusters: Sequence[int]) -> list[Set]:
+    """The images of each cluster that has several."""
+    members: dict[int, Set] = {}
+    for image, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(image)
+    return [images for images in members.values() if len(images) > 1]
+
+
 def near_sets(contents: Sequence[str], near: Iterable[Pair]) -> list[Set]:
     """Sets of copies that are not all exact ones.
 

@@ -30,6 +30,7 @@ from resnet_tl.data.clusters import (
     clusters_of,
     near_sets,
     num_across_classes,
+    sets_of,
     without_crowds,
     without_whole_classes,
 )
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Raised when the rules of decoding, cutting or storing change."""
-SEEN_FORMAT = 7
+SEEN_FORMAT = 8
 """Raised when what stands under `seen` changes; the decoded images stay as they are."""
 
 
@@ -173,6 +174,7 @@ class Prepared:
             learnable=np.concatenate([splits["train"], made]),
             names=[*came["names"], *(table["generated"] if self.generated else [])],
             clusters_N=np.array([*came["clusters"], *alone], dtype=np.int64),
+            copies=tuple(tuple(found) for found in came["copies"]),
             draws={seed: Path(path) for seed, path in self.draws},
             share=self.generated.share if self.generated else 0.0,
         )
@@ -206,6 +208,9 @@ class Images:
     names: list[str]
     clusters_N: NDArray[np.int64]
     """Images of one number depend on each other: copies, exact and near, and images of one group."""
+    copies: tuple[tuple[int, ...], ...] = ()
+    """Sets of numbers of images that are copies of each other, exact and near, whatever groups there are; without sets
+    under other conditions."""
 
     draws: dict[int, Path] = field(default_factory=dict)
     """By seed the file of what an epoch draws, where it is not each image of train once; see `data.draws`."""
@@ -429,13 +434,14 @@ def _make(
     num_crowded = 0
     names = [source.names[index] for index in kept]
     if like is not None:
-        splits, clusters = _taken_over(like, [*names, *names_beside(beside, decoded)])
+        splits, clusters, copies = _taken_over(like, [*names, *names_beside(beside, decoded)])
         splits, clusters = splits[: len(kept)], clusters[: len(kept)]
     else:
         near, num_crowded = without_crowds(near_sets(hashes, near_copies(found.thumbnails)), hashes, labels)
         free, lacking_splits = to_cut(given)
         near, scarce = without_whole_classes(near, hashes, labels, free=free, num_parts=1 + len(lacking_splits))
         clusters = clusters_of(hashes, near)
+        copies = sets_of(clusters)
         splits = ["all"] * len(kept)
         if is_cut:
             splits = cut(
@@ -529,12 +535,12 @@ def _make(
         else "",
         "bits": bits,
     }
-    came = {"names": names, "clusters": clusters_told}
+    came = {"names": names, "clusters": clusters_told, "copies": copies}
     return facts, came
 
 
-def _taken_over(like: Prepared, names: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The split and the cluster of each image as they were cut for another presentation of the same images."""
+def _taken_over(like: Prepared, names: Sequence[str]) -> tuple[list[str], list[int], list[list[int]]]:
+    """Splits and clusters of images, and sets of copies, as they were for another presentation of the same images."""
     table = json.loads((Path(like.folder) / "data.json").read_text(encoding="utf-8"))
     came = json.loads(Path(like.names_file).read_text(encoding="utf-8"))
     if came["names"] != list(names):
@@ -542,4 +548,4 @@ def _taken_over(like: Prepared, names: Sequence[str]) -> tuple[list[str], list[i
         raise DataError(
             f"All sizes must show the same images, but {len(told)} can be used at one size alone:\n{shown(told)}"
         )
-    return table["splits"] or ["all"] * len(names), came["clusters"]
+    return table["splits"] or ["all"] * len(names), came["clusters"], came["copies"]

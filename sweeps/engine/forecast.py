@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resnet_tl.architecture import piece_costs
 from resnet_tl.config import TrialConfig
@@ -17,11 +17,11 @@ from resnet_tl.device import MOST_HEADS
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.freezing import phases
 from resnet_tl.model import weights
-from resnet_tl.result import Epoch
 from resnet_tl.training.member import Member
 from sweeps.engine.prepared_study import PreparedStudy
 from sweeps.engine.scheduler import company_of, is_stored
-from sweeps.execution.executor import Executor, Job, Running, WorkerDied, run_all
+from sweeps.execution.everywhere import on_all
+from sweeps.execution.executor import Executor
 from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import TimeSteps, Train, WarmUp
 from sweeps.planning.feature_reuse import Decision, Reuse
@@ -69,10 +69,6 @@ class _Item:
     """Of its trial; None for one to come, for which a configuration stands that shows a value of the space."""
     turn: int = 0
     """Those to come that are proposed one after the other are not trained side by side with others."""
-
-
-class CannotTime(Exception):
-    """A step of some work failed when it was tried."""
 
 
 def forecast(
@@ -135,7 +131,7 @@ class _Timing:
 
     def forecast(self, items: Sequence[_Item]) -> Forecast:
         study, workers = self._study, len(self._executor.slots)
-        self._on_all(WarmUp())
+        on_all(self._executor, WarmUp())
         shared_s = 0.0
         for stage in study.stages():
             if stage.result() is None:
@@ -211,7 +207,7 @@ class _Timing:
             environment=self._study.environment,
             features=None,
         )
-        answers: list[tuple[float, StepTimes]] = self._on_all(TimeSteps(train=train))
+        answers: list[tuple[float, StepTimes]] = on_all(self._executor, TimeSteps(train=train))
         told = _Timed(
             config=config, load_s=max(load for load, _ in answers), times=_mean([times for _, times in answers])
         )
@@ -245,12 +241,6 @@ class _Timing:
         )
         return replace(told, times=times)
 
-    def _on_all(self, task: Any) -> list[Any]:
-        """The answers of a task that all workers do at once."""
-        callbacks = _Same(task, len(self._executor.slots))
-        run_all(self._executor, callbacks, lambda: None)
-        return callbacks.answers
-
 
 def macs_of(config: TrialConfig) -> float:
     """Multiplications of a forward pass for one image, at one size for all: only ratios are asked for."""
@@ -260,29 +250,6 @@ def macs_of(config: TrialConfig) -> float:
 def _num_alike(one: TrialConfig, other: TrialConfig) -> int:
     there = other.model_dump()
     return sum(value == there[name] for name, value in one.model_dump().items() if name not in WITHOUT_COST)
-
-
-class _Same:
-    """One task, as often as there are workers; `Callbacks`."""
-
-    def __init__(self, task: Any, many: int) -> None:
-        self._waiting = [Job(item=None, task=task) for _ in range(many)]
-        self.answers: list[Any] = []
-
-    def next_job(self) -> Job[None] | None:
-        return self._waiting.pop() if self._waiting else None
-
-    def done(self, running: Running[None], result: Any) -> None:
-        self.answers.append(result)
-
-    def lost(self, running: Running[None], error: WorkerDied) -> None:
-        raise CannotTime(str(error))
-
-    def failed(self, running: Running[None], error: Exception) -> None:
-        raise CannotTime(f"{type(error).__name__}: {error}")
-
-    def follow(self, running: Running[None], news: Sequence[tuple[int, Epoch]], share: float) -> None:
-        pass
 
 
 def _mean(times: Sequence["StepTimes"]) -> "StepTimes":

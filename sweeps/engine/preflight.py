@@ -13,8 +13,9 @@ from resnet_tl.freezing import is_head_only, num_trained, phases
 from resnet_tl.training.member import common_beginning
 from sweeps.definition.config import Definition, RaceConfig, RungsConfig, StudyConfig
 from sweeps.definition.space import describe, describe_value
-from sweeps.engine.forecast import CannotTime, Forecast, forecast
+from sweeps.engine.forecast import Forecast, forecast
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study
+from sweeps.execution.everywhere import CannotTime
 from sweeps.planning.feature_reuse import (
     kept_bytes,
     predictions_bytes,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweeps.proposal.speed import FORWARD, Speed
+from sweeps.proposal.speed import TAIL, Speed
 
 SIZES = (224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 """Pixels of a side, from the one that ImageNet's weights were trained at to the least a ResNet makes sense of."""
@@ -82,11 +82,8 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
         most_s: seconds from now on.
         sides: of the images, ascending; none is made larger than most of them are.
     """
-    median = sides[len(sides) // 2]
-    sizes = [size for size in SIZES if size <= max(median, SIZES[-1])]
-    steps = max(1, math.ceil(work.num_train / batch_size))
-    fewest = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
-    most = min(MOST_EPOCHS, max(fewest, MOST_STEPS // steps))
+    sizes = [size for size in SIZES if size <= largest_size(sides)]
+    fewest, most = epochs_of(work.num_train, batch_size)
 
     def at(size: int, epochs: int, num_seeds: int, stage_epochs: int) -> Budget:
         return estimate(
@@ -112,14 +109,26 @@ def choose(work: Work, speed: Speed, *, most_s: float, batch_size: int, sides: S
     return best
 
 
+def largest_size(sides: Sequence[int]) -> int:
+    """The largest size that makes most images no larger; see `choose`."""
+    median = sides[len(sides) // 2]
+    return next((size for size in SIZES if size <= median), SIZES[-1])
+
+
+def epochs_of(num_train: int, batch_size: int) -> tuple[int, int]:
+    """The fewest and the most epochs that a fit of so many images gets."""
+    steps = max(1, math.ceil(num_train / batch_size))
+    fewest = min(MOST_EPOCHS, max(FEWEST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
+    return fewest, min(MOST_EPOCHS, max(fewest, MOST_STEPS // steps))
+
+
 def estimate(
     work: Work, speed: Speed, *, size: int, epochs: int, num_seeds: int, stage_epochs: int, most_s: float
 ) -> Budget:
     """How long a study takes."""
-    whole, tail, forward = speed.whole(size), speed.tail(size), speed.forward(size)
+    whole, forward = speed.whole(size), speed.forward(size)
     num_trials = max(1, work.num_whole + work.num_tail)
-    epoch_s = work.num_whole * (work.num_train * whole + work.num_val * forward)
-    epoch_s += work.num_tail * (work.num_train * tail + work.num_val * tail * FORWARD)
+    epoch_s = (work.num_whole + TAIL * work.num_tail) * (work.num_train * whole + work.num_val * forward)
     features_s = work.num_all * forward if work.stores_features else 0.0
     begin_s = START_LOADS * speed.load_s + _stage_s(work, speed, size, stage_epochs) + features_s
     end_s = END_LOADS * speed.load_s

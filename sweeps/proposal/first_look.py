@@ -28,6 +28,8 @@ from sweeps.reporting.table import Table
 from sweeps.reporting.verdict import verdict
 from sweeps.storage.database import database_of
 
+BESIDE = ("", " beside a plain one", " beside two plain ones", " beside three plain ones")
+"""By the number of baselines that are not the best themselves."""
 MOST_CLASSES = 30
 """In the table of images."""
 MOST_LISTED = 10
@@ -126,15 +128,6 @@ def finish(
         copy_pages, num_shown = draw_copies(proposed.copies, proposed.data, config, reports / f"{name}.copies")
         later = next_file(request.out)
         write_text(later, written(next_proposal(proposed, best)))
-        steps = [
-            (
-                "Use the best network",
-                f"python -m resnet_tl.predict checkpoint={out / 'mlruns' / 'best' / name} images=…",
-            ),
-            ("The study to go on with, around the best recipe and with more time", f"{later}"),
-            ("Run it", shlex.join(["python", "-m", "sweeps.run", f"study={later}", *request.run_words])),
-            ("All of the study", f"{name}.md"),
-        ]
         table = against_baselines(results)
         look = Look(
             title=f"A first look at {name}",
@@ -144,7 +137,7 @@ def finish(
             doubt_pages=doubt_pages,
             copies=_copies_told(proposed, num_shown),
             copy_pages=copy_pages,
-            next_steps=steps,
+            next_steps=next_steps(name, out, later, request.run_words),
         )
         path = reports / f"{name}.first_look.md"
         write_text(path, report(results, look, reports))
@@ -154,6 +147,22 @@ def finish(
     lines += doubts.told() if isinstance(doubts, Doubts) else [f"Labels were not looked at: {doubts.why}."]
     lines += [f"Labels      {page}" for page in doubt_pages] + [f"Copies      {page}" for page in copy_pages]
     return [*lines, f"First look  {path}", f"Go on       {later}  (around {plain_text(title_of(results, best))})"]
+
+
+def next_steps(name: str, out: Path, later: Path, run_words: Sequence[str]) -> list[tuple[str, str]]:
+    """What can be done with a study, and the command or the file for each.
+
+    Args:
+        out: `run.out`.
+        later: the study to go on with.
+    """
+    checkpoint = f"checkpoint={out / 'mlruns' / 'best' / name}"
+    return [
+        ("Use the best network", f"python -m resnet_tl.predict {shlex.quote(checkpoint)} images=…"),
+        ("The study to go on with, around the best recipe and with more time", f"{later}"),
+        ("Run it", shlex.join(["python", "-m", "sweeps.run", f"study={later}", *run_words])),
+        ("All of the study", f"{name}.md"),
+    ]
 
 
 def _counts(data: Prepared) -> Table:
@@ -212,7 +221,8 @@ def report(results: Results, look: Look, folder: Path) -> str:
     said = verdict(results)
     blocks += [Paragraph(lines=tuple(said))] if said else []
     if table is not None:
-        blocks += [Heading(text="The best recipe beside three plain ones", level=2), table]
+        plain = sum(line.trial is not ranking(results)[0] for line in baselines(results))
+        blocks += [Heading(text=f"The best recipe{BESIDE[plain]}", level=2), table]
     blocks += [Heading(text="Labels to look at", level=2), *_of_labels(look.doubts)]
     blocks += _pages(look.doubt_pages, "labels", "Doubted labels, the most improbable first", folder, pictures)
     blocks += [Heading(text="Copies", level=2), Paragraph(lines=(look.copies,))]
@@ -229,10 +239,10 @@ def _of_labels(doubts: Doubts | NotChecked) -> list[Block]:
     blocks: list[Block] = [Paragraph(lines=tuple(doubts.told()))]
     if doubts.found:
         rows = tuple(
-            (code(doubt.name), doubt.given, f"{doubt.p_given:.1%}", doubt.predicted, f"{doubt.p_predicted:.1%}")
-            for doubt in doubts.found[:MOST_LISTED]
+            (code(each.name), each.split, each.given, f"{each.p_given:.1%}", each.predicted, f"{each.p_predicted:.1%}")
+            for each in doubts.found[:MOST_LISTED]
         )
-        header = ("File", "Label", "its probability", "Rather", "its probability")
+        header = ("File", "Split", "Label", "its probability", "Rather", "its probability")
         blocks.append(Table(title=None, header=header, rows=rows))
     return blocks
 

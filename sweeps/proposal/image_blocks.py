@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from resnet_tl.data.layout import read_layout
+from sweeps.proposal.budget import largest_size
 from sweeps.proposal.proposal import Proposal
 from sweeps.proposal.start import STAGE
 from sweeps.proposal.survey import Survey
@@ -35,8 +36,14 @@ def _why_size(proposal: Proposal) -> str:
     told = f"Short sides are {sides[0]} to {sides[-1]} pixels (half of them {survey.median_side} or more)"
     if size >= 224:
         return f"{told}: {size} is what ImageNet's weights were trained at."
+    if size > survey.median_side:
+        return f"{told}: {size} is the least that a ResNet makes sense of."
     if size * 1.2 >= survey.median_side:
         return f"{told}: {size} is about all there is."
+    if size == largest_size(sides):
+        return f"{told}: {size} is the largest of the usual sizes that needs no enlarging."
+    if not proposal.budget.fits:
+        return f"{told}: {size} is the least that is proposed, for want of time; finer detail needs more of both."
     return f"{told}: {size} is what fits into the time; finer detail needs more of both."
 
 
@@ -45,7 +52,8 @@ def _cut(proposal: Proposal) -> list[str]:
     lacking = [split for split in ("val", "test") if split not in survey.counts]
     if not lacking:
         return comment("The data brings val and test itself.", indent=2)
-    own = f" The data brings its own {' and '.join(survey.stated)}." if survey.stated else ""
+    brought = [split for split in survey.stated if split != "train"]
+    own = f" The data brings its own {' and '.join(brought)}." if brought else ""
     counts = ", ".join(f"about {survey.num_in(split):,} for {split}" for split in lacking)
     alone = " and ".join(lacking)
     return [
@@ -54,7 +62,7 @@ def _cut(proposal: Proposal) -> list[str]:
             f"{counts}; copies stay on one side.{own}",
             indent=2,
         ),
-        "  split_seed: 0",
+        *(["  split_seed: 0"] if "split_seed" not in survey.config.model_fields_set else []),
         *(f"  {split}_fraction: {getattr(survey.config, f'{split}_fraction'):g}" for split in lacking
           if f"{split}_fraction" not in survey.config.model_fields_set),
     ]  # fmt: skip
@@ -80,7 +88,8 @@ def _groups(proposal: Proposal) -> list[str]:
         indent=2,
     )
     lines.append(f"  group_key: {single_quoted(found.pattern)}")
-    return [*lines, "  group_missing: own"] if found.missing else lines
+    needs_own = found.missing and "group_missing" not in proposal.survey.config.model_fields_set
+    return [*lines, "  group_missing: own"] if needs_own else lines
 
 
 def stage_block(proposal: Proposal) -> list[str]:

@@ -10,7 +10,7 @@ Axes: K classes, N images.
 import contextlib
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rich.console import Console
 from resnet_tl.data.notes import known_as
 from resnet_tl.data.prepare import Prepared, prepare
 from resnet_tl.data.sources import source_of
+from resnet_tl.data.splits import SPLITS
 from resnet_tl.errors import DataError, UserError
 from resnet_tl.files import write_text
 from resnet_tl.inference.calibrate import fit_temperature, with_temperature
@@ -28,7 +29,7 @@ from resnet_tl.option_text import expand
 from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
 from sweeps.engine.driver import drive
-from sweeps.proposal.propose import Proposed, Request, cache_of, reports_of
+from sweeps.proposal.propose import LABELS, Proposed, Request, cache_of, reports_of
 from sweeps.reporting.reading import from_ledger
 from sweeps.storage.database import database_of
 from sweeps.storage.network_store import NetworkStore
@@ -52,6 +53,8 @@ class Doubt:
     index: int
     """In the order of the names."""
     name: str
+    split: str
+    """That it stands in as the study cuts them."""
     given: str
     predicted: str
     p_given: float
@@ -79,7 +82,7 @@ class Doubts:
             f"another class {PROBABLE:.0%} or more) to a linear head on the frozen network that has not learnt "
             "from the image.",
             "It is a list to look at and no verdict. How many of them are wrong cannot be told from it: hard images "
-            "and rare examples look odd as well, and the heads are right on no more than "
+            "and rare examples look odd as well, and the heads agree with the labels on "
             f"{self.accuracy:.0%} of the images (naming the commonest class: {self.chance:.0%}).",
         ]
         if self.recall < LEAST_RECALL:
@@ -88,8 +91,14 @@ class Doubts:
             )
         else:
             lines.append(
-                f"Of labels that were wrong at random it would hold about {self.recall:.0%}; so if all that it holds "
-                f"were wrong, there would be about {len(self.found) / self.recall:.0f} in all, and hardly more."
+                f"Of labels that were wrong at random it would hold about {self.recall:.0%}; of those swapped between "
+                "classes that look alike, fewer, so there may be more wrong ones than it holds."
+            )
+        num_test = sum(doubt.split == "test" for doubt in self.found)
+        if num_test:
+            lines.append(
+                f"{num_test:,} of them {'is a test image' if num_test == 1 else 'are test images'}: whoever changes "
+                "these by what a network finds odd makes test easier."
             )
         return lines
 
@@ -117,7 +126,7 @@ def check_labels(proposed: Proposed, request: Request, *, command: str, console:
         return NotChecked(why=f"the smallest class has {smallest} images, and three folds need one each")
     words = [
         f"study={request.out}",
-        f"study.name={proposal.name}_labels",
+        f"study.name={proposal.name}{LABELS}",
         "study.question=Which labels does a head find improbable that has not learnt from the image?",
         f"study.folds={folds}",
         "study.seeds=[0]",
@@ -144,7 +153,8 @@ def check_labels(proposed: Proposed, request: Request, *, command: str, console:
             raise outcome.ended_by
         if outcome.failed:
             return NotChecked(why="its seed run failed; python -m sweeps.status says why")
-        return _doubts(definition, prepare(definition.data, cache_of(definition), folds=folds))
+        split_of = _splits(proposed.data)
+        return _doubts(definition, prepare(definition.data, cache_of(definition), folds=folds), split_of)
     except UserError as error:
         return NotChecked(why=str(error).rstrip("."))
 
@@ -161,7 +171,13 @@ def _table(proposed: Proposed) -> str:
     return stream.getvalue()
 
 
-def _doubts(definition: Definition, data: Prepared) -> Doubts | NotChecked:
+def _splits(data: Prepared) -> dict[str, str]:
+    """By the name of an image, its split in the study; folds have none."""
+    images = data.load()
+    return {images.names[index]: split for split in SPLITS for index in images.splits[split].tolist()}
+
+
+def _doubts(definition: Definition, data: Prepared, split_of: Mapping[str, str]) -> Doubts | NotChecked:
     study, out = definition.study.name, expand(definition.run.out, "run.out").resolve()
     ledger = database_of(out, None).read()
     try:
@@ -176,11 +192,14 @@ def _doubts(definition: Definition, data: Prepared) -> Doubts | NotChecked:
         log_softmax(kept.logits["test"].astype(np.float64)),
         kept.labels["test"],
         names=known_as(images.names, definition.data),
+        splits=[split_of[name] for name in images.names],
         classes=data.classes,
     )
 
 
-def judge(log_p_NK: Floats, labels_N: Ints, *, names: Sequence[str], classes: Sequence[str]) -> Doubts:
+def judge(
+    log_p_NK: Floats, labels_N: Ints, *, names: Sequence[str], splits: Sequence[str], classes: Sequence[str]
+) -> Doubts:
     """Finds the labels that are improbable, once the heads are as sure as they are right.
 
     Args:
@@ -200,6 +219,7 @@ def judge(log_p_NK: Floats, labels_N: Ints, *, names: Sequence[str], classes: Se
             Doubt(
                 index=int(index),
                 name=names[index],
+                split=splits[index],
                 given=classes[labels_N[index]],
                 predicted=classes[best_N[index]],
                 p_given=float(p_given_N[index]),
@@ -218,7 +238,8 @@ def as_csv(doubts: Doubts) -> str:
     """The whole list."""
     stream = io.StringIO()
     writer = csv.writer(stream)
-    writer.writerow(["file", "given", "predicted", "p_given", "p_predicted"])
+    writer.writerow(["file", "split", "given", "predicted", "p_given", "p_predicted"])
     for doubt in doubts.found:
-        writer.writerow([doubt.name, doubt.given, doubt.predicted, f"{doubt.p_given:.4f}", f"{doubt.p_predicted:.4f}"])
+        chances = (f"{doubt.p_given:.4f}", f"{doubt.p_predicted:.4f}")
+        writer.writerow([doubt.name, doubt.split, doubt.given, doubt.predicted, *chances])
     return stream.getvalue()

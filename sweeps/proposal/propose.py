@@ -1,6 +1,7 @@
 """From a folder to a study file: looks, chooses weights, times the machine, fits the study into the time, writes."""
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,8 @@ from sweeps.proposal.survey import Copies, Survey, copies_in, look
 from sweeps.proposal.wording import one_line
 from sweeps.storage.database import database_of
 
+LABELS, NEXT = "_labels", "_next"
+"""Ends of the names of the studies beside the first: the check of labels, and the one to go on with."""
 BATCH = 32
 BATCH_ON_GPU = 64
 
@@ -74,11 +77,13 @@ def propose(request: Request) -> Proposed:
     start = starts.choose(request.weights, backbone, can_turn=survey.config.source == "image_folder")
     batch_size = min(BATCH_ON_GPU if is_gpu(device) else BATCH, max(8, survey.num_in("train") // 8))
     sizes = (128, 224) if is_gpu(device) else (32, 64)
-    workers = len(allot(run.device, Environment(device=device, threads=run.threads or 1), run.workers))
+    environment = Environment(device=device, threads=run.threads or 1)
+    slots = allot(run.device, environment, run.workers)
+    workers = len(slots)
     speed = speeds.measure(
         backbone,
-        device=device,
-        workers=workers,
+        slots=slots,
+        environment=environment,
         batch_size=batch_size,
         num_classes=len(survey.classes),
         sizes=sizes,
@@ -116,13 +121,11 @@ def propose(request: Request) -> Proposed:
         patients=None,
     )
     definition = _composed(proposal, request)
-    config, cache = definition.data, cache_of(definition)
-    alone = prepare(config, cache)
-    proposal, data = _with_groups(proposal, config, cache, alone)
+    proposal, data = _prepared(proposal, definition.data, cache_of(definition))
     return Proposed(
         proposal=proposal,
         data=data,
-        copies=copies_in(alone, data),
+        copies=copies_in(data),
         work=work,
         speed=speed,
     )
@@ -151,37 +154,35 @@ def write(proposal: Proposal, request: Request) -> Definition:
 
 def _composed(proposal: Proposal, request: Request) -> Definition:
     """What the file would say, read as `sweeps.run` reads it."""
-    draft = request.out.with_name(f".{request.out.name}.draft.yaml")
-    try:
+    with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
+        draft = Path(folder) / "draft.yaml"
         write_text(draft, written(proposal))
         return compose([f"study={draft}", *request.run_words])
-    finally:
-        draft.unlink(missing_ok=True)
 
 
-def _with_groups(proposal: Proposal, config: DataConfig, cache: Path, alone: Prepared) -> tuple[Proposal, Prepared]:
+def _prepared(proposal: Proposal, config: DataConfig, cache: Path) -> tuple[Proposal, Prepared]:
     """Names the patients that names show, unless the data's own splits have divided them already.
-
-    Args:
-        alone: the images without groups.
 
     Returns:
         The proposal, and the images as it has them.
     """
     patients = proposal.survey.patients
     if patients is None:
-        return proposal, alone
-    update = {"group_key": patients.pattern, "group_missing": "own" if patients.missing else "refuse"}
+        return proposal, prepare(config, cache)
+    update = {"group_key": patients.pattern}
+    if patients.missing and "group_missing" not in config.model_fields_set:
+        update["group_missing"] = "own"
     try:
         data = prepare(config.model_copy(update=update), cache)
     except DataError as error:
+        data = prepare(config, cache)  # what is wrong with the images themselves ends it here
         told = " ".join(error.problems[0].split())
         divided = replace(
             proposal,
             divided=f"The line below would keep each in one split, but is left out, since this does not work: {told} "
             "Scores on test may be too good for new patients.",
         )
-        return divided, alone
+        return divided, data
     return replace(proposal, patients=patients), data
 
 
@@ -197,9 +198,9 @@ def _free_name(survey: Survey, out: Path) -> str:
         taken = {study.name for study in ledger.studies()}
     finally:
         ledger.close()
-    return next(
-        name for number in range(1, 10_000) if (name := base if number == 1 else f"{base}_{number}") not in taken
-    )
+    names = (base if number == 1 else f"{base}_{number}" for number in range(1, 10_000))
+    # the check of labels and the study to go on with get names of their own from it
+    return next(name for name in names if taken.isdisjoint((name, f"{name}{LABELS}", f"{name}{NEXT}")))
 
 
 def facts(proposed: Proposed) -> list[tuple[str, str]]:
@@ -244,7 +245,7 @@ def require_free(out: Path, *, replace_it: bool) -> None:
     """Checks that the file may be written.
 
     Raises:
-        ConfigError: it exists, or its folder does not.
+        ConfigError: it exists, or its folder does not, or cannot be written.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise ConfigError(f"`out` must be a file in a folder that exists, but got {out}.")
@@ -255,3 +256,11 @@ def require_free(out: Path, *, replace_it: bool) -> None:
             f"`out` must be a new file, but {out} exists. Run it with  python -m sweeps.run study={out}, give another "
             "name with out=, or replace=true to write it anew."
         )
+    try:
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=".sweeps-"):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"`out` must be in a folder in which files can be written, but {out.parent.absolute()} is none "
+            f"({error.strerror}); give another one with out=."
+        ) from None

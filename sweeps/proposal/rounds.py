@@ -11,7 +11,7 @@ from sweeps.engine.driver import drive
 from sweeps.proposal import budget as budgets
 from sweeps.proposal.budget import Budget, Work
 from sweeps.proposal.proposal import Proposal
-from sweeps.proposal.propose import Proposed, Request
+from sweeps.proposal.propose import NEXT, Proposed, Request
 from sweeps.proposal.study_file import FRESH_SEEDS, FRESH_TRIALS
 from sweeps.records import RunState
 from sweeps.reporting.results import Trial
@@ -93,7 +93,7 @@ def next_proposal(proposed: Proposed, best: Trial) -> Proposal:
         batch_size=first.batch_size,
         sides=first.survey.short_sides,
     )
-    return replace(first, name=f"{first.name}_next", best=best.values, budget=budget, minutes=minutes)
+    return replace(first, name=f"{first.name}{NEXT}", best=best.values, budget=budget, minutes=minutes)
 
 
 def next_file(out: Path) -> Path:

@@ -6,6 +6,7 @@ Words of users (names of classes, files and folders) stand in quotes, or as one 
 from collections.abc import Mapping
 from typing import Any
 
+from sweeps.proposal.budget import SEEDS, epochs_of, largest_size
 from sweeps.proposal.image_blocks import data_block, stage_block
 from sweeps.proposal.proposal import Proposal
 from sweeps.proposal.start import STAGE
@@ -19,6 +20,8 @@ FLIP = (
     "If a mirrored image would still be of its class (not so for letters, or left and right of a body), this is mostly "
     "worth its while:"
 )
+HOUR = 60
+"""Minutes that are named where more time would help."""
 FRESH_TRIALS, FRESH_SEEDS = 2, 5
 """Of the study behind the first: what it confirms."""
 
@@ -46,10 +49,26 @@ def _head(proposal: Proposal) -> list[str]:
         "#",
         *comment(
             f"Cost: about {budget.seconds / 60:.1f} minutes on {proposal.device}, from training steps timed there, for "
-            f"minutes={proposal.minutes:g}. More time buys larger images, more epochs and more seeds"
-            + (": run sweeps.init again with minutes=60, say." if proposal.best is None else ".")
+            f"minutes={proposal.minutes:g}. {_more_time(proposal)}"
         ),
     ]
+
+
+def _more_time(proposal: Proposal) -> str:
+    """What is not at its most."""
+    survey, budget = proposal.survey, proposal.budget
+    lacking = {
+        "larger images": budget.size < largest_size(survey.short_sides),
+        "more epochs": budget.epochs < epochs_of(survey.num_in("train"), proposal.batch_size)[1],
+        "more seeds": budget.num_seeds < SEEDS[1],
+    }
+    bought = [what for what, is_lacking in lacking.items() if is_lacking]
+    if not bought:
+        return "More time buys nothing: sizes, epochs and seeds are the most that is proposed."
+    how = (
+        f": run sweeps.init again with minutes={HOUR}, say" if proposal.best is None and proposal.minutes < HOUR else ""
+    )
+    return f"More time buys {' and '.join(', '.join(bought).rsplit(', ', 1))}{how}."
 
 
 def _study(proposal: Proposal) -> list[str]:
@@ -63,7 +82,9 @@ def _study(proposal: Proposal) -> list[str]:
     ]
     lines[-1:] = [*comment(_why_metric(proposal), indent=2), lines[-1]]
     told = f"{budget.num_seeds} seeds fit into the time; more narrow the intervals."
-    if budget.num_seeds < 3:
+    if budget.num_seeds >= SEEDS[1]:
+        told = f"{budget.num_seeds} seeds; more narrow the intervals."
+    elif budget.num_seeds < 3:
         told = f"{budget.num_seeds} seeds fit into the time; fewer than three show hardly any spread, so add some."
     elif not budget.fits:
         told = "The time is too short for three seeds, but fewer show hardly any spread."
@@ -98,8 +119,6 @@ def _study(proposal: Proposal) -> list[str]:
         "  hypotheses:",
         f"    - {{says: Starting from these weights beats starting from nothing., "
         f"compare: {{weights: [{weights}, none]}}, expect: {weights}}}",
-        "    - {says: Training the whole network beats a linear head on a frozen one., "
-        "compare: {freeze: [none, all]}, expect: none}",
         "  tables: [summary, lists, checklist]",
         "  figures: [seeds, curves, forest, confusion]",
     ]
@@ -107,6 +126,8 @@ def _study(proposal: Proposal) -> list[str]:
 
 
 def _question(proposal: Proposal) -> str:
+    if proposal.best is None and proposal.start.is_nothing:
+        return "Which learning rate serves these images best?"
     if proposal.best is None:
         return "Which recipe serves these images best, and is it better than three plain ones?"
     return "How good does the recipe that was best get with more time, and which learning rate suits it?"

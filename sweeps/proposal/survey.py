@@ -186,19 +186,11 @@ class Copies:
     """Sets with images in several splits."""
 
 
-def copies_in(alone: Prepared, data: Prepared) -> Copies:
-    """Finds the copies.
-
-    Args:
-        alone: the images without groups, of which those that belong together are copies.
-        data: the same images as they are split.
-    """
-    images, split = alone.load(), data.load().splits
-    split_of = {index: name for name in SPLITS for index in split[name].tolist()}
-    members: dict[int, list[int]] = {}
-    for index, cluster in enumerate(images.clusters_N.tolist()):
-        members.setdefault(cluster, []).append(index)
-    sets = [tuple(found) for found in members.values() if len(found) > 1]
+def copies_in(data: Prepared) -> Copies:
+    """Tells which images are copies, and where that matters."""
+    images = data.load()
+    split_of = {index: name for name in SPLITS for index in images.splits[name].tolist()}
+    sets = images.copies
     in_classes = {found: len(set(images.labels_N[list(found)].tolist())) > 1 for found in sets}
     in_splits = {found: len({split_of[index] for index in found}) > 1 for found in sets}
     exact = sum(len(found) - len({images.pixels_NCHW[index].tobytes() for index in found}) for found in sets)

@@ -181,7 +181,7 @@ def test_a_step_that_cannot_be_made_is_said_and_all_else_is_shown(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sweeps.engine import preflight
-    from sweeps.engine.forecast import CannotTime
+    from sweeps.execution.everywhere import CannotTime
 
     def fails(*_: object, **__: object) -> None:
         raise CannotTime("RuntimeError: no room")

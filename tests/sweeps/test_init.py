@@ -1,8 +1,14 @@
 """From a folder to a study that runs as it is."""
 
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,19 +19,23 @@ from rich.console import Console
 
 from resnet_tl.errors import ConfigError, DataError, WeightsError
 from resnet_tl.option_text import load_yaml_file
+from sweeps import init
 from sweeps.definition.compose import compose
 from sweeps.definition.config import Definition
 from sweeps.init import _request, main
+from sweeps.proposal import first_look, labels, rounds
 from sweeps.proposal import speed as speeds
-from sweeps.proposal.labels import Doubts, check_labels
+from sweeps.proposal.labels import Doubts, NotChecked, check_labels
 from sweeps.proposal.pictures import draw_doubts
 from sweeps.proposal.propose import propose, write
 from sweeps.proposal.rounds import next_proposal
 from sweeps.reporting.results import Trial
 from sweeps.run import main as run
+from sweeps.storage.database import database_of
 from tests.conftest import write_images
+from tests.sweeps.reporting.studies import study
 
-QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, load_s=1.0)
+QUICK = speeds.Speed(whole_s={32: 0.001, 64: 0.004}, forward_s={32: 0.0003, 64: 0.0012}, load_s=1.0)
 
 
 @pytest.fixture
@@ -55,7 +65,7 @@ def test_the_written_file_is_a_study_that_can_be_run_from_anywhere(
     assert run(["study=../study.yaml", "run.dry_run=true"]) == 0
     told = capsys.readouterr().out
     assert definition.study.name == "my_images"
-    assert told.count("\ntrial ") == 7
+    assert len(re.findall(r"\n +\d  (?:own_images|none) ", told)) == 7
     assert "warning" not in told.replace("warning: the pretrain stage own_images learns", "")
 
 
@@ -113,10 +123,34 @@ def test_a_file_that_exists_is_left_alone_unless_told(home: Path) -> None:
     written("images", "weights=none", "replace=true")
 
 
-def test_nothing_but_the_file_is_left_behind(home: Path) -> None:
+def test_nothing_but_the_file_is_left_behind_or_changed(home: Path) -> None:
     write_images(home / "images")
+    (home / ".study.yaml.draft.yaml").write_text("mine")
     written("images", "weights=none")
-    assert sorted(path.name for path in home.iterdir()) == ["cache", "images", "study.yaml"]
+    assert sorted(path.name for path in home.iterdir()) == [".study.yaml.draft.yaml", "cache", "images", "study.yaml"]
+    assert (home / ".study.yaml.draft.yaml").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody can write to")
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_looked_at(home: Path) -> None:
+    with pytest.raises(ConfigError, match="`out` must be in a folder in which files can be written, but /proc"):
+        main(["nowhere", "out=/proc/study.yaml"])
+
+
+def test_a_folder_may_be_called_as_an_option_is(home: Path) -> None:
+    write_images(home / "weights")
+    assert written("weights", "weights=none").study.name == "weights"
+
+
+@pytest.mark.parametrize("taken", ["images", "images_labels", "images_next"])
+def test_a_name_is_free_where_those_that_are_made_from_it_are(home: Path, taken: str) -> None:
+    write_images(home / "images")
+    definition = written("images", "weights=none")
+    assert definition.study.name == "images"
+    ledger = database_of(home).open()
+    ledger.put_study(study(name=taken))
+    ledger.close()
+    assert written("images", "weights=none", "replace=true").study.name == "images_2"
 
 
 def test_patients_in_names_are_kept_together_and_the_guess_is_shown(
@@ -129,6 +163,17 @@ def test_patients_in_names_are_kept_together_and_the_guess_is_shown(
     assert "A GUESS" in told
     assert "in whole groups" in told  # the splits that are shown are those that the study has
     assert "LOOK AT THIS, it is a guess" in (home / "study.yaml").read_text()
+
+
+def test_a_folder_of_patients_is_decoded_once_and_their_pictures_are_no_copies(home: Path) -> None:
+    write_patients(home / "scans")
+    Image.open(home / "scans" / "bars" / "0_0.png").rotate(90).save(home / "scans" / "bars" / "0_3.png")
+    request, _ = _request(["scans", "weights=none"])
+    proposed = propose(request)
+    assert proposed.proposal.patients is not None
+    assert len(list((home / "cache" / "resnet-sweeps" / "data" / "seen").glob("*.json"))) == 1
+    names = proposed.data.load().names
+    assert [{Path(names[index]).name for index in found} for found in proposed.copies.sets] == [{"0_0.png", "0_3.png"}]
 
 
 def test_patients_that_the_own_splits_divide_are_told_and_not_grouped(
@@ -145,6 +190,16 @@ def test_patients_that_the_own_splits_divide_are_told_and_not_grouped(
     assert definition.data.group_key is None
     assert "LOOK AT THIS" in (home / "study.yaml").read_text()
     assert "too good for new patients" in " ".join(capsys.readouterr().out.split())
+
+
+def test_options_that_the_user_gave_are_written_once(home: Path) -> None:
+    write_patients(home / "scans")
+    (home / "scans" / "bars" / "0_0.png").rename(home / "scans" / "bars" / "other.png")
+    definition = written("scans", "weights=none", "data.split_seed=3", "data.group_missing=refuse")
+    assert definition.data.split_seed == 3
+    assert definition.data.group_key is None  # some names have no group, and that is to be refused
+    assert "must be found in every path" in " ".join((home / "study.yaml").read_text().replace("#", "").split())
+    assert written("scans", "weights=none", "replace=true").data.group_missing == "own"
 
 
 def write_patients(root: Path) -> None:
@@ -197,6 +252,7 @@ def test_arrays_are_proposed_for_too(home: Path) -> None:
         (["images", "minutes=true"], "`minutes` must be a number"),
         (["images", "backbone=resnet19"], "`backbone` must be one of"),
         (["images", "data.size=64"], "`data.size` is chosen here"),
+        (["images", "data.synthetic={share: 0.5}"], "`data.synthetic` is nothing for a first look"),
         (["images", "data.chanels=1"], "chanels"),
         (["images", "wieghts=none"], "did you mean `?weights"),
         (["images", "run=maybe"], "`run` must be true or false"),
@@ -215,6 +271,65 @@ def test_a_folder_that_holds_no_classes_is_refused(home: Path) -> None:
     (home / "images").mkdir()
     with pytest.raises(DataError, match="At least two class folders"):
         main(["images"])
+
+
+CHILD = """
+import signal, sys, time
+def end(number, frame):
+    time.sleep(0.6)  # as long as it takes to end in order
+    print(f"ended in order by {signal.Signals(number).name}", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGINT, end), signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(20)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="groups of processes")
+@pytest.mark.parametrize(("kind", "comes_to"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
+def test_the_study_ends_in_order_when_the_command_is_interrupted(
+    kind: signal.Signals, comes_to: Callable[[int, int], None]
+) -> None:
+    """Ctrl-C comes from the terminal to both processes, SIGTERM to the command alone."""
+    code = f"import sys\nfrom sweeps.init import _ended\nsys.exit(_ended([sys.executable, '-c', {CHILD!r}]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        comes_to(command.pid, kind)
+        assert command.stdout.read() == f"ended in order by {kind.name}\n"
+        assert command.wait() == 130
+
+
+def test_an_interrupted_second_phase_says_how_the_study_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(home / "images")
+    monkeypatch.setattr(rounds, "run_first_seed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(init, "_ended", lambda _: 130)
+    assert main(["images", "weights=none", "run=true"]) == 130
+    assert "the study goes on with  python -m sweeps.run study=study.yaml" in capsys.readouterr().out
+
+
+def test_an_interrupted_check_of_labels_leaves_the_rest_of_the_first_look(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def finish(_: Any, __: Any, doubts: Any, **___: Any) -> list[str]:
+        told.append(doubts)
+        return []
+
+    told: list[Any] = []
+    write_images(home / "images")
+    monkeypatch.setattr(rounds, "run_first_seed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(init, "_ended", lambda _: 0)
+    monkeypatch.setattr(labels, "check_labels", interrupted)
+    monkeypatch.setattr(first_look, "finish", finish)
+    assert main(["images", "weights=none", "run=true"]) == 130
+    assert told == [NotChecked(why="it was interrupted")]
 
 
 @pytest.mark.slow
@@ -257,6 +372,10 @@ def test_planted_labels_are_doubted_first_in_splits_of_the_data_too(home: Path, 
     doubts = check_labels(proposed, request, command="init", console=Console(quiet=True))
     assert isinstance(doubts, Doubts)
     assert doubts.num_images == 120 + 15 * splits
+    assert {doubt.split for doubt in doubts.found} <= {"train", "val", "test"}
+    images = proposed.data.load()
+    of_test = {Path(images.names[index]).name for index in images.splits["test"]} & set(planted)
+    assert {Path(doubt.name).name for doubt in doubts.found[:3] if doubt.split == "test"} == of_test
     assert {Path(doubt.name).name for doubt in doubts.found[:3]} == set(planted)
     pages = draw_doubts(doubts, compose(["study=study.yaml"]).data, home / "pages")
     assert [page.name for page in pages] == ["contact-0001.png"]

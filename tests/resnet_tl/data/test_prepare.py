@@ -664,6 +664,17 @@ def test_what_is_said_of_a_cut_is_true_of_every_presentation(folder: Path, tmp_p
     assert not any("-" in note.split(" images")[0] for note in other.notes), "a negative count"
 
 
+def test_copies_are_known_whatever_groups_there_are_and_taken_over(folder: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        shutil.copy(folder / "dots" / f"{index:02}.png", folder / "dots" / f"{index:02}b.png")
+    cache = tmp_path / "cache"
+    base = prepare(config(folder, group_key=r"(\d\d)"), cache)
+    images = base.load()
+    names = [[Path(images.names[index]).name for index in found] for found in images.copies]
+    assert names == [["00.png", "00b.png"], ["01.png", "01b.png"], ["02.png", "02b.png"]]
+    assert prepare(config(folder, size=8, group_key=r"(\d\d)"), cache, like=base).load().copies == images.copies
+
+
 def test_a_split_that_was_cut_elsewhere_is_not_cut_again(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     base = prepare(config(folder, split_seed=1), cache)

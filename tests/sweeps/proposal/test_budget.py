@@ -18,7 +18,7 @@ WORK = Work(
     has_stage=False,
     checks_labels=True,
 )
-SPEED = Speed(whole_s={32: 0.002, 64: 0.006}, load_s=2.0)
+SPEED = Speed(whole_s={32: 0.002, 64: 0.006}, forward_s={32: 0.0007, 64: 0.002}, load_s=2.0)
 SIDES = [180, 200, 256, 300]
 
 
@@ -45,7 +45,10 @@ def test_images_are_not_made_larger_than_most_are() -> None:
 
 
 def test_a_quicker_machine_never_gets_smaller_images() -> None:
-    quick = Speed(whole_s={size: seconds / 10 for size, seconds in SPEED.whole_s.items()}, load_s=2.0)
+    whole_s, forward_s = (
+        {size: seconds / 10 for size, seconds in taken.items()} for taken in (SPEED.whole_s, SPEED.forward_s)
+    )
+    quick = Speed(whole_s=whole_s, forward_s=forward_s, load_s=2.0)
     assert fitted(3, speed=quick).size > fitted(3).size
 
 

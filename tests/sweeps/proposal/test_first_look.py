@@ -1,10 +1,16 @@
 """The best recipe beside three plain ones."""
 
+import shlex
+from pathlib import Path
 from typing import Any
 
-from sweeps.proposal.first_look import against_baselines, baselines
+import pytest
+
+from sweeps.proposal.first_look import Look, against_baselines, baselines, next_steps, report
+from sweeps.proposal.labels import NotChecked
 from sweeps.reporting.inline import plain_text
 from sweeps.reporting.results import Results, Trial
+from sweeps.reporting.table import Table
 
 SEEDS = (0, 1, 2)
 
@@ -70,3 +76,31 @@ def test_where_all_starts_from_nothing_there_is_no_other_default() -> None:
 
 def test_without_a_complete_trial_there_is_no_table() -> None:
     assert against_baselines(results(Trial(number=0, values={}))) is None
+
+
+@pytest.mark.parametrize(
+    ("trials", "heading"),
+    [
+        (TRIALS, "The best recipe beside three plain ones"),
+        (TRIALS[:2], "The best recipe beside a plain one"),
+        ((made(0, 0.5, weights="none"), made(1, 0.6, weights="none")), "The best recipe"),
+    ],
+)
+def test_the_report_counts_the_plain_recipes_that_it_shows(trials: tuple[Trial, ...], heading: str) -> None:
+    look = Look(
+        title="A first look",
+        counts=Table(title=None, header=("", "train"), rows=()),
+        found=[],
+        doubts=NotChecked(why="nobody asked"),
+        doubt_pages=[],
+        copies="None.",
+        copy_pages=[],
+        next_steps=[],
+    )
+    assert f"\n## {heading}\n" in report(results(*trials), look, Path())
+
+
+def test_commands_can_be_pasted_whatever_folders_are_called() -> None:
+    steps = dict(next_steps("s", Path("my results"), Path("my study.yaml"), ["run.out=my results"]))
+    assert "checkpoint=my results/mlruns/best/s" in shlex.split(steps["Use the best network"])
+    assert shlex.split(steps["Run it"])[3:] == ["study=my study.yaml", "run.out=my results"]

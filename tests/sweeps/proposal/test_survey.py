@@ -54,7 +54,7 @@ def test_copies_in_several_classes_come_first(folder: Path, tmp_path: Path) -> N
     Image.open(bars / "03.png").rotate(90).save(bars / "turned.png")
     (dots / "same.png").write_bytes((bars / "05.png").read_bytes())
     data = prepare(DataConfig(source="image_folder", root=str(folder), size=32), tmp_path / "cache")
-    copies = copies_in(data, data)
+    copies = copies_in(data)
     names = [[Path(data.load().names[index]).name for index in found] for found in copies.sets]
     assert names == [["05.png", "same.png"], ["03.png", "turned.png"]]
     assert (copies.num_exact, copies.num_across_classes, copies.num_across_splits) == (1, 1, 0)
