@@ -266,7 +266,9 @@ def interval(
     count = min(len(values_SN) * counted, inside * (1 - inside) * z**2 / parts.half(level) ** 2)
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return low + (high - low) * max(centre - half, 0.0), low + (high - low) * min(centre + half, 1.0)
+    # Wilson's interval holds the share, and where all are right it ends there, which rounding must not undo
+    ends = max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
+    return low + (high - low) * ends[0], low + (high - low) * ends[1]
 
 
 def interval_of_one(

@@ -75,6 +75,13 @@ def test_all_right_is_no_certainty() -> None:
     assert low == pytest.approx(0.9286, abs=0.01)
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_an_interval_holds_a_score_at_the_bound_to_the_last_bit(score: float) -> None:
+    for images in range(2, 200):
+        low, high = interval(np.full((5, images), score), bounds=FRACTION)
+        assert low <= score <= high
+
+
 def test_a_loss_has_a_plain_interval() -> None:
     table = np.abs(drawn(3))
     low, high = interval(table, bounds=(0.0, float("inf")))
