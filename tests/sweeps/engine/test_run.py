@@ -69,8 +69,8 @@ def test_a_study_from_first_start_to_extension(home: Path, run: Run) -> None:
         "images", "small.yaml", "cache", "studies.db", "mlruns", "reports",
     }  # fmt: skip
 
-    # the tree, the curves and the artifacts in MLflow
-    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 7)]
+    # the tree with the study's own run, the curves and the artifacts in MLflow
+    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 8)]
     children = "select count(*) from tags where key = 'mlflow.parentRunId'"
     assert query(home, children) == [(4,)]
     assert query(home, "select distinct step from metrics where key = 'val/loss' and step < 9 order by 1")[-2:] == [
@@ -218,7 +218,7 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing(home: Path, run: Run) ->
     pd.testing.assert_frame_equal(
         frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
     )
-    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 6)]
+    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 7)]
     assert query(home, TWICE) == [(0,)]
 
 
@@ -298,7 +298,7 @@ def test_killed_groups_of_heads_lose_nothing_and_repeat_nothing(home: Path, run:
     pd.testing.assert_frame_equal(
         frame(home).drop(columns="wall_s"), frame(home / "whole").drop(columns="wall_s"), check_exact=True
     )
-    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 11)]
+    assert query(home, "select status, count(*) from runs group by 1") == [("FINISHED", 12)]
     assert query(home, TWICE) == [(0,)]
 
 
@@ -357,7 +357,7 @@ def test_a_tracker_that_is_down_costs_no_result(home: Path, run: Run) -> None:
     assert len(frame(home)) == 2
     later = run("sweeps.run", *words)
     assert later.returncode == 0, later.stderr
-    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 4)]
+    assert sorted(query(home, "select status, count(*) from runs group by 1")) == [("FINISHED", 5)]
     assert len(list((home / "mlruns" / "artifacts").rglob("model.safetensors"))) == 2
     parents = "select count(*) from latest_metrics where key = 'n'"
     assert query(home, parents) == [(2,)], "trials get their means too"
