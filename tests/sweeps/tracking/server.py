@@ -86,6 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
                 "lifecycle_stage": "active",
             }  # fmt: skip
             return 200, {"experiment_id": number}
+        if call == "experiments/set-experiment-tag":
+            (found,) = [own for own in server.experiments.values() if own["experiment_id"] == asked["experiment_id"]]
+            found.setdefault("tags", []).append({"key": asked["key"], "value": asked["value"]})
+            return 200, {}
         if call == "runs/create":
             number = f"{len(server.runs):032x}"
             info = {
