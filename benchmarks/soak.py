@@ -3,6 +3,7 @@
     python -m benchmarks.soak               all, about four hours on two cores that do nothing else
     python -m benchmarks.soak share=0.01    a hundredth of each
     python -m benchmarks.soak only=fuzz     those whose names begin so; the rest of the report stays as it was
+    python -m benchmarks.soak minutes=30    the most for the crash points (default 60)
 
 Exit status 1 where one of them found something.
 """
@@ -40,10 +41,10 @@ Made by `make soak` (`benchmarks/soak.py` says how each is run). What was found 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = dict(word.split("=", 1) for word in (sys.argv[1:] if words is None else words))
-    share, only = float(options.get("share", 1)), options.get("only")
+    share, only, minutes = float(options.get("share", 1)), options.get("only"), int(options.get("minutes", 60))
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
-    for name, (asked, commands) in _harnesses(share).items():
+    for name, (asked, commands) in _harnesses(share, minutes).items():
         if only is not None and not name.startswith(only):
             continue
         begun, lines = time.monotonic(), []
@@ -70,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
+def _harnesses(share: float, minutes: int) -> dict[str, tuple[str, list[list[str]]]]:
     def part(count: int) -> int:
         return max(1, round(share * count))
 
@@ -78,7 +79,7 @@ def _harnesses(share: float) -> dict[str, tuple[str, list[list[str]]]]:
     return {
         "crash points": (
             f"{part(2000):,} points: a stop, a power cut, a full disk, a locked database at each operation",
-            [["benchmarks.crash_points", f"count={part(2000)}", "minutes=60"]],
+            [["benchmarks.crash_points", f"count={part(2000)}", f"minutes={minutes}"]],
         ),
         "cluster": (
             "24 × 5 seed runs on two Ray nodes with PostgreSQL and an MLflow server; one node and the server are lost",
