@@ -77,7 +77,8 @@ class Page:
 
     def open(self, place: Path | str) -> None:
         """Opens a file or an address, anew where it is open already, and waits until it is there."""
-        self.send("Page.navigate", url="about:blank")
+        if not isinstance(place, Path):
+            self.send("Page.navigate", url="about:blank")  # what follows waits for words: the blank page has none
         self.events.clear()
         self.send("Page.navigate", url=place.resolve().as_uri() if isinstance(place, Path) else place)
         self._until(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events))
