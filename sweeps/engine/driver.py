@@ -33,7 +33,7 @@ from sweeps.engine.kept_networks import KeptNetworks
 from sweeps.engine.leftovers import clear_leftovers
 from sweeps.engine.prepared_study import PreparedStudy, prepare_study, why_enough
 from sweeps.engine.pretraining import provide_weights
-from sweeps.engine.scheduler import Scheduler, folder_of
+from sweeps.engine.scheduler import Scheduler, folder_of, is_stored
 from sweeps.execution.ahead import load_ahead
 from sweeps.execution.devices import hardware
 from sweeps.execution.executor import Executor, run_all
@@ -41,7 +41,7 @@ from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import WarmUp
 from sweeps.planning.feature_reuse import Reuse, kept_bytes
 from sweeps.planning.grouping import Todo
-from sweeps.planning.pace import Pace, shape_of
+from sweeps.planning.pace import Pace, epoch_cost, shape_of
 from sweeps.planning.sampler import Proposal, Sampler
 from sweeps.planning.study_state import Outcome, ends_early, leader_told, waiting_bytes
 from sweeps.records import RunState, SeedRun, TrialRecord, count, mean_curve
@@ -291,7 +291,9 @@ class _Driver:
                 waiting[None] += round(many * mean_epochs)
                 continue
             if trial.fingerprint not in self._shapes:
-                self._shapes[trial.fingerprint] = shape_of(trial.config)
+                self._shapes[trial.fingerprint] = shape = shape_of(trial.config)
+                stored = is_stored(self._prepared, self._reuse, trial.config)
+                self._pace.expect(shape, epoch_cost(trial.config, self._prepared.data.channels, is_stored=stored))
             waiting[self._shapes[trial.fingerprint]] += many * trial.config.num_epochs
         leader = self._state.leader()
         display.stands(
@@ -404,6 +406,8 @@ class _Driver:
             console=self._console,
             may_stop=ends_early(self._study, [trial.config for trial in self._state.trials]),
         )
+        if so_far.done:
+            self._say(f"{so_far.done} of {so_far.total} seed runs are done already; going on with the others.")
         configs = [trial.config for trial in self._state.trials]
         if self._state.to_ask:
             configs += prepared.probes()

@@ -229,7 +229,10 @@ def _time_told(foreseen: Forecast, *, may_stop: bool) -> str:
     shared = f", {duration(foreseen.shared_s)} of it for what is made once for all" if foreseen.shared_s >= 1 else ""
     most = "at most " if may_stop else "about "
     reckoned = f"; {foreseen.num_reckoned} kinds of trial were reckoned by others" if foreseen.num_reckoned else ""
-    return f"time: {most}{duration(foreseen.seconds)} on {workers}, as steps took just now{reckoned}{shared}"
+    return (
+        f"time: {most}{duration(foreseen.seconds)} on {workers}, as steps took just now{reckoned}{shared}; "
+        "loading and the report come beside it"
+    )
 
 
 def _pruning_told(rule: RungsConfig | RaceConfig, study: StudyConfig, num_trials: int, most_epochs: int) -> str:

@@ -5,8 +5,9 @@ Two trials have the same shape when an epoch of one takes as long as an epoch of
 
 from collections.abc import Hashable, Mapping
 
+from resnet_tl.architecture import piece_costs
 from resnet_tl.config import TrialConfig
-from resnet_tl.freezing import num_frozen
+from resnet_tl.freezing import cut_of, num_frozen
 from resnet_tl.identity import digest
 
 WITHOUT_COST = frozenset(
@@ -18,18 +19,38 @@ WITHOUT_COST = frozenset(
 """Options that do not change how long an epoch takes, but for how many tensors are frozen."""
 
 
+HEAD_MACS = 1e5
+"""Of a head on stored features, whose time is not in its few multiplications."""
+
+
 def shape_of(trial: TrialConfig) -> str:
     """Names what decides how long an epoch of a trial takes, on the images of one study."""
     return digest([trial.model_dump(mode="json", exclude=set(WITHOUT_COST)), num_frozen(trial, channels=3)])
+
+
+def epoch_cost(trial: TrialConfig, channels: int, *, is_stored: bool) -> float:
+    """How much an epoch computes, beside others of the same images: a backward pass takes two forward ones.
+
+    Args:
+        is_stored: whether outputs of the frozen prefix are.
+    """
+    costs = [piece.macs for piece in piece_costs(trial.backbone, channels, (64, 64))]
+    cut = cut_of(trial, channels)
+    return 3 * sum(costs[cut:]) + (0 if is_stored else sum(costs[:cut])) + HEAD_MACS
 
 
 class Pace:
     """Worker-seconds per epoch: what one worker needs while all of them work."""
 
     def __init__(self) -> None:
+        self._costs: dict[str, float] = {}
         self._epochs: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._running: dict[Hashable, tuple[str, float, float]] = {}
+
+    def expect(self, shape: str, cost: float) -> None:
+        """Takes note of what an epoch of a shape costs beside those of others, until one of it has run."""
+        self._costs[shape] = cost
 
     def learn(self, shape: str, *, epochs: float, seconds: float) -> None:
         """Takes note of a seed run that has ended."""
@@ -62,9 +83,16 @@ class Pace:
         if not sum(epochs.values()):
             return None
         mean_s = sum(seconds.values()) / sum(epochs.values())
+        costed = [known for known in epochs if known in self._costs]
+        total = sum(epochs[known] * self._costs[known] for known in costed)
+        cost_s = sum(seconds[known] for known in costed) / total if total else None
 
         def epoch_s(shape: str | None) -> float:
-            return seconds[shape] / epochs[shape] if shape is not None and shape in epochs else mean_s
+            if shape is None:
+                return mean_s
+            if shape in epochs:
+                return seconds[shape] / epochs[shape]
+            return mean_s if cost_s is None or shape not in self._costs else cost_s * self._costs[shape]
 
         whole = sum(many * epoch_s(shape) for shape, many in waiting.items())
         done_s = sum(done * epoch_s(shape) for shape, done, _ in self._running.values())

@@ -40,7 +40,11 @@ def require_same(stored: StudyRecord, now: StudyRecord, reason: str | None) -> N
         reasons.append(f"`study.folds` was {stored.folds or 'none'}, but is {now.folds or 'none'} now.")
     gone = [seed for seed in stored.seeds if seed not in now.seeds]
     if gone:
-        reasons.append(f"`study.seeds` lacks {gone}, which the ledger's means include; seeds can only be added.")
+        every = ",".join(map(str, [*stored.seeds, *(seed for seed in now.seeds if seed not in stored.seeds)]))
+        reasons.append(
+            f"`study.seeds` lacks {gone}, which the ledger's means include; seeds can only be added. Give "
+            f"study.seeds=[{every}], or write them into the study's file."
+        )
     if not reasons:
         return
     fields = differences(stored, now, called=("in the ledger", "now"))

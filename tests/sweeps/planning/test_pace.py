@@ -1,7 +1,7 @@
 import pytest
 
 from resnet_tl.config import TrialConfig
-from sweeps.planning.pace import WITHOUT_COST, Pace, shape_of
+from sweeps.planning.pace import WITHOUT_COST, Pace, epoch_cost, shape_of
 
 
 def trial(**changes: object) -> TrialConfig:
@@ -52,3 +52,15 @@ def test_more_workers_than_seed_runs_make_nothing_quicker() -> None:
     pace.learn("a", epochs=10, seconds=100)
     assert pace.left_s({"a": 10}, 8, num_runs=1) == pytest.approx(100)
     assert pace.left_s({}, 8, num_runs=0) == 0
+
+
+def test_a_shape_that_has_not_run_is_reckoned_by_what_it_computes() -> None:
+    whole, heads = trial(), trial(freeze="all")
+    pace = Pace()
+    pace.expect("whole", epoch_cost(whole, 3, is_stored=False))
+    pace.expect("heads", epoch_cost(heads, 3, is_stored=True))
+    pace.learn("whole", epochs=10, seconds=100)
+    left = pace.left_s({"heads": 10}, 1, num_runs=9)
+    assert left is not None
+    assert 0 < left < 1, "not the 100 seconds of whole networks"
+    assert epoch_cost(heads, 3, is_stored=False) > 0.3 * epoch_cost(whole, 3, is_stored=False)
