@@ -260,6 +260,11 @@ def left(out: Path, cache: Path, study: str = "killed") -> dict[str, Any]:
     }
 
 
+def _is_time(name: str) -> bool:
+    """Whether a metric of MLflow is a time, which no two runs have alike."""
+    return "wall_s" in name or name == "seconds"
+
+
 _PARTS = ("status", "params", "metrics", "latest", "files")
 
 
@@ -283,8 +288,8 @@ def _runs(database: Path) -> list[dict[str, Any]]:
                 "count": 1 + found.get(name, {}).get("count", 0),
                 "status": status,
                 "params": sorted(ask("SELECT key, value FROM params WHERE run_uuid = ?", (run_id,)).fetchall()),
-                "metrics": sorted(row for row in metrics if "wall_s" not in row[0]),
-                "latest": sorted(row for row in latest if "wall_s" not in row[0]),
+                "metrics": sorted(row for row in metrics if not _is_time(row[0])),
+                "latest": sorted(row for row in latest if not _is_time(row[0])),
                 "files": sorted(
                     (path, _sha256(folder / path) if path.endswith((".safetensors", "confusion.json")) else "")
                     for path in _names(folder)
