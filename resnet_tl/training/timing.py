@@ -60,7 +60,6 @@ def time_steps(members: Sequence[Member], start: StartingPoint, *, environment: 
         device: the very device, `cuda:1` say.
     """
     where, first = torch.device(device), members[0]
-
     order = epoch_order(start.images, balanced=start.data.balanced, seed=first.seed, epoch=1)
     num_steps = len(cut_batches(order, first.trial.batch_size))
 

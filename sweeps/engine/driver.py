@@ -448,6 +448,7 @@ class _Driver:
             held.enter_context(cache.hold(prepared.in_use()))  # what was pretrained just now, too
             held.enter_context(cache.hold(prepared.present([d.prefix for d in decided.decisions if d.reuse])))
             self._reuse = provide_features(prepared, decided, executor=executor, check=self._check, say=self._say)
+            self._shapes.clear()  # what an epoch is expected to cost hangs on what is stored
             held.enter_context(cache.hold(folders(prepared, self._reuse)))
             scheduler = Scheduler(
                 prepared,

@@ -6,14 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_tl.architecture import piece_costs
 from resnet_tl.config import TrialConfig
 from resnet_tl.data.prepare import Prepared
-from resnet_tl.device import MOST_HEADS
 from resnet_tl.features.key import FrozenPrefix
 from resnet_tl.freezing import phases
 from resnet_tl.model import weights
@@ -25,7 +23,7 @@ from sweeps.execution.executor import Executor
 from sweeps.execution.executors import make_executor
 from sweeps.execution.tasks import TimeSteps, Train, WarmUp
 from sweeps.planning.feature_reuse import Decision, Reuse
-from sweeps.planning.grouping import Company
+from sweeps.planning.grouping import Company, side_by_side
 from sweeps.planning.pace import WITHOUT_COST, shape_of
 from sweeps.planning.study_state import StudyState
 
@@ -182,14 +180,12 @@ class _Timing:
             else:
                 key = own.name, item.seed if own.in_turn else None, item.turn
                 together.setdefault(key, []).append(item)
-        most = MOST_HEADS[study.environment.device]
         for (_, seed, _), group in together.items():
             if seed is not None:
                 yield group, True
                 continue
-            number = min(workers * -(-len(group) // (workers * most)), len(group))
-            ends = [len(group) * place // number for place in range(number + 1)]
-            yield from ((group[first:end], False) for first, end in pairwise(ends))
+            groups = side_by_side(group, device=study.environment.device, workers=workers)
+            yield from ((own, False) for own in groups)
 
     def _of(self, config: TrialConfig, data: Prepared, many: int) -> _Timed:
         if data.generated is not None and not data.is_made:

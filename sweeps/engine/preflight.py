@@ -123,8 +123,8 @@ def _elsewhere(prepared: PreparedStudy, so_far: StudyState, ledger: Ledger | Non
     lacking = {
         (trial.fingerprint, seed)
         for trial, _ in so_far.lacking()
-        for seed in (prepared.known.lacks(trial, prepared.study.seeds) if trial else ())
-        if trial
+        if trial is not None
+        for seed in prepared.known.lacks(trial, prepared.study.seeds)
     }
     return lacking & ledger.done_elsewhere(prepared.study.name, prepared.study.scores)
 

@@ -4,10 +4,13 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from resnet_tl.config import TrialConfig
 from resnet_tl.device import MOST_HEADS
 from sweeps.records import TrialRecord
+
+Item = TypeVar("Item")
 
 ALONE = 2
 """Attempts after which members of a group that failed are tried one by one."""
@@ -67,6 +70,12 @@ def take(
     todo.extend(rest)
     if own.in_turn:
         return [alike]
+    return side_by_side(alike, device=device, workers=workers)
+
+
+def side_by_side(alike: list[Item], *, device: str, workers: int) -> list[list[Item]]:
+    """Cuts what can be trained side by side into groups of equal size, one at least for each worker if there are as
+    many."""
     number = min(workers * -(-len(alike) // (workers * MOST_HEADS[device])), len(alike))
     ends = [len(alike) * group // number for group in range(number + 1)]
     return [alike[start:end] for start, end in itertools.pairwise(ends)]
